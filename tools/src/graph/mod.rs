@@ -69,23 +69,43 @@ pub enum Op {
     Conv(Conv),
     BatchNorm(BatchNorm),
     /// `x * scale[c] + shift[c]`: a batch norm that could not be folded into a convolution.
-    Affine { scale: Vec<f32>, shift: Vec<f32> },
+    Affine {
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    },
     /// `Relu` is `min = 0, max = +inf`; `Relu6` and `Clip` have finite bounds.
-    Clip { min: f32, max: f32 },
+    Clip {
+        min: f32,
+        max: f32,
+    },
     MaxPool(Window),
     /// Average over the window; `count_include_pad` says whether padding counts in the divisor.
-    AveragePool { window: Window, count_include_pad: bool },
+    AveragePool {
+        window: Window,
+        count_include_pad: bool,
+    },
     GlobalAveragePool,
     /// Sum of two values of one shape.
     Add,
     /// `y = W x + b`, weights `[out][in]`, the input being the CHW-flattened value.
-    Gemm { weight: Vec<f32>, bias: Option<Vec<f32>>, outputs: usize, inputs: usize },
+    Gemm {
+        weight: Vec<f32>,
+        bias: Option<Vec<f32>>,
+        outputs: usize,
+        inputs: usize,
+    },
     /// Feature map to vector, in CHW order.
     Flatten,
     /// Zero padding of rows and columns that no convolution has absorbed: top, left, bottom, right.
-    Pad { pads: [usize; 4] },
+    Pad {
+        pads: [usize; 4],
+    },
     /// `x[:, ::stride_h, ::stride_w]`, then zero channels before and after: the option-A shortcut.
-    Subsample { strides: [usize; 2], channels_before: usize, channels_after: usize },
+    Subsample {
+        strides: [usize; 2],
+        channels_before: usize,
+        channels_after: usize,
+    },
     Softmax,
 }
 

@@ -1,0 +1,125 @@
+//! Typed errors: small, `Copy`, with the facts that a remedy needs. No strings, no panics.
+
+use core::fmt;
+
+/// Why a model file was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The bytes do not start at a multiple of `needed`; see [`crate::include_model!`].
+    Misaligned { needed: usize, address: usize },
+    /// Fewer or more bytes than the header says.
+    Length { needed: usize, available: usize },
+    /// Not a fixnet model.
+    BadMagic,
+    /// Written by a newer fixnet, or by an incompatible older one.
+    UnsupportedVersion { major: u16, minor: u16 },
+    /// Weights laid out for a machine that this build does not serve.
+    UnsupportedTarget { target: u16 },
+    /// The plan's bytes do not have the checksum in the header.
+    PlanChecksum { expected: u32, found: u32 },
+    /// A table, name or constant lies outside the file or is misaligned.
+    BadSection { offset: u32, bytes: u32 },
+    /// More steps, tensors or layers than [`crate::format::MAX_RECORDS`], or none.
+    BadCount { count: u16 },
+    /// A tensor is empty, too large, misaligned or outside the arena.
+    BadTensor { tensor: u16 },
+    /// A step names a tensor, kind, layout or layer that does not exist.
+    BadReference { step: u16 },
+    /// A step's shapes do not follow from its parameters.
+    BadShape { step: u16 },
+    /// A fixed-point constant of a step is out of range.
+    BadConstant { step: u16 },
+    /// A step's weights or channel constants lie outside the file or have the wrong length.
+    BadWeights { step: u16 },
+    /// A step would overwrite what it reads.
+    Overlap { step: u16 },
+    /// A step reads a tensor that no earlier step has left intact.
+    NotWritten { step: u16, tensor: u16 },
+    /// More multiply-accumulates than [`crate::format::MAX_MACS`].
+    TooMuchWork { macs: u64 },
+    /// A layer's weights do not have the checksum in the plan.
+    WeightsChecksum { step: u16, expected: u32, found: u32 },
+}
+
+impl fmt::Display for ModelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Misaligned { needed, address } => {
+                write!(f, "the model lies at address {address:#x}, not at a multiple of {needed}")
+            }
+            Self::Length { needed, available } => {
+                write!(f, "the model needs {needed} bytes and {available} are there")
+            }
+            Self::BadMagic => f.write_str("not a fixnet model"),
+            Self::UnsupportedVersion { major, minor } => {
+                write!(f, "format version {major}.{minor} is not supported")
+            }
+            Self::UnsupportedTarget { target } => {
+                write!(f, "the weights are packed for target {target}, which this build lacks")
+            }
+            Self::PlanChecksum { expected, found } => {
+                write!(f, "the plan is damaged: checksum {found:08x}, not {expected:08x}")
+            }
+            Self::BadSection { offset, bytes } => {
+                write!(f, "a section of {bytes} bytes at offset {offset} is outside the file")
+            }
+            Self::BadCount { count } => write!(f, "{count} records in a table"),
+            Self::BadTensor { tensor } => write!(f, "tensor {tensor} does not fit the arena"),
+            Self::BadReference { step } => {
+                write!(f, "step {step} refers to something that does not exist")
+            }
+            Self::BadShape { step } => write!(f, "step {step} has inconsistent shapes"),
+            Self::BadConstant { step } => write!(f, "step {step} has a constant out of range"),
+            Self::BadWeights { step } => {
+                write!(f, "the weights of step {step} are not in the file")
+            }
+            Self::Overlap { step } => write!(f, "step {step} overwrites its own input"),
+            Self::NotWritten { step, tensor } => {
+                write!(f, "step {step} reads tensor {tensor}, which is not intact by then")
+            }
+            Self::TooMuchWork { macs } => write!(f, "{macs} multiply-accumulates are too many"),
+            Self::WeightsChecksum { step, expected, found } => write!(
+                f,
+                "the weights of step {step} are damaged: checksum {found:08x}, not {expected:08x}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for ModelError {}
+
+/// Why a session could not be made, or an input not be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The arena is too small for the activations and the kernels' scratch.
+    ArenaTooSmall { needed: usize, available: usize },
+    /// The arena does not start at a multiple of `needed`; see [`crate::Arena`].
+    ArenaMisaligned { needed: usize, address: usize },
+    /// The input has another length than the model's.
+    InputLength { needed: usize, available: usize },
+    /// The model carries no preprocessing for RGB pixels.
+    NoPreprocessing,
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ArenaTooSmall { needed, available } => {
+                write!(f, "the arena has {available} bytes and {needed} are needed")
+            }
+            Self::ArenaMisaligned { needed, address } => {
+                write!(f, "the arena lies at {address:#x}, not at a multiple of {needed}")
+            }
+            Self::InputLength { needed, available } => {
+                write!(f, "the input has {available} bytes and {needed} are needed")
+            }
+            Self::NoPreprocessing => f.write_str("the model carries no preprocessing"),
+        }
+    }
+}
+
+impl core::error::Error for SessionError {}

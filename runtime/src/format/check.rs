@@ -1,0 +1,406 @@
+//! Everything that must hold before a step may run, checked once.
+//!
+//! The order matters: the header before the tables, the tables before the tensors, the tensors
+//! before the steps, so that no check reads what an earlier one has not vouched for. All sizes are
+//! computed in 64 bits and cannot overflow: a dimension has at most 32 bits and products of more
+//! than two are bounded step by step.
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use super::{
+    ALIGNMENT, Activation, CRC32, Header, LayerRecord, MAGIC, MAX_MACS, MAX_RECORDS, Model, NONE,
+    PreprocessRecord, StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR, VERSION_MINOR,
+    WeightLayout, flags,
+};
+use crate::error::ModelError;
+use crate::numerics::MAX_OPERAND_MULTIPLIER;
+
+/// Bytes of the header that its checksum does not cover: itself and what precedes it.
+const UNCHECKED_PREFIX: usize = 16;
+/// Largest tensor in bytes.
+const MAX_TENSOR_BYTES: u64 = 1 << 30;
+/// Largest left shift of an accumulator.
+const MAX_SHIFT: u32 = 30;
+
+pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
+    let header = check_header(bytes)?;
+    let model = Model {
+        bytes,
+        header,
+        tensors: table::<TensorRecord>(bytes, header, header.tensors_offset, header.tensor_count)?,
+        steps: table::<StepRecord>(bytes, header, header.steps_offset, header.step_count)?,
+        layers: table::<LayerRecord>(bytes, header, header.layers_offset, header.layer_count)?,
+    };
+    check_tensors(&model)?;
+    check_layers(&model)?;
+    check_preprocess(&model)?;
+    let mut macs = 0u64;
+    let mut next_layer = 0;
+    for (index, record) in model.steps.iter().enumerate() {
+        let step = index as u16;
+        macs = macs.saturating_add(check_step(&model, step, record)?);
+        if macs > MAX_MACS {
+            return Err(ModelError::TooMuchWork { macs });
+        }
+        // Each step completes the next layers of the list, and all of them are completed.
+        if record.layer != next_layer || record.layer_count == 0 {
+            return Err(ModelError::BadReference { step });
+        }
+        next_layer = record.layer.saturating_add(record.layer_count);
+        check_liveness(&model, index, record)?;
+    }
+    let last = model.steps.len() as u16 - 1;
+    if next_layer != header.layer_count {
+        return Err(ModelError::BadReference { step: last });
+    }
+    check_ends(&model, last)?;
+    Ok(model)
+}
+
+fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
+    let address = bytes.as_ptr() as usize;
+    if !address.is_multiple_of(ALIGNMENT) {
+        return Err(ModelError::Misaligned { needed: ALIGNMENT, address });
+    }
+    let available = bytes.len();
+    if bytes.get(..MAGIC.len()).is_some_and(|m| m != MAGIC) {
+        return Err(ModelError::BadMagic);
+    }
+    let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
+        return Err(ModelError::Length { needed: size_of::<Header>(), available });
+    };
+    let (major, minor) = (header.version_major, header.version_minor);
+    if major != VERSION_MAJOR || minor > VERSION_MINOR {
+        return Err(ModelError::UnsupportedVersion { major, minor });
+    }
+    let needed = header.file_bytes as usize;
+    if needed != available {
+        return Err(ModelError::Length { needed, available });
+    }
+    let plan = bytes.get(UNCHECKED_PREFIX..header.plan_bytes as usize);
+    let plan = plan.filter(|p| p.len() >= size_of::<Header>() - UNCHECKED_PREFIX);
+    let Some(plan) = plan else {
+        return Err(ModelError::BadSection { offset: 0, bytes: header.plan_bytes });
+    };
+    let (expected, found) = (header.plan_crc32, CRC32.checksum(plan));
+    if expected != found {
+        return Err(ModelError::PlanChecksum { expected, found });
+    }
+    if header.target != Target::Portable as u16 {
+        return Err(ModelError::UnsupportedTarget { target: header.target });
+    }
+    Ok(header)
+}
+
+/// A table of `count` records that lies inside the plan.
+fn table<'m, T: FromBytes + KnownLayout + Immutable>(
+    bytes: &'m [u8],
+    header: &Header,
+    offset: u32,
+    count: u16,
+) -> Result<&'m [T], ModelError> {
+    let count = usize::from(count);
+    if count == 0 || count > MAX_RECORDS {
+        return Err(ModelError::BadCount { count: count as u16 });
+    }
+    let len = (count * size_of::<T>()) as u32;
+    let section = plan_section(bytes, header, offset, len)?;
+    <[T]>::ref_from_bytes(section).map_err(|_| ModelError::BadSection { offset, bytes: len })
+}
+
+fn plan_section<'m>(
+    bytes: &'m [u8],
+    header: &Header,
+    offset: u32,
+    len: u32,
+) -> Result<&'m [u8], ModelError> {
+    let error = ModelError::BadSection { offset, bytes: len };
+    let end = offset.checked_add(len).filter(|&end| end <= header.plan_bytes).ok_or(error)?;
+    if !(offset as usize).is_multiple_of(ALIGNMENT) {
+        return Err(error);
+    }
+    bytes.get(offset as usize..end as usize).ok_or(error)
+}
+
+fn check_tensors(model: &Model<'_>) -> Result<(), ModelError> {
+    for (index, record) in model.tensors.iter().enumerate() {
+        let tensor = index as u16;
+        let error = ModelError::BadTensor { tensor };
+        let plane = u64::from(record.height) * u64::from(record.width);
+        let elements = plane.checked_mul(u64::from(record.channels)).ok_or(error)?;
+        if elements == 0 || elements > MAX_TENSOR_BYTES || record.element > 1 {
+            return Err(error);
+        }
+        let bytes = elements * if record.element == 1 { 4 } else { 1 };
+        let end = u64::from(record.offset) + bytes;
+        let aligned = (record.offset as usize).is_multiple_of(ALIGNMENT);
+        if !aligned || end > u64::from(model.header.arena_bytes) {
+            return Err(error);
+        }
+        if !(record.scale.is_finite() && record.scale > 0.0) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn check_layers(model: &Model<'_>) -> Result<(), ModelError> {
+    let header = model.header;
+    let names = (header.names_offset, header.names_bytes);
+    let section = plan_section(model.bytes, header, names.0, names.1)?;
+    let valid = |offset: u32, len: u32| {
+        let start = offset.checked_sub(names.0)? as usize;
+        let text = section.get(start..start.checked_add(len as usize)?)?;
+        core::str::from_utf8(text).ok().map(|_| ())
+    };
+    let bad = |offset, bytes| ModelError::BadSection { offset, bytes };
+    valid(names.0, header.model_name_bytes).ok_or(bad(names.0, header.model_name_bytes))?;
+    for layer in model.layers {
+        let (offset, len) = (layer.name_offset, layer.name_bytes);
+        valid(offset, len).ok_or(bad(offset, len))?;
+    }
+    Ok(())
+}
+
+fn check_preprocess(model: &Model<'_>) -> Result<(), ModelError> {
+    let header = model.header;
+    let offset = header.preprocess_offset;
+    if offset == 0 {
+        return Ok(());
+    }
+    let bytes = plan_section(model.bytes, header, offset, size_of::<PreprocessRecord>() as u32)?;
+    let error = ModelError::BadSection { offset, bytes: bytes.len() as u32 };
+    let record = PreprocessRecord::ref_from_bytes(bytes).map_err(|_| error)?;
+    let images = [record.mean_image_offset, record.pixel_offsets];
+    if images != [0, 0] {
+        let input = model.tensors.get(usize::from(header.input_tensor)).ok_or(error)?;
+        let elements = u32::from(input.height) * u32::from(input.width);
+        let len = elements.checked_mul(12).ok_or(error)?;
+        for offset in images {
+            plan_section(model.bytes, header, offset, len)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks one step by itself and returns its multiply-accumulates.
+fn check_step(model: &Model<'_>, step: u16, record: &StepRecord) -> Result<u64, ModelError> {
+    let reference = ModelError::BadReference { step };
+    let kind = StepKind::from_code(record.kind).ok_or(reference)?;
+    let input = model.activation(record.input).ok_or(reference)?;
+    let output = model.activation(record.output).ok_or(reference)?;
+    let operand = match record.operand {
+        NONE => None,
+        tensor => Some(model.activation(tensor).ok_or(reference)?),
+    };
+    if input.wide || operand.is_some_and(|o| o.wide) || output.wide != (kind == StepKind::Logits) {
+        return Err(reference);
+    }
+    check_overlap(step, record, &input, operand.as_ref(), &output)?;
+    check_constants(model, step, record, kind)?;
+    check_operands(step, kind, &input, operand.as_ref(), &output)?;
+    check_shape(step, record, kind, &input, &output)?;
+    check_weights(model, step, record, kind, &input, &output)?;
+    Ok(macs(record, kind, &input, &output))
+}
+
+/// Only an in-place step may write where it reads, and only onto its operand, exactly.
+fn check_overlap(
+    step: u16,
+    record: &StepRecord,
+    input: &Activation,
+    operand: Option<&Activation>,
+    output: &Activation,
+) -> Result<(), ModelError> {
+    let in_place = record.flags & flags::IN_PLACE != 0;
+    let onto_operand = operand.is_some_and(|o| o.overlaps(output));
+    let exact = operand.is_some_and(|o| o.range() == output.range());
+    if input.overlaps(output) || (in_place && !exact) || (!in_place && onto_operand) {
+        return Err(ModelError::Overlap { step });
+    }
+    Ok(())
+}
+
+fn check_constants(
+    model: &Model<'_>,
+    step: u16,
+    record: &StepRecord,
+    kind: StepKind,
+) -> Result<(), ModelError> {
+    let in_range = |m: i32| (0..=MAX_OPERAND_MULTIPLIER).contains(&m);
+    let operands = in_range(record.operand_multiplier) && in_range(record.input_multiplier);
+    let flags = record.flags & !flags::IN_PLACE == 0;
+    if !operands || !flags || record.shift > MAX_SHIFT || record.clamp_min > record.clamp_max {
+        return Err(ModelError::BadConstant { step });
+    }
+    if !has_channels(kind) {
+        return Ok(());
+    }
+    let channels = model.channels(record).ok_or(ModelError::BadWeights { step })?;
+    if channels.multipliers.iter().any(|&m| m < 0 || m % 2 != 0) {
+        return Err(ModelError::BadConstant { step });
+    }
+    Ok(())
+}
+
+/// Which steps take a second tensor, and of what shape.
+fn check_operands(
+    step: u16,
+    kind: StepKind,
+    input: &Activation,
+    operand: Option<&Activation>,
+    output: &Activation,
+) -> Result<(), ModelError> {
+    let same_as_output = operand.is_none_or(|o| o.shape() == output.shape());
+    let fits = match kind {
+        StepKind::Conv => same_as_output,
+        StepKind::Add => operand.is_some() && same_as_output && input.shape() == output.shape(),
+        _ => operand.is_none(),
+    };
+    if fits { Ok(()) } else { Err(ModelError::BadShape { step }) }
+}
+
+fn check_shape(
+    step: u16,
+    record: &StepRecord,
+    kind: StepKind,
+    input: &Activation,
+    output: &Activation,
+) -> Result<(), ModelError> {
+    let fits = match kind {
+        StepKind::Conv => {
+            let groups = record.groups as usize;
+            groups > 0
+                && input.channels.is_multiple_of(groups)
+                && output.channels.is_multiple_of(groups)
+                && windows_fit(record, input, output)
+        }
+        StepKind::MaxPool | StepKind::AveragePool => {
+            input.channels == output.channels
+                && record.dilations == [1, 1]
+                && windows_fit(record, input, output)
+        }
+        StepKind::Add => true,
+        StepKind::Subsample => {
+            let strided = |extent: usize, stride: u16| extent.div_ceil(usize::from(stride).max(1));
+            let padded = input.channels.checked_add(record.channels_before as usize);
+            !record.strides.contains(&0)
+                && output.height == strided(input.height, record.strides[0])
+                && output.width == strided(input.width, record.strides[1])
+                && padded.is_some_and(|c| c <= output.channels)
+        }
+        StepKind::Logits => output.height == 1 && output.width == 1,
+    };
+    if fits { Ok(()) } else { Err(ModelError::BadShape { step }) }
+}
+
+/// The output extents follow from the window, and no window lies in the padding alone.
+fn windows_fit(record: &StepRecord, input: &Activation, output: &Activation) -> bool {
+    let extents = [(input.height, output.height), (input.width, output.width)];
+    extents.iter().enumerate().all(|(axis, &(extent, out))| {
+        let kernel = u32::from(record.kernel[axis]);
+        let stride = u32::from(record.strides[axis]);
+        let dilation = u32::from(record.dilations[axis]);
+        let (before, after) = (u32::from(record.pads[axis]), u32::from(record.pads[axis + 2]));
+        if kernel == 0 || stride == 0 || dilation == 0 {
+            return false;
+        }
+        let span = u64::from(dilation) * u64::from(kernel - 1) + 1;
+        let padded = extent as u64 + u64::from(before) + u64::from(after);
+        let inside = u64::from(before) < span && u64::from(after) < span;
+        inside && padded >= span && (padded - span) / u64::from(stride) + 1 == out as u64
+    })
+}
+
+/// Elements of one window of a convolution.
+fn patch_elements(record: &StepRecord, input: &Activation) -> u64 {
+    let window = u64::from(record.kernel[0]) * u64::from(record.kernel[1]);
+    window.saturating_mul(input.channels as u64 / u64::from(record.groups.max(1)))
+}
+
+const fn has_channels(kind: StepKind) -> bool {
+    matches!(kind, StepKind::Conv | StepKind::AveragePool | StepKind::Logits)
+}
+
+fn check_weights(
+    model: &Model<'_>,
+    step: u16,
+    record: &StepRecord,
+    kind: StepKind,
+    input: &Activation,
+    output: &Activation,
+) -> Result<(), ModelError> {
+    let outputs = output.channels as u64;
+    let (weights, channels) = match kind {
+        StepKind::Conv => (outputs.saturating_mul(patch_elements(record, input)), outputs),
+        StepKind::Logits => (outputs.saturating_mul(input.elements() as u64), outputs),
+        StepKind::AveragePool => (0, 1),
+        _ => (0, 0),
+    };
+    let layout = record.weight_layout == WeightLayout::Ohwi as u16;
+    let fits = u64::from(record.weights_bytes) == weights
+        && u64::from(record.channels_bytes) == channels.saturating_mul(8)
+        && blob_fits(model, record.weights_offset, record.weights_bytes)
+        && blob_fits(model, record.channels_offset, record.channels_bytes);
+    if fits && layout { Ok(()) } else { Err(ModelError::BadWeights { step }) }
+}
+
+/// An empty blob has offset 0; any other lies aligned between the plan and the end of the file.
+fn blob_fits(model: &Model<'_>, offset: u32, len: u32) -> bool {
+    if len == 0 {
+        return offset == 0;
+    }
+    let end = u64::from(offset) + u64::from(len);
+    (offset as usize).is_multiple_of(ALIGNMENT)
+        && offset >= model.header.plan_bytes
+        && end <= u64::from(model.header.file_bytes)
+}
+
+/// Work of a step in multiply-accumulates, or in elements visited where there are none.
+fn macs(record: &StepRecord, kind: StepKind, input: &Activation, output: &Activation) -> u64 {
+    let outputs = output.elements() as u64;
+    let window = u64::from(record.kernel[0]) * u64::from(record.kernel[1]);
+    match kind {
+        StepKind::Conv => outputs.saturating_mul(patch_elements(record, input)),
+        StepKind::MaxPool | StepKind::AveragePool => outputs.saturating_mul(window),
+        StepKind::Logits => outputs.saturating_mul(input.elements() as u64),
+        StepKind::Add | StepKind::Subsample => outputs,
+    }
+}
+
+/// Every tensor that a step reads was written before and not overwritten since.
+fn check_liveness(model: &Model<'_>, index: usize, record: &StepRecord) -> Result<(), ModelError> {
+    let step = index as u16;
+    let operand = Some(record.operand).filter(|&t| t != NONE);
+    for tensor in [Some(record.input), operand].into_iter().flatten() {
+        if !intact(model, index, tensor) {
+            return Err(ModelError::NotWritten { step, tensor });
+        }
+    }
+    Ok(())
+}
+
+/// Whether `tensor` holds its value when step `index` begins.
+fn intact(model: &Model<'_>, index: usize, tensor: u16) -> bool {
+    let Some(wanted) = model.activation(tensor) else { return false };
+    for earlier in model.steps.iter().take(index).rev() {
+        if earlier.output == tensor {
+            return true;
+        }
+        if model.activation(earlier.output).is_none_or(|written| written.overlaps(&wanted)) {
+            return false;
+        }
+    }
+    tensor == model.header.input_tensor
+}
+
+/// The network begins with its int8 input and ends with its i32 logits.
+fn check_ends(model: &Model<'_>, last: u16) -> Result<(), ModelError> {
+    let header = model.header;
+    let input = model.activation(header.input_tensor);
+    let logits = model.steps.last().map(|s| (s.output, s.kind));
+    let starts = input.is_some_and(|i| !i.wide);
+    let ends = logits == Some((header.output_tensor, StepKind::Logits as u8));
+    let rgb = header.preprocess_offset == 0 || input.is_some_and(|i| i.channels == 3);
+    if starts && ends && rgb { Ok(()) } else { Err(ModelError::BadReference { step: last }) }
+}

@@ -1,0 +1,255 @@
+//! The `.fxn` model file: byte layout, checked reader ([`Model`]) and, on the host, the writer.
+//!
+//! `docs/model-format.md` is the specification; the records below are its one definition in code.
+//! Everything is little-endian and naturally aligned, so a file is used in place from flash: no
+//! copy, no parsing at run time. What may not be broken: the size and meaning of a field of a
+//! released version, and that [`Model::new_checked`] accepts nothing that could make a step read
+//! or write outside its planned ranges.
+
+mod check;
+mod model;
+#[cfg(feature = "write")]
+mod writer;
+
+pub use model::{Activation, Channels, Layer, Model, Operator, Step};
+#[cfg(feature = "write")]
+pub use writer::{ModelSpec, PreprocessSpec, StepSpec, write};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+#[cfg(target_endian = "big")]
+compile_error!(
+    "fixnet reads its little-endian model files in place and needs a little-endian target"
+);
+
+/// First four bytes of a model file.
+pub const MAGIC: [u8; 4] = *b"FXN\x1a";
+/// A reader refuses any other major version.
+pub const VERSION_MAJOR: u16 = 1;
+/// A reader accepts lower minor versions and refuses higher ones.
+pub const VERSION_MINOR: u16 = 0;
+/// Alignment of the file in memory, of every section and of every tensor in the arena.
+pub const ALIGNMENT: usize = 16;
+/// Most steps, tensors or layers of one model: bounds the work of checking.
+pub const MAX_RECORDS: usize = 1024;
+/// Most multiply-accumulates of one inference that a reader accepts.
+pub const MAX_MACS: u64 = 1 << 38;
+/// Marks an absent tensor or step reference.
+pub const NONE: u16 = u16::MAX;
+
+/// Rounds up to [`ALIGNMENT`].
+#[must_use]
+pub const fn align_up(n: usize) -> usize {
+    n.saturating_add(ALIGNMENT - 1) & !(ALIGNMENT - 1)
+}
+
+/// The first 96 bytes of a file.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Header {
+    pub magic: [u8; 4],
+    pub version_major: u16,
+    pub version_minor: u16,
+    /// Length of the whole file.
+    pub file_bytes: u32,
+    /// CRC-32/ISO-HDLC of the bytes from 16 to `plan_bytes`.
+    pub plan_crc32: u32,
+    /// Length of the plan: everything before the weights.
+    pub plan_bytes: u32,
+    /// [`Target`] that the weights are laid out for.
+    pub target: u16,
+    pub tensor_count: u16,
+    pub step_count: u16,
+    pub layer_count: u16,
+    /// Tensor that holds the int8 input and tensor that holds the i32 logits.
+    pub input_tensor: u16,
+    pub output_tensor: u16,
+    /// Bytes of activations in the arena; scratch comes on top.
+    pub arena_bytes: u32,
+    pub tensors_offset: u32,
+    pub steps_offset: u32,
+    pub layers_offset: u32,
+    /// UTF-8 names, back to back; the model's own name is the first `model_name_bytes`.
+    pub names_offset: u32,
+    pub names_bytes: u32,
+    pub model_name_bytes: u32,
+    /// A [`PreprocessRecord`], or 0.
+    pub preprocess_offset: u32,
+    pub reserved: [u32; 8],
+}
+
+/// A tensor in the arena, HWC.
+#[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct TensorRecord {
+    /// Byte offset in the arena, a multiple of [`ALIGNMENT`].
+    pub offset: u32,
+    pub channels: u32,
+    pub height: u16,
+    pub width: u16,
+    /// Real value of one step.
+    pub scale: f32,
+    pub zero_point: i8,
+    /// 0: int8, 1: i32.
+    pub element: u8,
+    pub reserved: [u8; 2],
+}
+
+/// One step of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct StepRecord {
+    /// [`StepKind`].
+    pub kind: u8,
+    /// [`flags`].
+    pub flags: u8,
+    pub clamp_min: i8,
+    pub clamp_max: i8,
+    pub input: u16,
+    /// Residual of a convolution or second operand of an addition, or [`NONE`].
+    pub operand: u16,
+    pub output: u16,
+    /// First layer that this step computes, and how many.
+    pub layer: u16,
+    pub layer_count: u16,
+    /// Height and width of the window; of everything that has one.
+    pub kernel: [u16; 2],
+    pub strides: [u16; 2],
+    /// Top, left, bottom, right.
+    pub pads: [u16; 4],
+    pub dilations: [u16; 2],
+    pub reserved_a: u16,
+    pub groups: u32,
+    /// Zero channels in front, for [`StepKind::Subsample`].
+    pub channels_before: u32,
+    pub shift: u32,
+    pub offset: i32,
+    /// Residual multiplier of a convolution; multiplier of `operand` in an addition.
+    pub operand_multiplier: i32,
+    /// Multiplier of `input` in an addition.
+    pub input_multiplier: i32,
+    /// Weights, in the layout `weight_layout`; offset in the file.
+    pub weights_offset: u32,
+    pub weights_bytes: u32,
+    /// Biases (i32 per channel), then multipliers (i32 per channel); offset in the file.
+    pub channels_offset: u32,
+    pub channels_bytes: u32,
+    /// CRC-32/ISO-HDLC of the weights followed by the channel constants.
+    pub weights_crc32: u32,
+    /// [`WeightLayout`].
+    pub weight_layout: u16,
+    pub reserved_b: u16,
+}
+
+/// Bits of [`StepRecord::flags`].
+pub mod flags {
+    /// The output lies exactly on `operand` and replaces it.
+    pub const IN_PLACE: u8 = 1;
+}
+
+/// A layer: a named result, the same in every plan of a network.
+#[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct LayerRecord {
+    pub name_offset: u32,
+    pub name_bytes: u32,
+    pub channels: u32,
+    pub height: u16,
+    pub width: u16,
+    pub macs: u64,
+}
+
+/// How 8-bit RGB becomes the int8 input; see [`crate::preprocess`].
+#[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct PreprocessRecord {
+    /// Length of the shorter side after resizing; 0: no resize.
+    pub resize: u16,
+    /// Side of the centre crop; 0: no crop.
+    pub crop: u16,
+    /// 1 if the network wants blue first.
+    pub bgr: u8,
+    pub reserved: [u8; 3],
+    /// `real = (x * scale - mean[c]) / std[c]` for x in 0..=255, channels in the network's order.
+    pub scale: f32,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+    /// Per-pixel mean: `height * width * 3` f32 in HWC, subtracted from x before all else; 0: none.
+    pub mean_image_offset: u32,
+    /// Per-pixel offsets in fixed point: as many i32; 0 if there is no mean image.
+    pub pixel_offsets: u32,
+    /// With a mean image: `q = clamp((x * gains[c] + pixel_offset) >> 16)`.
+    pub gains: [i32; 3],
+    /// Without: `q = tables[c][x]`.
+    pub tables: [[i8; 256]; 3],
+}
+
+/// What a step computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum StepKind {
+    /// Convolution with requantization, and residual addition where `operand` is given.
+    Conv = 1,
+    MaxPool = 2,
+    AveragePool = 3,
+    /// Addition of two int8 tensors at their own scales.
+    Add = 4,
+    /// Strided copy with zero channels around: the option-A shortcut.
+    Subsample = 5,
+    /// The classifier: a matrix-vector product to i32 logits.
+    Logits = 6,
+}
+
+impl StepKind {
+    /// The kind with this code.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Conv,
+            2 => Self::MaxPool,
+            3 => Self::AveragePool,
+            4 => Self::Add,
+            5 => Self::Subsample,
+            6 => Self::Logits,
+            _ => return None,
+        })
+    }
+}
+
+/// The machine that a file's weights are laid out for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+#[non_exhaustive]
+pub enum Target {
+    /// Runs everywhere.
+    Portable = 0,
+}
+
+/// Order of a step's weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
+#[non_exhaustive]
+pub enum WeightLayout {
+    /// `[out][kernel_h][kernel_w][in]` int8; what a portable file holds.
+    Ohwi = 0,
+}
+
+/// CRC-32/ISO-HDLC, as zlib and Ethernet compute it.
+///
+/// Bare-metal builds trade speed for 16 KiB of tables.
+#[cfg(feature = "std")]
+pub static CRC32: crc::Crc<u32, crc::Table<16>> =
+    crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISO_HDLC);
+/// CRC-32/ISO-HDLC, as zlib and Ethernet compute it.
+#[cfg(not(feature = "std"))]
+pub static CRC32: crc::Crc<u32, crc::NoTable> =
+    crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
+
+const _: () = {
+    assert!(size_of::<Header>() == 96);
+    assert!(size_of::<TensorRecord>() == 20);
+    assert!(size_of::<StepRecord>() == 84);
+    assert!(size_of::<LayerRecord>() == 24);
+    assert!(size_of::<PreprocessRecord>() == 824);
+};

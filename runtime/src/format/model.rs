@@ -1,0 +1,427 @@
+//! The checked reader: typed views of a model file, borrowed from its bytes.
+
+use core::ops::Range;
+
+use zerocopy::FromBytes;
+
+use super::{
+    Header, LayerRecord, NONE, PreprocessRecord, StepKind, StepRecord, Target, TensorRecord,
+    WeightLayout, check,
+};
+use crate::error::ModelError;
+use crate::kernels::{ConvShape, KernelSet, PoolShape, Required};
+use crate::numerics::{Addition, Channel, Requantization};
+
+/// A model whose every offset, shape and range has been checked; see [`Model::new_checked`].
+///
+/// It borrows the file's bytes and is as cheap to copy as a handful of pointers.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'m> {
+    pub(super) bytes: &'m [u8],
+    pub(super) header: &'m Header,
+    pub(super) tensors: &'m [TensorRecord],
+    pub(super) steps: &'m [StepRecord],
+    pub(super) layers: &'m [LayerRecord],
+}
+
+/// A tensor in the arena, HWC.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Activation {
+    /// Index among the model's tensors.
+    pub tensor: u16,
+    /// Byte offset in the arena.
+    pub offset: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    /// Real value of one step.
+    pub scale: f32,
+    pub zero_point: i8,
+    /// Whether the elements are i32 (logits) and not int8.
+    pub wide: bool,
+}
+
+impl Activation {
+    /// Number of elements.
+    #[must_use]
+    pub const fn elements(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Number of bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.elements() * if self.wide { 4 } else { 1 }
+    }
+
+    /// Its bytes in the arena.
+    #[must_use]
+    pub const fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.bytes()
+    }
+
+    /// Height, width, channels.
+    #[must_use]
+    pub const fn shape(&self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.offset < other.offset + other.bytes() && other.offset < self.offset + self.bytes()
+    }
+}
+
+/// A named result of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layer<'m> {
+    pub name: &'m str,
+    /// Height, width, channels of its output.
+    pub shape: [usize; 3],
+    pub macs: u64,
+}
+
+/// What a step computes, with its constants borrowed from the file.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Operator<'m> {
+    Conv {
+        shape: ConvShape,
+        weights: &'m [i8],
+        channels: Channels<'m>,
+        requantization: Requantization,
+    },
+    MaxPool {
+        shape: PoolShape,
+        clamp: (i8, i8),
+    },
+    AveragePool {
+        shape: PoolShape,
+        channel: Channel,
+        requantization: Requantization,
+    },
+    Add(Addition),
+    Subsample {
+        strides: [usize; 2],
+        channels_before: usize,
+    },
+    Logits {
+        weights: &'m [i8],
+        channels: Channels<'m>,
+        shift: u32,
+    },
+}
+
+/// Per-channel constants as two parallel arrays of one length.
+#[derive(Debug, Clone, Copy)]
+pub struct Channels<'m> {
+    pub bias: &'m [i32],
+    pub multipliers: &'m [i32],
+}
+
+impl<'m> Channels<'m> {
+    /// The constants channel by channel.
+    pub fn iter(self) -> impl Iterator<Item = Channel> + 'm {
+        let pairs = self.bias.iter().zip(self.multipliers);
+        pairs.map(|(&bias, &multiplier)| Channel { bias, multiplier })
+    }
+}
+
+/// One step of the plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'m> {
+    pub index: usize,
+    /// The layer that it completes.
+    pub layer: Layer<'m>,
+    pub input: Activation,
+    /// Residual of a convolution, second operand of an addition.
+    pub operand: Option<Activation>,
+    pub output: Activation,
+    /// The output replaces `operand`.
+    pub in_place: bool,
+    pub operator: Operator<'m>,
+}
+
+impl<'m> Model<'m> {
+    /// Checks a model file completely, but for the checksums of the weights
+    /// ([`Model::verify_weights`]).
+    ///
+    /// After it nothing that the runtime does with this model can panic, read out of bounds or run
+    /// without end, whatever the weights are.
+    ///
+    /// # Errors
+    /// A [`ModelError`] that says what is wrong and where.
+    pub fn new_checked(bytes: &'m [u8]) -> Result<Self, ModelError> {
+        check::check(bytes)
+    }
+
+    /// Compares the checksum of every layer's weights and constants with the plan.
+    ///
+    /// # Errors
+    /// [`ModelError::WeightsChecksum`] for the first damaged step.
+    pub fn verify_weights(&self) -> Result<(), ModelError> {
+        for (index, record) in self.steps.iter().enumerate() {
+            let mut digest = super::CRC32.digest();
+            digest.update(self.slice(record.weights_offset, record.weights_bytes));
+            digest.update(self.slice(record.channels_offset, record.channels_bytes));
+            let found = digest.finalize();
+            if found != record.weights_crc32 {
+                let (step, expected) = (index as u16, record.weights_crc32);
+                return Err(ModelError::WeightsChecksum { step, expected, found });
+            }
+        }
+        Ok(())
+    }
+
+    /// The network's name.
+    #[must_use]
+    pub fn name(&self) -> &'m str {
+        self.text(self.header.names_offset, self.header.model_name_bytes)
+    }
+
+    /// The machine that the weights are laid out for.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target::Portable
+    }
+
+    /// Memory that a session with these kernels needs.
+    #[must_use]
+    pub fn required(&self, kernels: KernelSet) -> Required {
+        let scratch = self.steps().map(|s| kernels.scratch_bytes(&s.operator)).max().unwrap_or(0);
+        Required { activations: self.header.arena_bytes as usize, scratch }
+    }
+
+    /// Length of the file.
+    #[must_use]
+    pub fn file_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes of weights and per-channel constants.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        self.steps.iter().map(|s| s.weights_bytes as usize + s.channels_bytes as usize).sum()
+    }
+
+    /// Multiply-accumulates of one inference.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        self.layers.iter().map(|l| l.macs).fold(0, u64::saturating_add)
+    }
+
+    /// The int8 input.
+    #[must_use]
+    pub fn input(&self) -> Activation {
+        self.activation_or_empty(self.header.input_tensor)
+    }
+
+    /// The i32 logits; `logit * scale` is the real value.
+    #[must_use]
+    pub fn output(&self) -> Activation {
+        self.activation_or_empty(self.header.output_tensor)
+    }
+
+    /// Number of steps.
+    #[must_use]
+    pub fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Number of tensors.
+    #[must_use]
+    pub fn tensor_count(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// The plan in order.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'m>> + use<'m> {
+        let model = *self;
+        (0..model.steps.len()).filter_map(move |index| model.step(index))
+    }
+
+    /// Layer `index`.
+    #[must_use]
+    pub fn layer(&self, index: usize) -> Option<Layer<'m>> {
+        let record = self.layers.get(index)?;
+        Some(Layer {
+            name: self.text(record.name_offset, record.name_bytes),
+            shape: [record.height.into(), record.width.into(), record.channels as usize],
+            macs: record.macs,
+        })
+    }
+
+    /// The layers in order.
+    pub fn layers(&self) -> impl Iterator<Item = Layer<'m>> + use<'m> {
+        let model = *self;
+        (0..model.layers.len()).filter_map(move |index| model.layer(index))
+    }
+
+    /// Checksum of the weights and constants of step `index`, as recorded in the plan.
+    #[must_use]
+    pub fn weights_crc32(&self, index: usize) -> Option<u32> {
+        self.steps.get(index).map(|s| s.weights_crc32)
+    }
+
+    /// How 8-bit RGB becomes the int8 input.
+    #[must_use]
+    pub fn preprocess(&self) -> Option<&'m PreprocessRecord> {
+        if self.header.preprocess_offset == 0 {
+            return None;
+        }
+        let bytes = self.bytes.get(self.header.preprocess_offset as usize..)?;
+        PreprocessRecord::ref_from_prefix(bytes).ok().map(|(record, _)| record)
+    }
+
+    /// Per-pixel fixed-point offsets of the preprocessing, HWC.
+    #[must_use]
+    pub fn pixel_offsets(&self) -> Option<&'m [i32]> {
+        self.image_section(self.preprocess()?.pixel_offsets)
+    }
+
+    /// Per-pixel mean of the preprocessing, HWC, in units of 8-bit pixels.
+    #[must_use]
+    pub fn mean_image(&self) -> Option<&'m [f32]> {
+        self.image_section(self.preprocess()?.mean_image_offset)
+    }
+
+    fn image_section<T: FromBytes + zerocopy::Immutable>(&self, offset: u32) -> Option<&'m [T]> {
+        if offset == 0 {
+            return None;
+        }
+        let bytes = self.bytes.get(offset as usize..)?.get(..self.input().elements() * 4)?;
+        <[T]>::ref_from_bytes(bytes).ok()
+    }
+
+    /// Tensor `index`.
+    #[must_use]
+    pub fn activation(&self, index: u16) -> Option<Activation> {
+        let record = self.tensors.get(usize::from(index))?;
+        Some(Activation {
+            tensor: index,
+            offset: record.offset as usize,
+            height: record.height.into(),
+            width: record.width.into(),
+            channels: record.channels as usize,
+            scale: record.scale,
+            zero_point: record.zero_point,
+            wide: record.element == 1,
+        })
+    }
+
+    fn activation_or_empty(&self, index: u16) -> Activation {
+        self.activation(index).unwrap_or(Activation {
+            tensor: index,
+            offset: 0,
+            height: 0,
+            width: 0,
+            channels: 0,
+            scale: 0.0,
+            zero_point: 0,
+            wide: false,
+        })
+    }
+
+    /// Step `index`, or `None` past the last one.
+    #[must_use]
+    pub fn step(&self, index: usize) -> Option<Step<'m>> {
+        let record = self.steps.get(index)?;
+        let input = self.activation(record.input)?;
+        let output = self.activation(record.output)?;
+        let operand = match record.operand {
+            NONE => None,
+            tensor => Some(self.activation(tensor)?),
+        };
+        let layer = self.layer(usize::from(record.layer + record.layer_count - 1))?;
+        let operator = self.operator(record, &input, &output)?;
+        let in_place = record.flags & super::flags::IN_PLACE != 0;
+        Some(Step { index, layer, input, operand, output, in_place, operator })
+    }
+
+    fn operator(
+        &self,
+        record: &'m StepRecord,
+        input: &Activation,
+        output: &Activation,
+    ) -> Option<Operator<'m>> {
+        let clamp = (record.clamp_min, record.clamp_max);
+        let requantization = Requantization {
+            shift: record.shift,
+            offset: record.offset,
+            residual_multiplier: record.operand_multiplier,
+            clamp,
+        };
+        Some(match StepKind::from_code(record.kind)? {
+            StepKind::Conv => Operator::Conv {
+                shape: ConvShape {
+                    input: input.shape(),
+                    output: output.shape(),
+                    kernel: record.kernel.map(usize::from),
+                    strides: record.strides.map(usize::from),
+                    pads: record.pads.map(usize::from),
+                    dilations: record.dilations.map(usize::from),
+                    groups: record.groups as usize,
+                    input_zero_point: input.zero_point,
+                },
+                weights: self.weights(record)?,
+                channels: self.channels(record)?,
+                requantization,
+            },
+            StepKind::MaxPool => {
+                Operator::MaxPool { shape: pool_shape(record, input, output), clamp }
+            }
+            StepKind::AveragePool => Operator::AveragePool {
+                shape: pool_shape(record, input, output),
+                channel: self.channels(record)?.iter().next()?,
+                requantization,
+            },
+            StepKind::Add => Operator::Add(Addition {
+                multipliers: (record.input_multiplier, record.operand_multiplier),
+                offset: record.offset,
+                clamp,
+            }),
+            StepKind::Subsample => Operator::Subsample {
+                strides: record.strides.map(usize::from),
+                channels_before: record.channels_before as usize,
+            },
+            StepKind::Logits => Operator::Logits {
+                weights: self.weights(record)?,
+                channels: self.channels(record)?,
+                shift: record.shift,
+            },
+        })
+    }
+
+    fn slice(&self, offset: u32, len: u32) -> &'m [u8] {
+        let start = offset as usize;
+        self.bytes.get(start..start.saturating_add(len as usize)).unwrap_or(&[])
+    }
+
+    fn text(&self, offset: u32, len: u32) -> &'m str {
+        core::str::from_utf8(self.slice(offset, len)).unwrap_or("")
+    }
+
+    fn weights(&self, record: &StepRecord) -> Option<&'m [i8]> {
+        if record.weight_layout != WeightLayout::Ohwi as u16 {
+            return None;
+        }
+        <[i8]>::ref_from_bytes(self.slice(record.weights_offset, record.weights_bytes)).ok()
+    }
+
+    pub(super) fn channels(&self, record: &StepRecord) -> Option<Channels<'m>> {
+        let bytes = self.slice(record.channels_offset, record.channels_bytes);
+        let words = <[i32]>::ref_from_bytes(bytes).ok()?;
+        let (bias, multipliers) = words.split_at_checked(words.len() / 2)?;
+        Some(Channels { bias, multipliers })
+    }
+}
+
+fn pool_shape(record: &StepRecord, input: &Activation, output: &Activation) -> PoolShape {
+    PoolShape {
+        input: input.shape(),
+        output: output.shape(),
+        kernel: record.kernel.map(usize::from),
+        strides: record.strides.map(usize::from),
+        pads: record.pads.map(usize::from),
+        input_zero_point: input.zero_point,
+    }
+}

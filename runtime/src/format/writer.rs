@@ -1,0 +1,175 @@
+//! The writer (host only): turns a planned network into the bytes that [`super::Model`] reads.
+//!
+//! The writer lays out sections and fills in offsets and checksums; every other field is the
+//! planner's. It checks its own result, so it never gives out a file that the reader refuses.
+
+use std::string::String;
+use std::vec::Vec;
+
+use zerocopy::IntoBytes;
+
+use super::{
+    ALIGNMENT, CRC32, Header, LayerRecord, MAGIC, PreprocessRecord, StepRecord, Target,
+    TensorRecord, VERSION_MAJOR, VERSION_MINOR,
+};
+use crate::AlignedBytes;
+use crate::Model;
+use crate::error::ModelError;
+
+/// A step with the blobs that it refers to.
+#[derive(Debug, Clone)]
+pub struct StepSpec {
+    /// Offsets, lengths, checksums and layer indices are filled in by [`write()`].
+    pub record: StepRecord,
+    pub layer_name: String,
+    pub macs: u64,
+    pub weights: Vec<i8>,
+    pub bias: Vec<i32>,
+    pub multipliers: Vec<i32>,
+}
+
+/// Preprocessing with its optional per-pixel mean.
+#[derive(Debug, Clone)]
+pub struct PreprocessSpec {
+    pub record: PreprocessRecord,
+    /// HWC, in units of 8-bit pixels, with the fixed-point offsets beside it.
+    pub mean_image: Option<(Vec<f32>, Vec<i32>)>,
+}
+
+/// A planned network: one layer a step.
+#[derive(Debug, Clone)]
+pub struct ModelSpec {
+    pub name: String,
+    pub tensors: Vec<TensorRecord>,
+    pub steps: Vec<StepSpec>,
+    pub input_tensor: u16,
+    pub output_tensor: u16,
+    pub arena_bytes: u32,
+    pub preprocess: Option<PreprocessSpec>,
+}
+
+/// Bytes with sections at multiples of [`ALIGNMENT`].
+struct Sections(Vec<u8>);
+
+impl Sections {
+    fn push(&mut self, bytes: &[u8]) -> u32 {
+        self.align();
+        let offset = self.0.len() as u32;
+        self.0.extend_from_slice(bytes);
+        offset
+    }
+
+    fn align(&mut self) {
+        self.0.resize(self.0.len().next_multiple_of(ALIGNMENT), 0);
+    }
+}
+
+/// Writes a model file.
+///
+/// # Errors
+/// The reader's complaint if the specification is inconsistent or the file would exceed 4 GiB.
+pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
+    let (names, layers) = names_and_layers(spec);
+    let mut steps: Vec<StepRecord> = spec.steps.iter().map(|s| s.record).collect();
+    for (index, step) in steps.iter_mut().enumerate() {
+        step.layer = index as u16;
+        step.layer_count = 1;
+    }
+    let mut out = Sections(std::vec![0; size_of::<Header>()]);
+    let tensors_offset = out.push(spec.tensors.as_bytes());
+    let steps_offset = out.push(steps.as_bytes());
+    let mut layers = layers;
+    let names_offset = out.push(names.as_bytes());
+    for layer in &mut layers {
+        layer.name_offset += names_offset;
+    }
+    let layers_offset = out.push(layers.as_bytes());
+    let preprocess_offset = spec.preprocess.as_ref().map_or(0, |p| push_preprocess(&mut out, p));
+    out.align();
+    let plan_bytes = out.0.len() as u32;
+    for (step, spec) in steps.iter_mut().zip(&spec.steps) {
+        push_weights(&mut out, step, spec);
+    }
+    out.align();
+    let too_long = ModelError::Length { needed: out.0.len(), available: u32::MAX as usize };
+    let file_bytes = u32::try_from(out.0.len()).map_err(|_| too_long)?;
+    let mut header = Header {
+        magic: MAGIC,
+        version_major: VERSION_MAJOR,
+        version_minor: VERSION_MINOR,
+        file_bytes,
+        plan_crc32: 0,
+        plan_bytes,
+        target: Target::Portable as u16,
+        tensor_count: spec.tensors.len() as u16,
+        step_count: steps.len() as u16,
+        layer_count: layers.len() as u16,
+        input_tensor: spec.input_tensor,
+        output_tensor: spec.output_tensor,
+        arena_bytes: spec.arena_bytes,
+        tensors_offset,
+        steps_offset,
+        layers_offset,
+        names_offset,
+        names_bytes: names.len() as u32,
+        model_name_bytes: spec.name.len() as u32,
+        preprocess_offset,
+        reserved: [0; 8],
+    };
+    let mut bytes = AlignedBytes::from_slice(&out.0);
+    let file = bytes.as_mut_slice();
+    let at = steps_offset as usize;
+    file[at..at + steps.as_bytes().len()].copy_from_slice(steps.as_bytes());
+    file[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+    header.plan_crc32 = CRC32.checksum(&file[16..plan_bytes as usize]);
+    file[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+    Model::new_checked(&bytes)?.verify_weights()?;
+    Ok(bytes)
+}
+
+/// The names back to back, the model's first, and the layers with offsets relative to them.
+fn names_and_layers(spec: &ModelSpec) -> (String, Vec<LayerRecord>) {
+    let mut names = spec.name.clone();
+    let mut layers = Vec::with_capacity(spec.steps.len());
+    for step in &spec.steps {
+        let output = spec.tensors.get(usize::from(step.record.output));
+        layers.push(LayerRecord {
+            name_offset: names.len() as u32,
+            name_bytes: step.layer_name.len() as u32,
+            channels: output.map_or(0, |o| o.channels),
+            height: output.map_or(0, |o| o.height),
+            width: output.map_or(0, |o| o.width),
+            macs: step.macs,
+        });
+        names.push_str(&step.layer_name);
+    }
+    (names, layers)
+}
+
+fn push_preprocess(out: &mut Sections, spec: &PreprocessSpec) -> u32 {
+    let mut record = spec.record;
+    if let Some((mean, offsets)) = &spec.mean_image {
+        record.mean_image_offset = out.push(mean.as_bytes());
+        record.pixel_offsets = out.push(offsets.as_bytes());
+    }
+    out.push(record.as_bytes())
+}
+
+fn push_weights(out: &mut Sections, step: &mut StepRecord, spec: &StepSpec) {
+    let mut channels: Vec<i32> = spec.bias.clone();
+    channels.extend_from_slice(&spec.multipliers);
+    let mut digest = CRC32.digest();
+    digest.update(spec.weights.as_bytes());
+    digest.update(channels.as_bytes());
+    step.weights_crc32 = digest.finalize();
+    step.weights_bytes = spec.weights.len() as u32;
+    step.channels_bytes = (channels.len() * 4) as u32;
+    step.weights_offset = 0;
+    step.channels_offset = 0;
+    if !spec.weights.is_empty() {
+        step.weights_offset = out.push(spec.weights.as_bytes());
+    }
+    if !channels.is_empty() {
+        step.channels_offset = out.push(channels.as_bytes());
+    }
+}

@@ -1,0 +1,257 @@
+//! Kernels: the code that computes a step, one module per instruction set.
+//!
+//! [`reference`](mod@reference) is the specification, naive on purpose and never optimised; every
+//! other kernel gives the same bytes for every input, every weight in [-128, 127] and every
+//! geometry that the checker accepts. A kernel reads its arguments, writes its output and its
+//! scratch, and nothing else. [`KernelSet`] is the one place where a kernel is chosen; the name of
+//! the function is the name in the latency table.
+
+pub mod generic;
+pub mod reference;
+#[cfg(target_arch = "x86_64")]
+pub mod x86_64;
+
+mod patch;
+
+use crate::format::{ALIGNMENT, Channels, Operator, align_up};
+use crate::numerics::Requantization;
+
+/// Geometry of a convolution; extents are height, width, channels (HWC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvShape {
+    pub input: [usize; 3],
+    pub output: [usize; 3],
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    /// Top, left, bottom, right.
+    pub pads: [usize; 4],
+    pub dilations: [usize; 2],
+    pub groups: usize,
+    /// The int8 value of real 0 in the input: what padding is made of.
+    pub input_zero_point: i8,
+}
+
+impl ConvShape {
+    /// Input channels that one output channel sees.
+    #[must_use]
+    pub const fn group_channels(&self) -> usize {
+        match self.input[2].checked_div(self.groups) {
+            Some(channels) => channels,
+            None => 0,
+        }
+    }
+
+    /// Elements of one window: the length of the sum behind one output.
+    #[must_use]
+    pub const fn patch_len(&self) -> usize {
+        self.kernel[0].saturating_mul(self.kernel[1]).saturating_mul(self.group_channels())
+    }
+}
+
+/// Geometry of a pooling window; extents are height, width, channels (HWC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolShape {
+    pub input: [usize; 3],
+    pub output: [usize; 3],
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    /// Top, left, bottom, right.
+    pub pads: [usize; 4],
+    /// The int8 value of real 0 in the input: what the padding of an average is made of.
+    pub input_zero_point: i8,
+}
+
+/// The second input of a convolution's residual addition.
+#[derive(Debug, Clone, Copy)]
+pub enum Residual<'a> {
+    None,
+    /// The output buffer holds the residual and is overwritten element by element.
+    InPlace,
+    /// A tensor of the output's shape.
+    Separate(&'a [i8]),
+}
+
+impl Residual<'_> {
+    /// The residual at `index`, given what the output holds there; 0 without a residual, which
+    /// then has the multiplier 0.
+    #[inline(always)]
+    fn at(&self, index: usize, current: i8) -> i8 {
+        match self {
+            Self::None => 0,
+            Self::InPlace => current,
+            Self::Separate(values) => values.get(index).copied().unwrap_or(0),
+        }
+    }
+}
+
+/// Arguments of a convolution kernel.
+#[derive(Debug)]
+pub struct ConvArgs<'a> {
+    pub shape: &'a ConvShape,
+    /// HWC.
+    pub input: &'a [i8],
+    /// OHWI.
+    pub weights: &'a [i8],
+    pub channels: Channels<'a>,
+    pub requantization: &'a Requantization,
+    pub residual: Residual<'a>,
+    /// HWC.
+    pub output: &'a mut [i8],
+    /// At least [`KernelSet::scratch_bytes`] bytes, aligned to [`ALIGNMENT`]; contents arbitrary.
+    pub scratch: &'a mut [u8],
+}
+
+/// Arguments of the classifier: `logits = W x + b`, weights `[out][in]`.
+#[derive(Debug)]
+pub struct LogitsArgs<'a> {
+    pub input: &'a [i8],
+    pub weights: &'a [i8],
+    pub channels: Channels<'a>,
+    pub shift: u32,
+    pub output: &'a mut [i32],
+}
+
+/// A set of kernels for one machine. Holding a value proves that the machine can run it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KernelSet {
+    /// The specification: slow, for tests.
+    Reference,
+    /// Portable Rust.
+    Generic,
+    /// x86-64 with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(x86_64::Avx2),
+}
+
+/// Memory that a session needs: the arena is `activations + scratch` bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Required {
+    /// Bytes of activations, from the file and the same on every target.
+    pub activations: usize,
+    /// Bytes of scratch of the kernel set.
+    pub scratch: usize,
+}
+
+impl Required {
+    /// Alignment of the arena's first byte.
+    pub const ALIGNMENT: usize = ALIGNMENT;
+
+    /// Bytes of the whole arena.
+    #[must_use]
+    pub const fn arena(&self) -> usize {
+        // Without scratch the last tensor may end anywhere.
+        if self.scratch == 0 {
+            return self.activations;
+        }
+        align_up(self.activations).saturating_add(self.scratch)
+    }
+}
+
+impl KernelSet {
+    /// The fastest kernels that this machine runs.
+    #[must_use]
+    pub fn detect() -> Self {
+        #[cfg(all(target_arch = "x86_64", feature = "std"))]
+        if let Some(avx2) = x86_64::Avx2::detect() {
+            return Self::Avx2(avx2);
+        }
+        Self::Generic
+    }
+
+    /// The kernel sets that this machine runs, the specification first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let best = Self::detect();
+        let portable = [Self::Reference, Self::Generic];
+        portable.into_iter().chain((best != Self::Generic).then_some(best))
+    }
+
+    /// Name of the set, as `--kernels` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Generic => "generic",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+        }
+    }
+
+    /// Name of the kernel that runs this operator.
+    #[must_use]
+    pub fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
+        match (operator, self) {
+            (Operator::Conv { .. }, Self::Reference) => "conv_reference",
+            (Operator::Conv { .. }, Self::Generic) => "conv_generic",
+            #[cfg(target_arch = "x86_64")]
+            (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
+                if x86_64::conv_direct_avx2_serves(shape) {
+                    "conv_direct_avx2"
+                } else {
+                    "conv_generic"
+                }
+            }
+            (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
+            (Operator::MaxPool { .. }, _) => "max_pool_generic",
+            (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
+            (Operator::AveragePool { .. }, _) => "average_pool_generic",
+            (Operator::Add(_), Self::Reference) => "add_reference",
+            (Operator::Add(_), _) => "add_generic",
+            (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
+            (Operator::Subsample { .. }, _) => "subsample_generic",
+            (Operator::Logits { .. }, Self::Reference) => "logits_reference",
+            (Operator::Logits { .. }, _) => "logits_generic",
+        }
+    }
+
+    /// Scratch that the kernel for this operator needs, in bytes.
+    #[must_use]
+    pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
+        match (operator, self) {
+            (Operator::Conv { shape, .. }, Self::Generic) => generic::conv_scratch_bytes(shape),
+            #[cfg(target_arch = "x86_64")]
+            (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
+                if x86_64::conv_direct_avx2_serves(shape) {
+                    x86_64::conv_direct_avx2_scratch_bytes(shape)
+                } else {
+                    generic::conv_scratch_bytes(shape)
+                }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Runs a convolution.
+    pub fn conv(self, args: ConvArgs<'_>) {
+        match self {
+            Self::Reference => reference::conv(args),
+            Self::Generic => generic::conv(args),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => {
+                if x86_64::conv_direct_avx2_serves(args.shape) {
+                    x86_64::conv_direct_avx2(avx2, args);
+                } else {
+                    generic::conv(args);
+                }
+            }
+        }
+    }
+
+    /// Runs the classifier.
+    pub fn logits(self, args: LogitsArgs<'_>) {
+        match self {
+            Self::Reference => reference::logits(args),
+            _ => generic::logits(args),
+        }
+    }
+
+    /// Runs a maximum pool, HWC to HWC; padding is ignored.
+    pub fn max_pool(self, shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+        match self {
+            Self::Reference => reference::max_pool(shape, clamp, input, output),
+            _ => generic::max_pool(shape, clamp, input, output),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The specification of every step: naive loops that follow the operator's definition.
+//!
+//! Never optimise these. Every other kernel is tested against them.
+//! Operators as in the ONNX operator specification (Conv, MaxPool, AveragePool, Gemm), in HWC.
+
+use super::{ConvArgs, LogitsArgs, PoolShape};
+use crate::format::Activation;
+use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
+
+/// Position in the input that tap `tap` of window `out` reads, or `None` in the padding.
+fn source(
+    out: usize,
+    stride: usize,
+    tap: usize,
+    dilation: usize,
+    pad: usize,
+    extent: usize,
+) -> Option<usize> {
+    (out * stride + tap * dilation).checked_sub(pad).filter(|&position| position < extent)
+}
+
+/// Convolution: `acc = sum x * w` with the zero point as padding, then requantization, with the
+/// residual where there is one.
+pub fn conv(args: ConvArgs<'_>) {
+    let shape = args.shape;
+    let [in_h, in_w, in_c] = shape.input;
+    let [out_h, out_w, out_c] = shape.output;
+    let group_in = shape.group_channels();
+    let group_out = out_c / shape.groups;
+    for oy in 0..out_h {
+        for ox in 0..out_w {
+            for oc in 0..out_c {
+                let first = oc / group_out * group_in;
+                let mut acc = 0i32;
+                for ky in 0..shape.kernel[0] {
+                    for kx in 0..shape.kernel[1] {
+                        let (sy, sx) = (shape.strides[0], shape.strides[1]);
+                        let y = source(oy, sy, ky, shape.dilations[0], shape.pads[0], in_h);
+                        let x = source(ox, sx, kx, shape.dilations[1], shape.pads[1], in_w);
+                        for ic in 0..group_in {
+                            let value = match (y, x) {
+                                (Some(y), Some(x)) => {
+                                    args.input[(y * in_w + x) * in_c + first + ic]
+                                }
+                                _ => shape.input_zero_point,
+                            };
+                            let tap = (oc * shape.kernel[0] + ky) * shape.kernel[1] + kx;
+                            let weight = args.weights[tap * group_in + ic];
+                            acc = acc.wrapping_add(i32::from(value) * i32::from(weight));
+                        }
+                    }
+                }
+                let channel = Channel {
+                    bias: args.channels.bias[oc],
+                    multiplier: args.channels.multipliers[oc],
+                };
+                let index = (oy * out_w + ox) * out_c + oc;
+                let residual = args.residual.at(index, args.output[index]);
+                args.output[index] =
+                    requantize_residual(acc, residual, channel, args.requantization);
+            }
+        }
+    }
+}
+
+/// The classifier, without rounding to int8.
+pub fn logits(args: LogitsArgs<'_>) {
+    for (index, logit) in args.output.iter_mut().enumerate() {
+        let mut acc = 0i32;
+        for (i, &x) in args.input.iter().enumerate() {
+            let weight = args.weights[index * args.input.len() + i];
+            acc = acc.wrapping_add(i32::from(x) * i32::from(weight));
+        }
+        let channel = Channel {
+            bias: args.channels.bias[index],
+            multiplier: args.channels.multipliers[index],
+        };
+        *logit = numerics::logit(acc, channel, args.shift);
+    }
+}
+
+/// Calls `visit` with each tap of a window: the input's value, or `None` in the padding.
+fn window(
+    shape: &PoolShape,
+    input: &[i8],
+    (oy, ox, c): (usize, usize, usize),
+    mut visit: impl FnMut(Option<i8>),
+) {
+    let [in_h, in_w, channels] = shape.input;
+    for ky in 0..shape.kernel[0] {
+        for kx in 0..shape.kernel[1] {
+            let y = source(oy, shape.strides[0], ky, 1, shape.pads[0], in_h);
+            let x = source(ox, shape.strides[1], kx, 1, shape.pads[1], in_w);
+            visit(match (y, x) {
+                (Some(y), Some(x)) => Some(input[(y * in_w + x) * channels + c]),
+                _ => None,
+            });
+        }
+    }
+}
+
+/// Maximum over the window; padding is ignored.
+pub fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+    let [out_h, out_w, channels] = shape.output;
+    for oy in 0..out_h {
+        for ox in 0..out_w {
+            for c in 0..channels {
+                let mut highest = i8::MIN;
+                window(shape, input, (oy, ox, c), |value| {
+                    highest = highest.max(value.unwrap_or(i8::MIN));
+                });
+                output[(oy * out_w + ox) * channels + c] = highest.max(clamp.0).min(clamp.1);
+            }
+        }
+    }
+}
+
+/// Average over the window, padding counting as real 0: the sum, requantized by `channel`, whose
+/// multiplier carries the division by the window's size.
+pub fn average_pool(
+    shape: &PoolShape,
+    channel: Channel,
+    rq: &Requantization,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    let [out_h, out_w, channels] = shape.output;
+    for oy in 0..out_h {
+        for ox in 0..out_w {
+            for c in 0..channels {
+                let mut acc = 0i32;
+                window(shape, input, (oy, ox, c), |value| {
+                    let value = value.unwrap_or(shape.input_zero_point);
+                    acc = acc.wrapping_add(i32::from(value));
+                });
+                output[(oy * out_w + ox) * channels + c] = requantize(acc, channel, rq);
+            }
+        }
+    }
+}
+
+/// Sum of two tensors at their own scales.
+pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+    for (index, out) in output.iter_mut().enumerate() {
+        *out = numerics::add(a[index], b[index], p);
+    }
+}
+
+/// Sum of two tensors; `output` holds the second and is overwritten.
+pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
+    for (index, out) in output.iter_mut().enumerate() {
+        *out = numerics::add(a[index], *out, p);
+    }
+}
+
+/// `output[y][x][c] = input[y * stride_h][x * stride_w][c - channels_before]`, and the zero point
+/// where there is no such channel.
+pub fn subsample(
+    strides: [usize; 2],
+    channels_before: usize,
+    from: &Activation,
+    to: &Activation,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    for y in 0..to.height {
+        for x in 0..to.width {
+            for c in 0..to.channels {
+                let source = c.checked_sub(channels_before).filter(|&c| c < from.channels);
+                let pixel = y * strides[0] * from.width + x * strides[1];
+                let value = match source {
+                    Some(c) => input[pixel * from.channels + c],
+                    None => from.zero_point,
+                };
+                output[(y * to.width + x) * to.channels + c] = value;
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! x86-64 kernels. A token type proves that the CPU has the instructions.
+
+mod conv_direct_avx2;
+mod requantize_avx2;
+
+pub use conv_direct_avx2::{
+    conv_direct_avx2, conv_direct_avx2_scratch_bytes, conv_direct_avx2_serves,
+};
+
+/// Proof that this CPU has AVX2: the only constructor looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// A token if the CPU (and the operating system) support AVX2.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        std::is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+}

@@ -1,0 +1,234 @@
+//! A session: one model, one arena, one inference at a time, one step a layer.
+//!
+//! What may not be broken: a session never allocates and never panics, touches nothing but its
+//! arena, and gives the same bytes with every [`KernelSet`].
+
+use core::ops::Range;
+
+use crate::arena;
+use crate::error::SessionError;
+use crate::format::{ALIGNMENT, Layer, Model, Operator, Step, align_up};
+use crate::kernels::{ConvArgs, KernelSet, LogitsArgs, Residual, generic, reference};
+use crate::preprocess;
+
+/// What a hook learns about a step.
+#[derive(Debug, Clone, Copy)]
+pub struct StepInfo<'m> {
+    /// Position in the plan.
+    pub index: usize,
+    pub layer: Layer<'m>,
+    /// Name of the kernel that runs it.
+    pub kernel: &'static str,
+}
+
+/// Called around every step: profiling, checksums, a trace pin, a watchdog, yielding.
+pub trait Hook {
+    /// Called before the step.
+    fn before(&mut self, _info: &StepInfo<'_>) {}
+    /// Called after the step with the bytes of its output: int8 in HWC order, or i32 logits.
+    fn after(&mut self, _info: &StepInfo<'_>, _output: &[u8]) {}
+}
+
+impl Hook for () {}
+
+impl<A: Hook, B: Hook> Hook for (A, B) {
+    fn before(&mut self, info: &StepInfo<'_>) {
+        self.0.before(info);
+        self.1.before(info);
+    }
+    fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
+        self.1.after(info, output);
+        self.0.after(info, output);
+    }
+}
+
+impl<H: Hook + ?Sized> Hook for &mut H {
+    fn before(&mut self, info: &StepInfo<'_>) {
+        (**self).before(info);
+    }
+    fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
+        (**self).after(info, output);
+    }
+}
+
+/// An inference over a fixed arena.
+#[derive(Debug)]
+pub struct Session<'m, 'a> {
+    model: Model<'m>,
+    arena: &'a mut [u8],
+    scratch: Range<usize>,
+    kernels: KernelSet,
+    next: usize,
+}
+
+impl<'m, 'a> Session<'m, 'a> {
+    /// A session with the fastest kernels of this machine, [`KernelSet::detect`].
+    ///
+    /// # Errors
+    /// [`SessionError`] if the arena is smaller than [`Model::required`] or misaligned.
+    pub fn new(model: &Model<'m>, arena: &'a mut [u8]) -> Result<Self, SessionError> {
+        Self::with_kernels(model, arena, KernelSet::detect())
+    }
+
+    /// A session with chosen kernels.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn with_kernels(
+        model: &Model<'m>,
+        arena: &'a mut [u8],
+        kernels: KernelSet,
+    ) -> Result<Self, SessionError> {
+        let required = model.required(kernels);
+        let (needed, available) = (required.arena(), arena.len());
+        if available < needed {
+            return Err(SessionError::ArenaTooSmall { needed, available });
+        }
+        let address = arena.as_ptr() as usize;
+        if !address.is_multiple_of(ALIGNMENT) {
+            return Err(SessionError::ArenaMisaligned { needed: ALIGNMENT, address });
+        }
+        let start = needed - required.scratch;
+        debug_assert!(start == required.activations || start == align_up(required.activations));
+        Ok(Self { model: *model, arena, scratch: start..needed, kernels, next: 0 })
+    }
+
+    /// The model that this session runs.
+    #[must_use]
+    pub fn model(&self) -> &Model<'m> {
+        &self.model
+    }
+
+    /// The kernels that this session runs.
+    #[must_use]
+    pub fn kernels(&self) -> KernelSet {
+        self.kernels
+    }
+
+    /// The int8 input, HWC, at the scale and zero point of [`Model::input`]. Running overwrites it.
+    pub fn input_mut(&mut self) -> &mut [i8] {
+        self.next = 0;
+        let range = self.model.input().range();
+        arena::int8_mut(self.arena, range).unwrap_or(&mut [])
+    }
+
+    /// Sets the input from 8-bit RGB pixels, HWC, of the network's height and width, by the
+    /// preprocessing that the model carries.
+    ///
+    /// # Errors
+    /// [`SessionError::InputLength`], or [`SessionError::NoPreprocessing`].
+    pub fn set_rgb(&mut self, rgb: &[u8]) -> Result<(), SessionError> {
+        let model = self.model;
+        preprocess::rgb_to_input(&model, rgb, self.input_mut())
+    }
+
+    /// Runs all steps and returns the logits: `logit * model.output().scale` is the real value.
+    pub fn run(&mut self) -> &[i32] {
+        self.run_with(&mut ())
+    }
+
+    /// [`Session::run`] with a hook around every step.
+    pub fn run_with(&mut self, hook: &mut impl Hook) -> &[i32] {
+        self.next = 0;
+        while self.step(hook) {}
+        self.logits()
+    }
+
+    /// Runs the next step; `false` if there was none left, which also starts over.
+    ///
+    /// Between two calls the caller may do anything else: a long inference need not block.
+    pub fn step(&mut self, hook: &mut impl Hook) -> bool {
+        let Some(step) = self.model.step(self.next) else {
+            self.next = 0;
+            return false;
+        };
+        let kernel = self.kernels.kernel_name(&step.operator);
+        let info = StepInfo { index: step.index, layer: step.layer, kernel };
+        hook.before(&info);
+        self.execute(&step);
+        hook.after(&info, self.arena.get(step.output.range()).unwrap_or(&[]));
+        self.next += 1;
+        true
+    }
+
+    /// The logits of the last run.
+    #[must_use]
+    pub fn logits(&self) -> &[i32] {
+        arena::words(self.arena, self.model.output().range()).unwrap_or(&[])
+    }
+
+    /// The bytes of a tensor, for tools that run single steps on inputs of their own.
+    ///
+    /// Tensors share memory: writing one destroys whatever lies there in the plan.
+    pub fn tensor_mut(&mut self, tensor: u16) -> Option<&mut [u8]> {
+        let range = self.model.activation(tensor)?.range();
+        self.arena.get_mut(range)
+    }
+
+    /// Runs step `index` alone on whatever its input tensors hold; `None` if there is no such step.
+    pub fn run_single(&mut self, index: usize) -> Option<&[u8]> {
+        let step = self.model.step(index)?;
+        self.execute(&step);
+        self.arena.get(step.output.range())
+    }
+
+    fn execute(&mut self, step: &Step<'_>) {
+        let operand = step.operand.filter(|_| !step.in_place).map(|o| o.range());
+        let (input, output) = (step.input.range(), step.output.range());
+        let views = arena::views(self.arena, input, operand, output, self.scratch.clone());
+        let Some(views) = views else { return };
+        let input = views.input;
+        if let Operator::Logits { weights, channels, shift } = step.operator {
+            let Ok(output) = zerocopy::FromBytes::mut_from_bytes(views.output) else { return };
+            self.kernels.logits(LogitsArgs { input, weights, channels, shift, output });
+            return;
+        }
+        let Ok(output) = <[i8] as zerocopy::FromBytes>::mut_from_bytes(views.output) else {
+            return;
+        };
+        let naive = self.kernels == KernelSet::Reference;
+        match step.operator {
+            Operator::Conv { ref shape, weights, channels, ref requantization } => {
+                let residual = match (step.operand, views.operand) {
+                    (Some(_), Some(values)) => Residual::Separate(values),
+                    (Some(_), None) => Residual::InPlace,
+                    (None, _) => Residual::None,
+                };
+                let scratch = views.scratch;
+                self.kernels.conv(ConvArgs {
+                    shape,
+                    input,
+                    weights,
+                    channels,
+                    requantization,
+                    residual,
+                    output,
+                    scratch,
+                });
+            }
+            Operator::MaxPool { ref shape, clamp } => {
+                self.kernels.max_pool(shape, clamp, input, output);
+            }
+            Operator::AveragePool { ref shape, channel, ref requantization } => {
+                let kernel = if naive { reference::average_pool } else { generic::average_pool };
+                kernel(shape, channel, requantization, input, output);
+            }
+            Operator::Add(ref addition) => match views.operand {
+                Some(operand) => {
+                    let kernel = if naive { reference::add } else { generic::add };
+                    kernel(addition, input, operand, output);
+                }
+                None => {
+                    let kernel =
+                        if naive { reference::add_in_place } else { generic::add_in_place };
+                    kernel(addition, input, output);
+                }
+            },
+            Operator::Subsample { strides, channels_before } => {
+                let kernel = if naive { reference::subsample } else { generic::subsample };
+                kernel(strides, channels_before, &step.input, &step.output, input, output);
+            }
+            Operator::Logits { .. } => {}
+        }
+    }
+}

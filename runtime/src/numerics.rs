@@ -5,8 +5,12 @@
 //! reorder the accumulation (it is exact) but nothing from [`fixed_point`] on. `docs/numerics.md`
 //! gives each formula with widths, bounds and the instructions that implement it.
 
-/// Fraction bits of the fixed-point form in which a scaled accumulator meets a residual input.
-pub const FRACTION_BITS: u32 = 14;
+/// Fewest and most fraction bits of [`Requantization::fraction_bits`].
+pub const FRACTION_BITS: core::ops::RangeInclusive<u32> = 1..=16;
+
+/// Fewest fraction bits of a step with a residual, whose multiplier they round: the bound of
+/// [`requantize_residual`] needs them.
+pub const RESIDUAL_FRACTION_BITS: u32 = 14;
 
 /// Fraction bits of the sum in a plain [`add`] of two int8 inputs.
 pub const ADD_FRACTION_BITS: u32 = 18;
@@ -20,10 +24,13 @@ pub const MAX_OPERAND_MULTIPLIER: i32 = (1 << 22) - 1;
 pub struct Requantization {
     /// Left shift of the accumulator before it is multiplied, 0 to 30.
     pub shift: u32,
-    /// `zero_point << FRACTION_BITS`, plus one half for rounding, minus the residual's zero point
-    /// times its multiplier.
+    /// Fraction bits of the fixed-point form in which the scaled accumulator meets offset and
+    /// residual, within [`FRACTION_BITS`].
+    pub fraction_bits: u32,
+    /// In fixed point: the output's zero point, plus one half for rounding, minus the residual's
+    /// zero point times its multiplier.
     pub offset: i32,
-    /// Multiplier of the int8 residual input, with [`FRACTION_BITS`] fraction bits; 0 without one.
+    /// Multiplier of the int8 residual input in fixed point; 0 without one.
     pub residual_multiplier: i32,
     /// Lowest and highest output: the activation function and the range of int8 in one clamp.
     pub clamp: (i8, i8),
@@ -35,12 +42,12 @@ pub struct Channel {
     /// Bias in units of `input_scale * weight_scale`, with `-zero_point * sum(weights)` folded in.
     pub bias: i32,
     /// Even, 0 to `i32::MAX - 1`: the real factor is
-    /// `multiplier * 2^(shift - 32 - FRACTION_BITS)` output steps per unit of the accumulator.
+    /// `multiplier * 2^(shift - 32 - fraction_bits)` output steps per unit of the accumulator.
     pub multiplier: i32,
 }
 
-/// `floor(((acc + bias) << shift) * multiplier / 2^32)`: the accumulator in output steps with
-/// [`FRACTION_BITS`] fraction bits.
+/// `floor(((acc + bias) << shift) * multiplier / 2^32)`: the accumulator in output steps, in
+/// fixed point.
 ///
 /// `SMMUL` on Cortex-M4, `SQDMULH` with half the multiplier on AArch64, the high word of
 /// `vpmuldq` on AVX2. The sum and the shift wrap; the quantizer proves that they never do.
@@ -55,7 +62,7 @@ pub const fn fixed_point(acc: i32, channel: Channel, shift: u32) -> i32 {
 #[inline(always)]
 #[must_use]
 pub const fn round_to_int8(fixed: i32, rq: &Requantization) -> i8 {
-    clamp(fixed.wrapping_add(rq.offset) >> FRACTION_BITS, rq.clamp)
+    clamp(fixed.wrapping_add(rq.offset).wrapping_shr(rq.fraction_bits), rq.clamp)
 }
 
 /// Accumulator to int8.
@@ -70,8 +77,8 @@ pub const fn requantize(acc: i32, channel: Channel, rq: &Requantization) -> i8 {
 }
 
 /// Accumulator plus int8 residual to int8, rounded once; at most 0.51 of a step from real
-/// arithmetic (`residual` deviates at most 255 steps from its zero point, each of which costs at
-/// most `2^-15` of an output step).
+/// arithmetic with [`RESIDUAL_FRACTION_BITS`] or more: `residual` deviates at most 255 steps from
+/// its zero point, each of which costs at most `2^-15` of an output step.
 #[inline(always)]
 #[must_use]
 pub const fn requantize_residual(
@@ -144,7 +151,8 @@ mod tests {
         ) {
             let rq = Requantization {
                 shift,
-                offset: (zero_point << FRACTION_BITS) + (1 << (FRACTION_BITS - 1)),
+                fraction_bits: 14,
+                offset: (zero_point << 14) + (1 << 13),
                 residual_multiplier: 0,
                 clamp: (-128, 127),
             };
@@ -162,10 +170,11 @@ mod tests {
         ) {
             let multiplier = ((factor * f64::from(1u32 << 14) * 65536.0 * 65536.0 / 256.0 / 2.0)
                 .round() as i32) * 2;
-            let k = (ratio * f64::from(1 << FRACTION_BITS)).round() as i32;
+            let k = (ratio * f64::from(1 << RESIDUAL_FRACTION_BITS)).round() as i32;
             let rq = Requantization {
                 shift: 8,
-                offset: (zero_out << FRACTION_BITS) + (1 << (FRACTION_BITS - 1)) - zero_in * k,
+                fraction_bits: RESIDUAL_FRACTION_BITS,
+                offset: (zero_out << 14) + (1 << 13) - zero_in * k,
                 residual_multiplier: k,
                 clamp: (-128, 127),
             };
@@ -199,7 +208,8 @@ mod tests {
     fn ties_go_up() {
         let rq = Requantization {
             shift: 0,
-            offset: 1 << (FRACTION_BITS - 1),
+            fraction_bits: 14,
+            offset: 1 << 13,
             residual_multiplier: 0,
             clamp: (-128, 127),
         };
@@ -214,6 +224,7 @@ mod tests {
     fn extreme_accumulators_wrap_and_do_not_panic() {
         let rq = Requantization {
             shift: 30,
+            fraction_bits: 16,
             offset: i32::MAX,
             residual_multiplier: MAX_OPERAND_MULTIPLIER,
             clamp: (-128, 127),

@@ -13,7 +13,7 @@ use super::{
     WeightLayout, flags,
 };
 use crate::error::ModelError;
-use crate::numerics::MAX_OPERAND_MULTIPLIER;
+use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER};
 
 /// Bytes of the header that its checksum does not cover: itself and what precedes it.
 const UNCHECKED_PREFIX: usize = 16;
@@ -235,6 +235,10 @@ fn check_constants(
     }
     if !has_channels(kind) {
         return Ok(());
+    }
+    let requantizes = kind != StepKind::Logits;
+    if requantizes && !FRACTION_BITS.contains(&record.fraction_bits.into()) {
+        return Err(ModelError::BadConstant { step });
     }
     let channels = model.channels(record).ok_or(ModelError::BadWeights { step })?;
     if channels.multipliers.iter().any(|&m| m < 0 || m % 2 != 0) {

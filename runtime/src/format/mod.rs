@@ -118,7 +118,8 @@ pub struct StepRecord {
     /// Top, left, bottom, right.
     pub pads: [u16; 4],
     pub dilations: [u16; 2],
-    pub reserved_a: u16,
+    /// Fraction bits of the requantization; 0 where there is none.
+    pub fraction_bits: u16,
     pub groups: u32,
     /// Zero channels in front, for [`StepKind::Subsample`].
     pub channels_before: u32,

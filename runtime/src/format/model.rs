@@ -346,6 +346,7 @@ impl<'m> Model<'m> {
         let clamp = (record.clamp_min, record.clamp_max);
         let requantization = Requantization {
             shift: record.shift,
+            fraction_bits: record.fraction_bits.into(),
             offset: record.offset,
             residual_multiplier: record.operand_multiplier,
             clamp,

@@ -1,15 +1,16 @@
 //! Accumulators to int8, eight channels at a time: [`crate::numerics`] in AVX2.
 
 use core::arch::x86_64::{
-    __m256i, _mm_loadl_epi64, _mm_packs_epi16, _mm_packs_epi32, _mm_storel_epi64, _mm256_add_epi32,
-    _mm256_blend_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi32, _mm256_extracti128_si256,
-    _mm256_loadu_si256, _mm256_max_epi32, _mm256_min_epi32, _mm256_mul_epi32, _mm256_mullo_epi32,
-    _mm256_set1_epi32, _mm256_sllv_epi32, _mm256_srai_epi32, _mm256_srli_epi64,
+    __m256i, _mm_cvtsi32_si128, _mm_loadl_epi64, _mm_packs_epi16, _mm_packs_epi32,
+    _mm_storel_epi64, _mm256_add_epi32, _mm256_blend_epi32, _mm256_castsi256_si128,
+    _mm256_cvtepi8_epi32, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_max_epi32,
+    _mm256_min_epi32, _mm256_mul_epi32, _mm256_mullo_epi32, _mm256_set1_epi32, _mm256_sllv_epi32,
+    _mm256_sra_epi32, _mm256_srli_epi64,
 };
 
 use crate::format::Channels;
 use crate::kernels::Residual;
-use crate::numerics::{Channel, FRACTION_BITS, Requantization, requantize_residual};
+use crate::numerics::{Channel, Requantization, requantize_residual};
 
 /// Channels of one vector.
 const LANES: usize = 8;
@@ -75,7 +76,7 @@ fn requantize_8(
         _mm256_set1_epi32(rq.residual_multiplier),
     );
     let sum = _mm256_add_epi32(_mm256_add_epi32(fixed, shortcut), _mm256_set1_epi32(rq.offset));
-    let rounded = _mm256_srai_epi32::<{ FRACTION_BITS as i32 }>(sum);
+    let rounded = _mm256_sra_epi32(sum, _mm_cvtsi32_si128(rq.fraction_bits as i32));
     let low = _mm256_set1_epi32(rq.clamp.0.into());
     let high = _mm256_set1_epi32(rq.clamp.1.into());
     let clamped = _mm256_min_epi32(_mm256_max_epi32(rounded, low), high);

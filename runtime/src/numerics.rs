@@ -168,11 +168,11 @@ mod tests {
             acc in -60_000i32..60_000, residual: i8, zero_in in -128i32..128,
             factor in 1e-4f64..0.01, ratio in 0.01f64..4.0, zero_out in -128i32..128,
         ) {
-            let multiplier = ((factor * f64::from(1u32 << 14) * 65536.0 * 65536.0 / 256.0 / 2.0)
-                .round() as i32) * 2;
+            // The factor is multiplier * 2^(10 - 32 - 14).
+            let multiplier = (factor * f64::from(2).powi(35)).round() as i32 * 2;
             let k = (ratio * f64::from(1 << RESIDUAL_FRACTION_BITS)).round() as i32;
             let rq = Requantization {
-                shift: 8,
+                shift: 10,
                 fraction_bits: RESIDUAL_FRACTION_BITS,
                 offset: (zero_out << 14) + (1 << 13) - zero_in * k,
                 residual_multiplier: k,

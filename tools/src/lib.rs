@@ -1,1 +1,4 @@
+pub mod fold;
 pub mod graph;
+pub mod import;
+pub mod onnx_writer;

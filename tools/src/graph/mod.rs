@@ -132,7 +132,11 @@ impl Graph {
     /// Nodes that read `value`.
     pub fn consumers(&self, value: ValueId) -> impl Iterator<Item = usize> + '_ {
         let reads = move |node: &Node| node.inputs.contains(&value);
-        self.nodes.iter().enumerate().filter(move |(_, n)| reads(n)).map(|(i, _)| i)
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(move |(_, n)| reads(n))
+            .map(|(i, _)| i)
     }
 
     /// The node that writes `value`; `None` for the graph's input.
@@ -143,5 +147,42 @@ impl Graph {
     /// Shape of `value` without the batch dimension.
     pub fn shape(&self, value: ValueId) -> &[usize] {
         &self.values[value].shape
+    }
+}
+
+impl Graph {
+    /// Removes the nodes and values that the output does not depend on; the input stays.
+    /// The order of what remains is kept.
+    pub fn retain_live(&mut self) {
+        let mut live = vec![false; self.values.len()];
+        live[self.output] = true;
+        for node in self.nodes.iter().rev() {
+            if live[node.output] {
+                node.inputs.iter().for_each(|&input| live[input] = true);
+            }
+        }
+        live[self.input] = true;
+        self.nodes.retain(|node| live[node.output]);
+        self.renumber(&live);
+    }
+
+    fn renumber(&mut self, live: &[bool]) {
+        let mut next = 0;
+        let new_ids: Vec<ValueId> = live
+            .iter()
+            .map(|&live| {
+                next += usize::from(live);
+                next.wrapping_sub(1)
+            })
+            .collect();
+        let mut keep = live.iter();
+        self.values
+            .retain(|_| keep.next().copied().unwrap_or(false));
+        for node in &mut self.nodes {
+            node.inputs.iter_mut().for_each(|id| *id = new_ids[*id]);
+            node.output = new_ids[node.output];
+        }
+        self.input = new_ids[self.input];
+        self.output = new_ids[self.output];
     }
 }

@@ -1,0 +1,166 @@
+//! What fixnet can do with each node of a file, without stopping at the first that it cannot.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::translate::{Importer, Outcome};
+use super::{ImportError, ImportOptions, ModelFile, NodeProblem, finish, in_file};
+use crate::fold;
+use crate::graph::Graph;
+
+/// The verdict on one node of the file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeVerdict {
+    /// Position in the file's node list, from 0.
+    pub index: usize,
+    pub name: String,
+    pub op: String,
+    /// Shape of the output in the file's layout, where it is known.
+    pub shape: Option<Vec<usize>>,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+pub enum Verdict {
+    Supported {
+        #[serde(rename = "as")]
+        role: Role,
+    },
+    Unsupported {
+        reason: String,
+    },
+    /// Behind an unsupported node, so that its input is not known.
+    Unchecked {
+        reason: String,
+    },
+}
+
+impl Verdict {
+    pub fn is_supported(&self) -> bool {
+        matches!(self, Self::Supported { .. })
+    }
+}
+
+/// What a supported node becomes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Step,
+    FoldedInto(String),
+    Layout,
+    ShapeArithmetic,
+    Identity,
+    RemovedSoftmax,
+    Unused,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step => f.write_str("int8 step"),
+            Self::FoldedInto(name) => write!(f, "folded into {name}"),
+            Self::Layout => f.write_str("layout only, removed at import"),
+            Self::ShapeArithmetic => f.write_str("constant, computed at import"),
+            Self::Identity => f.write_str("does nothing in inference, removed at import"),
+            Self::RemovedSoftmax => f.write_str("final softmax, taken off the plan"),
+            Self::Unused => f.write_str("not needed for the output, removed at import"),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Supported { role } => write!(f, "{role}"),
+            Self::Unsupported { reason } => write!(f, "unsupported: {reason}"),
+            Self::Unchecked { reason } => write!(f, "not checked: {reason}"),
+        }
+    }
+}
+
+/// Judges every node of the model at `path`, in the file's order.
+pub fn check(path: &Path, options: &ImportOptions) -> Result<Vec<NodeVerdict>, ImportError> {
+    in_file(path, |file| {
+        let mut importer = file.importer(options)?;
+        let mut verdicts: Vec<NodeVerdict> = (0..file.graph.node.len())
+            .map(|index| judge(file, index, &mut importer))
+            .collect();
+        if verdicts.iter().all(|v| v.verdict.is_supported()) {
+            let joined = std::mem::take(&mut importer.joined);
+            let imported = finish(&file.graph, importer)?;
+            name_folded_nodes(&imported.graph, joined, &mut verdicts);
+        }
+        Ok(verdicts)
+    })
+}
+
+fn judge<'a>(file: &'a ModelFile, index: usize, importer: &mut Importer<'a>) -> NodeVerdict {
+    let node = file.node(index);
+    let verdict = match file.translate(index, importer) {
+        Ok(outcome) => Verdict::Supported {
+            role: outcome.into(),
+        },
+        Err(error) => {
+            importer.skip(&node);
+            let reason = error.problem.to_string();
+            match error.problem {
+                NodeProblem::UnknownTensor { .. } => Verdict::Unchecked { reason },
+                _ => Verdict::Unsupported { reason },
+            }
+        }
+    };
+    let shape = node
+        .output()
+        .ok()
+        .and_then(|output| importer.tensor_shape(output));
+    let (name, op) = (node.name().to_string(), node.op().to_string());
+    NodeVerdict {
+        index,
+        name,
+        op,
+        shape,
+        verdict,
+    }
+}
+
+impl From<Outcome> for Role {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Step => Self::Step,
+            Outcome::Layout => Self::Layout,
+            Outcome::Constant => Self::ShapeArithmetic,
+            Outcome::Identity => Self::Identity,
+            Outcome::Softmax => Self::RemovedSoftmax,
+        }
+    }
+}
+
+/// Tells the steps that folding absorbs, and those that the output does not need, from the rest.
+fn name_folded_nodes(
+    graph: &Graph,
+    mut absorbed: Vec<(String, String)>,
+    verdicts: &mut [NodeVerdict],
+) {
+    let Ok((folded, folds)) = fold::fold_with_report(graph) else {
+        return;
+    };
+    absorbed.extend(folds);
+    for verdict in verdicts {
+        let Verdict::Supported {
+            role: role @ Role::Step,
+        } = &mut verdict.verdict
+        else {
+            continue;
+        };
+        let is_named = |name: &str| name == verdict.name;
+        if let Some((_, into)) = absorbed.iter().find(|(name, _)| is_named(name)) {
+            *role = Role::FoldedInto(into.clone());
+        } else if !folded.nodes.iter().any(|node| is_named(&node.name)) {
+            *role = Role::Unused;
+        }
+    }
+}

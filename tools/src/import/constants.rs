@@ -1,0 +1,373 @@
+//! Constant folding: operators whose inputs are all constants are computed at import.
+//!
+//! Exporters spell shapes, paddings and strides as chains of small integer operators, and store
+//! half-precision weights as an initializer and a Cast. Results are bounded by the caller's budget
+//! before they are allocated.
+
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::arrange::{self, normalized_slice};
+use super::broadcast::{broadcast_shape, zip};
+use super::error::NodeProblem;
+use super::external::ModelFolder;
+use super::node::{OnnxNode, resolve_axis};
+use super::tensor::{Data, Tensor, element_count};
+
+/// Elements that all folded constants of a model may have together.
+pub(super) const MAX_CONSTANT_ELEMENTS: usize = 1 << 28;
+
+/// What is left of [`MAX_CONSTANT_ELEMENTS`].
+pub(super) struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(MAX_CONSTANT_ELEMENTS)
+    }
+}
+
+impl Budget {
+    /// Takes `elements` from the budget, before they are allocated.
+    pub fn charge(&mut self, elements: Option<usize>) -> Result<(), NodeProblem> {
+        let left = elements.and_then(|n| self.0.checked_sub(n));
+        self.0 = left.ok_or(NodeProblem::ConstantsTooLarge {
+            limit: MAX_CONSTANT_ELEMENTS,
+        })?;
+        Ok(())
+    }
+
+    fn charge_shape(&mut self, shape: &[usize]) -> Result<(), NodeProblem> {
+        self.charge(element_count(shape))
+    }
+}
+
+type Folded = Result<Tensor, NodeProblem>;
+
+/// Whether [`evaluate`] knows the operator.
+pub(super) fn is_foldable(op: &str) -> bool {
+    const OPS: &[&str] = &[
+        "Shape",
+        "Size",
+        "Gather",
+        "Concat",
+        "Slice",
+        "Unsqueeze",
+        "Squeeze",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+        "Cast",
+        "Identity",
+        "ConstantOfShape",
+        "Range",
+        "Expand",
+        "Where",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Min",
+        "Max",
+        "Equal",
+        "Neg",
+        "Sqrt",
+        "Reciprocal",
+        "Floor",
+    ];
+    OPS.contains(&op)
+}
+
+/// The value of a `Constant` node.
+pub(super) fn constant_node(node: &OnnxNode, folder: &ModelFolder) -> Folded {
+    let Some(attribute) = node.proto.attribute.first() else {
+        return Err(NodeProblem::Constant("Constant without a value"));
+    };
+    match (attribute.name.as_str(), &attribute.t) {
+        ("value", Some(tensor)) => Ok(Tensor::read(tensor, folder)?),
+        ("value_int", _) => Ok(Tensor::int(attribute.i)),
+        ("value_ints", _) => Ok(Tensor::ints(attribute.ints.clone())),
+        ("value_float", _) => Ok(Tensor::float(attribute.f)),
+        ("value_floats", _) => Ok(Tensor::floats(attribute.floats.clone())),
+        _ => Err(NodeProblem::unsupported(
+            "a Constant of strings or sparse values",
+        )),
+    }
+}
+
+/// The part of a `Shape` node's input shape that it asks for (`start` and `end`, operator set 15).
+pub(super) fn shape_of(node: &OnnxNode, shape: &[usize]) -> Tensor {
+    let rank = shape.len() as i64;
+    let clamp = |i: i64| (if i < 0 { i.saturating_add(rank) } else { i }).clamp(0, rank) as usize;
+    let (start, end) = (clamp(node.int("start", 0)), clamp(node.int("end", rank)));
+    let dims = shape.get(start..end).unwrap_or(&[]);
+    Tensor::ints(dims.iter().map(|&d| d as i64).collect())
+}
+
+/// Computes `node` on constant `inputs` (`None` for one left out).
+pub(super) fn evaluate(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let first = inputs
+        .first()
+        .copied()
+        .flatten()
+        .ok_or(NodeProblem::MissingInput { index: 0 })?;
+    match node.op() {
+        "Shape" => Ok(shape_of(node, &first.shape)),
+        "Size" => Ok(Tensor::int(first.len() as i64)),
+        "ConstantOfShape" => constant_of_shape(node, first, budget),
+        "Concat" => concat(node, inputs, budget),
+        "Range" => range(inputs, budget),
+        "Where" => select(inputs, budget),
+        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Equal" => {
+            fold_binary(node, inputs, budget)
+        }
+        op => {
+            budget.charge(Some(first.len()))?;
+            match op {
+                "Identity" => Ok(first.clone()),
+                "Cast" => cast(node, first),
+                "Gather" => {
+                    arrange::gather(first, operand(inputs, 1)?, node.int("axis", 0), budget)
+                }
+                "Slice" => slice(node, first, inputs, budget),
+                "Expand" => expand(first, operand(inputs, 1)?, budget),
+                "Transpose" => arrange::transpose(node, first),
+                "Neg" | "Sqrt" | "Reciprocal" | "Floor" => unary(op, first),
+                _ => reshape(node, first, inputs),
+            }
+        }
+    }
+}
+
+fn operand<'t>(inputs: &[Option<&'t Tensor>], index: usize) -> Result<&'t Tensor, NodeProblem> {
+    inputs
+        .get(index)
+        .copied()
+        .flatten()
+        .ok_or(NodeProblem::MissingInput { index })
+}
+
+/// Integers of `tensor`, which is a shape, a list of axes or the like.
+pub(super) fn integers(tensor: &Tensor) -> Result<&[i64], NodeProblem> {
+    tensor.as_ints().ok_or(NodeProblem::Constant(
+        "a list of integers was expected, found floats",
+    ))
+}
+
+fn constant_of_shape(node: &OnnxNode, shape: &Tensor, budget: &mut Budget) -> Folded {
+    let shape = dimensions(integers(shape)?)?;
+    budget.charge_shape(&shape)?;
+    let len = shape.iter().product();
+    let data = match node.attribute("value").and_then(|a| a.t.as_ref()) {
+        None => Data::Float(vec![0.0; len]),
+        Some(proto) => match scalar_value(proto)? {
+            Data::Float(v) => Data::Float(vec![v.first().copied().unwrap_or(0.0); len]),
+            Data::Int(v) => Data::Int(vec![v.first().copied().unwrap_or(0); len]),
+        },
+    };
+    Ok(Tensor { shape, data })
+}
+
+/// A one-element tensor attribute; such a value is never kept outside the file.
+fn scalar_value(proto: &tract_onnx::pb::TensorProto) -> Result<Data, NodeProblem> {
+    let nowhere = ModelFolder::of(std::path::Path::new(""));
+    let tensor = Tensor::read(proto, &nowhere)?;
+    if tensor.len() != 1 {
+        return Err(NodeProblem::Constant(
+            "ConstantOfShape needs a value of one element",
+        ));
+    }
+    Ok(tensor.data)
+}
+
+fn dimensions(values: &[i64]) -> Result<Vec<usize>, NodeProblem> {
+    let dims: Option<Vec<usize>> = values.iter().map(|&v| usize::try_from(v).ok()).collect();
+    dims.ok_or(NodeProblem::Constant("a shape with a negative dimension"))
+}
+
+fn concat(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let parts: Vec<&Tensor> = inputs.iter().copied().flatten().collect();
+    budget.charge(
+        parts
+            .iter()
+            .try_fold(0usize, |n, part| n.checked_add(part.len())),
+    )?;
+    let axis = resolve_axis(node.int("axis", 0), parts[0].shape.len())?;
+    arrange::concat(&parts, axis)
+}
+
+fn range(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let scalar = |index| -> Result<i64, NodeProblem> {
+        let values = integers(operand(inputs, index)?)?;
+        values
+            .first()
+            .copied()
+            .ok_or(NodeProblem::Constant("Range needs three scalars"))
+    };
+    let (start, limit, delta) = (scalar(0)?, scalar(1)?, scalar(2)?);
+    if delta == 0 {
+        return Err(NodeProblem::Constant("Range with a step of 0"));
+    }
+    let span = i128::from(limit) - i128::from(start);
+    let len = (span * i128::from(delta.signum()) + i128::from(delta.unsigned_abs()) - 1)
+        .div_euclid(i128::from(delta.unsigned_abs()))
+        .max(0);
+    let len = usize::try_from(len).ok();
+    budget.charge(len)?;
+    let values = (0..len.unwrap_or(0) as i64).map(|i| start.wrapping_add(i.wrapping_mul(delta)));
+    Ok(Tensor::ints(values.collect()))
+}
+
+fn select(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let (condition, yes, no) = (
+        operand(inputs, 0)?,
+        operand(inputs, 1)?,
+        operand(inputs, 2)?,
+    );
+    // Where(c, y, n) as two broadcast steps: positions first, then the choice.
+    let shape = broadcast_shape(&condition.shape, &broadcast_shape(&yes.shape, &no.shape)?)?;
+    budget.charge_shape(&shape)?;
+    let full = |tensor: &Tensor| -> Folded { arrange::expand(tensor, &shape) };
+    let (condition, yes, no) = (full(condition)?, full(yes)?, full(no)?);
+    let chosen = integers(&condition)?;
+    let data = match (&yes.data, &no.data) {
+        (Data::Int(y), Data::Int(n)) => Data::Int(choose(chosen, y, n)),
+        (Data::Float(y), Data::Float(n)) => Data::Float(choose(chosen, y, n)),
+        _ => return Err(NodeProblem::Constant("Where mixes integers and floats")),
+    };
+    Ok(Tensor { shape, data })
+}
+
+fn choose<T: Copy>(condition: &[i64], yes: &[T], no: &[T]) -> Vec<T> {
+    let both = yes.iter().zip(no);
+    condition
+        .iter()
+        .zip(both)
+        .map(|(&c, (&y, &n))| if c != 0 { y } else { n })
+        .collect()
+}
+
+fn expand(tensor: &Tensor, shape: &Tensor, budget: &mut Budget) -> Folded {
+    let shape = broadcast_shape(&tensor.shape, &dimensions(integers(shape)?)?)?;
+    budget.charge_shape(&shape)?;
+    arrange::expand(tensor, &shape)
+}
+
+fn fold_binary(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let (left, right) = (operand(inputs, 0)?, operand(inputs, 1)?);
+    let shape = broadcast_shape(&left.shape, &right.shape)?;
+    budget.charge_shape(&shape)?;
+    let data = match (&left.data, &right.data) {
+        (Data::Int(a), Data::Int(b)) => {
+            let op = integer_operator(node.op());
+            let values = zip((a, &left.shape), (b, &right.shape), &shape, op);
+            let values: Option<Vec<i64>> = values.into_iter().collect();
+            Data::Int(values.ok_or(NodeProblem::Constant("integer overflow or division by 0"))?)
+        }
+        (Data::Float(a), Data::Float(b)) => {
+            let op = float_operator(node.op())?;
+            Data::Float(zip((a, &left.shape), (b, &right.shape), &shape, op))
+        }
+        _ => return Err(NodeProblem::Constant("integers and floats in one operator")),
+    };
+    Ok(Tensor { shape, data })
+}
+
+fn integer_operator(op: &str) -> fn(i64, i64) -> Option<i64> {
+    match op {
+        "Add" => i64::checked_add,
+        "Sub" => i64::checked_sub,
+        "Mul" => i64::checked_mul,
+        "Div" => i64::checked_div,
+        "Min" => |a, b| Some(a.min(b)),
+        "Max" => |a, b| Some(a.max(b)),
+        _ => |a, b| Some((a == b).into()),
+    }
+}
+
+fn float_operator(op: &str) -> Result<fn(f32, f32) -> f32, NodeProblem> {
+    Ok(match op {
+        "Add" => |a, b| a + b,
+        "Sub" => |a, b| a - b,
+        "Mul" => |a, b| a * b,
+        "Div" => |a, b| a / b,
+        "Min" => f32::min,
+        "Max" => f32::max,
+        _ => return Err(NodeProblem::unsupported("comparing constant floats")),
+    })
+}
+
+fn unary(op: &str, tensor: &Tensor) -> Folded {
+    let data = match (&tensor.data, op) {
+        (Data::Int(v), "Neg") => Data::Int(v.iter().map(|v| v.wrapping_neg()).collect()),
+        (Data::Float(v), "Neg") => Data::Float(v.iter().map(|v| -v).collect()),
+        (Data::Float(v), "Sqrt") => Data::Float(v.iter().map(|v| v.sqrt()).collect()),
+        (Data::Float(v), "Reciprocal") => Data::Float(v.iter().map(|v| v.recip()).collect()),
+        (Data::Float(v), "Floor") => Data::Float(v.iter().map(|v| v.floor()).collect()),
+        _ => {
+            return Err(NodeProblem::unsupported(format!(
+                "{op} of constant integers"
+            )));
+        }
+    };
+    Ok(Tensor {
+        shape: tensor.shape.clone(),
+        data,
+    })
+}
+
+fn cast(node: &OnnxNode, tensor: &Tensor) -> Folded {
+    use DataType::*;
+    let target = i32::try_from(node.int("to", 0))
+        .ok()
+        .and_then(|v| DataType::try_from(v).ok());
+    let data = match (target, &tensor.data) {
+        (Some(Float | Double | Float16 | Bfloat16), _) => Data::Float(tensor.to_floats()),
+        (Some(Bool), Data::Int(v)) => Data::Int(v.iter().map(|&v| (v != 0).into()).collect()),
+        (Some(Int8 | Uint8 | Int16 | Uint16 | Int32 | Uint32 | Int64 | Uint64), data) => match data
+        {
+            Data::Int(v) => Data::Int(v.clone()),
+            Data::Float(v) => Data::Int(v.iter().map(|&v| v as i64).collect()),
+        },
+        _ => {
+            return Err(NodeProblem::unsupported(
+                "Cast of a constant to this element type",
+            ));
+        }
+    };
+    Ok(Tensor {
+        shape: tensor.shape.clone(),
+        data,
+    })
+}
+
+fn slice(
+    node: &OnnxNode,
+    data: &Tensor,
+    inputs: &[Option<&Tensor>],
+    budget: &mut Budget,
+) -> Folded {
+    let list = |index: usize, name: &str| -> Result<Option<Vec<i64>>, NodeProblem> {
+        match inputs.get(index).copied().flatten() {
+            Some(tensor) => Ok(Some(integers(tensor)?.to_vec())),
+            None => Ok(node.ints(name).map(<[i64]>::to_vec)),
+        }
+    };
+    let (starts, ends) = (list(1, "starts")?, list(2, "ends")?);
+    let (axes, steps) = (list(3, "axes")?, list(4, "steps")?);
+    let ranges = normalized_slice(&data.shape, starts, ends, axes, steps)?;
+    arrange::slice(data, &ranges, budget)
+}
+
+fn reshape(node: &OnnxNode, tensor: &Tensor, inputs: &[Option<&Tensor>]) -> Folded {
+    let target = inputs.get(1).copied().flatten().map(integers).transpose()?;
+    let shape = arrange::new_shape(node, &tensor.shape, target)?;
+    if element_count(&shape) != Some(tensor.len()) {
+        return Err(NodeProblem::Shapes {
+            left: tensor.shape.clone(),
+            right: shape,
+        });
+    }
+    Ok(Tensor {
+        shape,
+        data: tensor.data.clone(),
+    })
+}

@@ -1,0 +1,182 @@
+//! The preprocessing flags that every command with images shares.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ChannelOrder, MeanImage, Recipe};
+use crate::graph::InputLayout;
+use crate::zoo::Zoo;
+
+/// Flags win over the preset of `--preset`, which wins over the defaults.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Preprocessing")]
+pub struct PreprocessArgs {
+    /// Start from the preprocessing of this zoo entry (`fixnet fetch` lists them).
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+
+    /// Read zoo entries from this file instead of the built-in list.
+    #[arg(long, value_name = "FILE.toml")]
+    pub zoo: Option<PathBuf>,
+
+    /// Subtracted from each colour after scaling.
+    #[arg(long, value_name = "R,G,B", value_parser = parse_triple, allow_hyphen_values = true)]
+    pub mean: Option<[f32; 3]>,
+
+    /// Divides each colour after the mean is subtracted.
+    #[arg(long, value_name = "R,G,B", value_parser = parse_triple)]
+    pub std: Option<[f32; 3]>,
+
+    /// Multiplies the 8-bit values; a number or a fraction [default: 1/255].
+    #[arg(long, value_name = "S", value_parser = parse_fraction)]
+    pub scale: Option<f32>,
+
+    /// Resize the shorter side of every image to N pixels (bilinear, antialiased).
+    #[arg(long, value_name = "N")]
+    pub resize: Option<u32>,
+
+    /// Cut an NxN square from the middle, after resizing.
+    #[arg(long, value_name = "N")]
+    pub crop: Option<u32>,
+
+    /// Layout of the network's input tensor [default: as found in the model].
+    #[arg(long, value_name = "nchw|nhwc", value_parser = parse_layout)]
+    pub layout: Option<InputLayout>,
+
+    /// Order of the network's input channels [default: rgb].
+    #[arg(long, value_name = "ORDER")]
+    pub channels: Option<ChannelOrder>,
+
+    /// Per-pixel mean in units of 8-bit values, subtracted before scaling: [H,W,3] or [3,H,W].
+    #[arg(long, value_name = "FILE.npy")]
+    pub mean_image: Option<PathBuf>,
+}
+
+/// A checked recipe and the layout, where one was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocessing {
+    pub recipe: Recipe,
+    pub layout: Option<InputLayout>,
+}
+
+impl PreprocessArgs {
+    /// Whether any flag was given.
+    pub fn is_given(&self) -> bool {
+        let numbers = self.mean.is_some() || self.std.is_some() || self.scale.is_some();
+        let geometry = self.resize.is_some() || self.crop.is_some() || self.layout.is_some();
+        let rest = self.channels.is_some() || self.mean_image.is_some() || self.preset.is_some();
+        numbers || geometry || rest
+    }
+
+    /// Resolves the flags; `default_preset` names the zoo entry to start from if `--preset` was not
+    /// given.
+    pub fn resolve(&self, default_preset: Option<&str>) -> anyhow::Result<Preprocessing> {
+        let zoo = Zoo::open(self.zoo.as_deref())?;
+        let mut preprocessing = match self.preset.as_deref().or(default_preset) {
+            Some(name) => zoo.get(name)?.preprocessing(),
+            None => Preprocessing { recipe: Recipe::default(), layout: None },
+        };
+        self.override_recipe(&mut preprocessing.recipe)?;
+        preprocessing.layout = self.layout.or(preprocessing.layout);
+        preprocessing.recipe.validate()?;
+        Ok(preprocessing)
+    }
+
+    fn override_recipe(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
+        recipe.mean = self.mean.unwrap_or(recipe.mean);
+        recipe.std = self.std.unwrap_or(recipe.std);
+        recipe.scale = self.scale.unwrap_or(recipe.scale);
+        recipe.resize = self.resize.or(recipe.resize);
+        recipe.crop = self.crop.or(recipe.crop);
+        recipe.channel_order = self.channels.unwrap_or(recipe.channel_order);
+        if let Some(path) = &self.mean_image {
+            recipe.mean_image = Some(MeanImage::read(path)?);
+        }
+        Ok(())
+    }
+}
+
+/// Understands `nchw` and `nhwc`.
+pub fn parse_layout(text: &str) -> Result<InputLayout, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "nchw" => Ok(InputLayout::Nchw),
+        "nhwc" => Ok(InputLayout::Nhwc),
+        _ => Err("expected nchw or nhwc".to_owned()),
+    }
+}
+
+fn parse_triple(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    numbers
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| "expected three numbers, as 0.485,0.456,0.406".to_owned())
+}
+
+fn parse_fraction(text: &str) -> Result<f32, String> {
+    let (numerator, denominator) = text.split_once('/').unwrap_or((text, "1"));
+    match (numerator.trim().parse::<f32>(), denominator.trim().parse::<f32>()) {
+        (Ok(numerator), Ok(denominator)) => Ok(numerator / denominator),
+        _ => Err("expected a number or a fraction, as 1/255".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        preprocess: PreprocessArgs,
+    }
+
+    fn resolve(flags: &[&str]) -> anyhow::Result<Preprocessing> {
+        let command = Command::try_parse_from(std::iter::once(&"test").chain(flags))?;
+        command.preprocess.resolve(None)
+    }
+
+    #[test]
+    fn flags_win_over_the_preset_and_the_preset_over_defaults() {
+        let flags = ["--preset", "imagenet", "--crop", "200", "--mean", "-1,0,1"];
+        let resolved = resolve(&flags).unwrap();
+        assert_eq!(resolved.recipe.crop, Some(200));
+        assert_eq!(resolved.recipe.mean, [-1.0, 0.0, 1.0]);
+        assert_eq!(resolved.recipe.resize, Some(256));
+        assert_eq!(resolved.recipe.std, [0.229, 0.224, 0.225]);
+        assert_eq!(resolved.recipe.scale, 1.0 / 255.0);
+    }
+
+    #[test]
+    fn without_flags_pixels_are_scaled_to_one() {
+        assert_eq!(resolve(&[]).unwrap().recipe, Recipe::default());
+        assert!(!PreprocessArgs::default().is_given());
+    }
+
+    #[test]
+    fn layout_scale_and_channels_are_understood() {
+        let resolved =
+            resolve(&["--layout", "nhwc", "--scale", "1/128", "--channels", "bgr"]).unwrap();
+        assert_eq!(resolved.layout, Some(InputLayout::Nhwc));
+        assert_eq!(resolved.recipe.scale, 1.0 / 128.0);
+        assert_eq!(resolved.recipe.channel_order, ChannelOrder::Bgr);
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        let bad: [&[&str]; 7] = [
+            &["--mean", "1,2"],
+            &["--std", "1,0,1"],
+            &["--scale", "1/0"],
+            &["--layout", "chw"],
+            &["--crop", "0"],
+            &["--preset", "no-such-entry"],
+            &["--mean-image", "no-such-file.npy"],
+        ];
+        for flags in bad {
+            assert!(resolve(flags).is_err(), "{flags:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use std::path::PathBuf;
+
+use super::RecipeError;
+
+/// Why an image or a set of images cannot be used. Every message is one line and names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    #[error("{}: no such file or folder", path.display())]
+    Missing { path: PathBuf },
+
+    #[error("{}: {reason}", path.display())]
+    Io { path: PathBuf, reason: std::io::Error },
+
+    #[error(
+        "{}: no images in this folder; expected .png, .jpg or .jpeg files, one folder a class, \
+         or CIFAR-10 .bin batches",
+        path.display()
+    )]
+    NoImages { path: PathBuf },
+
+    #[error(
+        "{}: holds both images and class folders; keep one of the two layouts",
+        path.display()
+    )]
+    MixedFolder { path: PathBuf },
+
+    #[error("{}: not a .png or .jpeg image, nor a CIFAR-10 .bin batch", path.display())]
+    UnknownKind { path: PathBuf },
+
+    #[error("{}: unreadable image ({reason}); replace or remove the file", path.display())]
+    Decode { path: PathBuf, reason: String },
+
+    #[error(
+        "{}: {bytes} bytes are not a whole number of 3073-byte CIFAR-10 records; \
+         the file is cut short or not in the binary version of CIFAR-10",
+        path.display()
+    )]
+    CifarSize { path: PathBuf, bytes: u64 },
+
+    #[error("{}: record {index} has label {label}, CIFAR-10 has classes 0 to 9", path.display())]
+    CifarLabel { path: PathBuf, index: usize, label: u8 },
+
+    #[error("{}: no record {index}; the file holds {records}", path.display())]
+    NoSuchRecord { path: PathBuf, index: usize, records: usize },
+
+    #[error("{0}: holds {records} records; name one of them, as in {0}:0", path.display())]
+    RecordNeeded { path: PathBuf, records: usize },
+
+    #[error("{}:{line}: {problem}", path.display())]
+    Labels { path: PathBuf, line: usize, problem: String },
+
+    #[error("{}: no label for {image}; add a line \"{image},LABEL\"", path.display())]
+    Unlabelled { path: PathBuf, image: String },
+
+    #[error(
+        "{name}: label {label} is out of range, the network has {classes} classes (0 to {})",
+        classes.saturating_sub(1)
+    )]
+    LabelRange { name: String, label: usize, classes: usize },
+
+    #[error("{}: nothing left after --skip {skip}; it holds {total} images", path.display())]
+    EmptyRange { path: PathBuf, skip: usize, total: usize },
+
+    #[error("{}: --limit 0 leaves no image", path.display())]
+    ZeroLimit { path: PathBuf },
+
+    #[error("{name}: {width}x{height} pixels are too few for --crop {crop}; give --resize {crop}")]
+    CropTooLarge { name: String, width: usize, height: usize, crop: u32 },
+
+    #[error(
+        "{name}: {width}x{height} pixels (after resize and crop) do not fit the network's \
+         {}x{} input; {}", input.width, input.height, size_remedy(*input)
+    )]
+    WrongSize { name: String, width: usize, height: usize, input: super::InputSize },
+
+    #[error(
+        "{name}: {width}x{height} pixels grow too large under --resize {resize}; crop the image first"
+    )]
+    TooLong { name: String, width: usize, height: usize, resize: u32 },
+
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+}
+
+fn size_remedy(input: super::InputSize) -> String {
+    if input.width == input.height {
+        format!("give --resize {0} --crop {0}", input.width)
+    } else {
+        format!("use images of {}x{} pixels", input.width, input.height)
+    }
+}

@@ -1,0 +1,60 @@
+//! Images in, 8-bit RGB pixels out.
+//!
+//! Whatever the source (photos, CIFAR-10 batches, generated images), a sample is the same thing: the
+//! resized and cropped 8-bit pixels that the network sees. Both the float reference
+//! ([`Recipe::float_input`]) and the integer preprocessor start from those very bytes, so the two
+//! never disagree about an image.
+//!
+//! What may not be broken: everything after decoding is the same on every machine. Resampling works
+//! on integers ([`resample`]), generated images use no `libm` function ([`dead_leaves`]), and the
+//! order of samples depends on file names alone. Decoded JPEG pixels are the decoder's.
+
+pub mod args;
+mod dataset;
+mod decode;
+mod error;
+mod labels;
+mod npy;
+mod recipe;
+pub mod resample;
+mod source;
+
+pub use args::{PreprocessArgs, Preprocessing};
+pub use dataset::{Dataset, OpenOptions};
+pub use error::DataError;
+pub use npy::MeanImage;
+pub use recipe::{ChannelOrder, Recipe, RecipeError};
+pub use source::Source;
+
+/// Height and width of a network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputSize {
+    pub height: usize,
+    pub width: usize,
+}
+
+/// An image of 8-bit RGB pixels, row by row; `data.len() == 3 * width * height`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbPixels {
+    pub width: usize,
+    pub height: usize,
+    /// R, G, B of the top left pixel first (HWC order).
+    pub data: Vec<u8>,
+}
+
+impl RgbPixels {
+    /// The bytes of one pixel.
+    pub fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
+        let at = 3 * (y * self.width + x);
+        [self.data[at], self.data[at + 1], self.data[at + 2]]
+    }
+}
+
+/// One image at the network's size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// File name, or `FILE.bin:INDEX`.
+    pub name: String,
+    pub pixels: RgbPixels,
+    pub label: Option<usize>,
+}

@@ -1,0 +1,295 @@
+//! What is done to an image before the network sees it.
+//!
+//! With `x` the 8-bit value of a pixel after resizing and cropping,
+//!
+//! ```text
+//! float input = ((x - mean_image) * scale - mean) / std
+//! ```
+//!
+//! so `mean_image` is in units of `x` (0 to 255) and `mean` and `std` are in units of `x * scale`.
+//! `mean`, `std` and `mean_image` are always given in the order R, G, B; [`ChannelOrder::Bgr`] only
+//! swaps the planes that the network gets. [`Recipe::normalise`] is the one place that computes this
+//! formula: the tables of the integer preprocessor and the float reference both come from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::resample::{centre_crop, resize, shorter_side_size};
+use super::{DataError, InputSize, MeanImage, RgbPixels};
+use crate::graph::InputLayout;
+
+/// Largest `resize` and `crop`, and the largest image (in pixels) that a resize may make.
+const MAX_SIDE: u32 = 1 << 13;
+const MAX_PIXELS: usize = 1 << 27;
+
+/// Which colour the network's first channel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    #[default]
+    Rgb,
+    Bgr,
+}
+
+impl ChannelOrder {
+    /// The colour (0 red, 1 green, 2 blue) that the network's channel 0, 1 or 2 holds.
+    pub fn colour(self, channel: usize) -> usize {
+        match self {
+            Self::Rgb => channel,
+            Self::Bgr => 2 - channel,
+        }
+    }
+}
+
+/// Preprocessing, from any image to the network's float input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    pub scale: f32,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+    /// The shorter side after resizing.
+    pub resize: Option<u32>,
+    /// Side of the square cut from the middle, after resizing.
+    pub crop: Option<u32>,
+    pub channel_order: ChannelOrder,
+    pub mean_image: Option<MeanImage>,
+}
+
+impl Default for Recipe {
+    /// 0 to 255 becomes 0 to 1.
+    fn default() -> Self {
+        Self {
+            scale: 1.0 / 255.0,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            resize: None,
+            crop: None,
+            channel_order: ChannelOrder::Rgb,
+            mean_image: None,
+        }
+    }
+}
+
+/// Why a recipe cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    #[error("--scale {0}: must be a positive number, as 1 or 1/255")]
+    Scale(f32),
+    #[error("--mean {0:?}: must be three finite numbers")]
+    Mean([f32; 3]),
+    #[error("--std {0:?}: must be three positive numbers")]
+    Std([f32; 3]),
+    #[error("--{flag} {value}: must be between 1 and {MAX_SIDE}")]
+    Side { flag: &'static str, value: u32 },
+    #[error("--crop {crop} is more than --resize {resize}; crop at most what is left")]
+    CropOverResize { crop: u32, resize: u32 },
+    #[error("the mean image has {width}x{height} pixels, the network's input {}x{}",
+            input.width, input.height)]
+    MeanImageSize { width: usize, height: usize, input: InputSize },
+    #[error("{file}: {reason}; expected a .npy file of float32 or float64, [H,W,3] or [3,H,W]")]
+    MeanImageFile { file: String, reason: String },
+}
+
+impl Recipe {
+    /// Refuses values that no image could be computed with.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        if !(self.scale.is_finite() && self.scale > 0.0) {
+            return Err(RecipeError::Scale(self.scale));
+        }
+        if !self.mean.iter().all(|m| m.is_finite()) {
+            return Err(RecipeError::Mean(self.mean));
+        }
+        if !self.std.iter().all(|s| s.is_normal() && *s > 0.0) {
+            return Err(RecipeError::Std(self.std));
+        }
+        for (flag, side) in [("resize", self.resize), ("crop", self.crop)] {
+            match side {
+                Some(value) if !(1..=MAX_SIDE).contains(&value) => {
+                    return Err(RecipeError::Side { flag, value });
+                }
+                _ => {}
+            }
+        }
+        match (self.crop, self.resize) {
+            (Some(crop), Some(resize)) if crop > resize => {
+                Err(RecipeError::CropOverResize { crop, resize })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the mean image, if there is one, has the network's size. Images from
+    /// [`Recipe::apply_geometry`] are checked already; others need this before
+    /// [`Recipe::float_input`].
+    pub fn check_mean_image(&self, input: InputSize) -> Result<(), RecipeError> {
+        match &self.mean_image {
+            Some(mean) if (mean.width, mean.height) != (input.width, input.height) => {
+                Err(RecipeError::MeanImageSize { width: mean.width, height: mean.height, input })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Resizes and crops an image, and checks that it then has the network's size. `name` is for
+    /// error messages.
+    pub fn apply_geometry(
+        &self,
+        name: &str,
+        pixels: RgbPixels,
+        input: InputSize,
+    ) -> Result<RgbPixels, DataError> {
+        self.check_mean_image(input)?;
+        let resized = self.resized(name, pixels)?;
+        let cropped = self.cropped(name, resized)?;
+        if (cropped.width, cropped.height) != (input.width, input.height) {
+            return Err(DataError::WrongSize {
+                name: name.to_owned(),
+                width: cropped.width,
+                height: cropped.height,
+                input,
+            });
+        }
+        Ok(cropped)
+    }
+
+    fn resized(&self, name: &str, pixels: RgbPixels) -> Result<RgbPixels, DataError> {
+        let Some(shorter) = self.resize else {
+            return Ok(pixels);
+        };
+        let (width, height) = shorter_side_size(pixels.width, pixels.height, shorter as usize);
+        if width.saturating_mul(height) > MAX_PIXELS {
+            return Err(DataError::TooLong {
+                name: name.to_owned(),
+                width: pixels.width,
+                height: pixels.height,
+                resize: shorter,
+            });
+        }
+        Ok(resize(&pixels, width, height))
+    }
+
+    fn cropped(&self, name: &str, pixels: RgbPixels) -> Result<RgbPixels, DataError> {
+        let Some(crop) = self.crop else {
+            return Ok(pixels);
+        };
+        centre_crop(&pixels, crop as usize).ok_or_else(|| DataError::CropTooLarge {
+            name: name.to_owned(),
+            width: pixels.width,
+            height: pixels.height,
+            crop,
+        })
+    }
+
+    /// The float input of a value `x` (0 to 255, less the mean image) of one colour (0 red, 1 green,
+    /// 2 blue).
+    pub fn normalise(&self, colour: usize, x: f32) -> f32 {
+        (x * self.scale - self.mean[colour]) / self.std[colour]
+    }
+
+    /// The network's float input for pixels that already have its size. A mean image must have the
+    /// same size ([`Recipe::check_mean_image`]).
+    pub fn float_input(&self, pixels: &RgbPixels, layout: InputLayout) -> Vec<f32> {
+        let count = pixels.width * pixels.height;
+        let mut input = vec![0.0; 3 * count];
+        for (at, rgb) in pixels.data.chunks_exact(3).enumerate() {
+            for channel in 0..3 {
+                let colour = self.channel_order.colour(channel);
+                let mean = self.mean_image.as_ref().map_or(0.0, |m| m.data[3 * at + colour]);
+                let place = match layout {
+                    InputLayout::Nchw => channel * count + at,
+                    InputLayout::Nhwc => 3 * at + channel,
+                };
+                input[place] = self.normalise(colour, f32::from(rgb[colour]) - mean);
+            }
+        }
+        input
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO_PIXELS: InputSize = InputSize { height: 1, width: 2 };
+
+    fn two_pixels() -> RgbPixels {
+        RgbPixels { width: 2, height: 1, data: vec![10, 20, 30, 40, 50, 60] }
+    }
+
+    fn halves() -> Recipe {
+        Recipe { scale: 0.5, mean: [1.0, 2.0, 3.0], std: [2.0, 4.0, 8.0], ..Recipe::default() }
+    }
+
+    #[test]
+    fn float_input_follows_the_formula_in_both_layouts() {
+        let nchw = halves().float_input(&two_pixels(), InputLayout::Nchw);
+        assert_eq!(nchw, [2.0, 9.5, 2.0, 5.75, 1.5, 3.375]);
+        let nhwc = halves().float_input(&two_pixels(), InputLayout::Nhwc);
+        assert_eq!(nhwc, [2.0, 2.0, 1.5, 9.5, 5.75, 3.375]);
+    }
+
+    #[test]
+    fn bgr_swaps_planes_and_keeps_each_colours_mean() {
+        let recipe = Recipe { channel_order: ChannelOrder::Bgr, ..halves() };
+        let input = recipe.float_input(&two_pixels(), InputLayout::Nchw);
+        assert_eq!(input, [1.5, 3.375, 2.0, 5.75, 2.0, 9.5]);
+    }
+
+    #[test]
+    fn the_mean_image_is_subtracted_before_the_scale() {
+        let recipe = Recipe {
+            mean_image: Some(MeanImage {
+                width: 2,
+                height: 1,
+                data: vec![10.0, 20.0, 30.0, 38.0, 46.0, 52.0],
+            }),
+            ..halves()
+        };
+        recipe.check_mean_image(TWO_PIXELS).unwrap();
+        let input = recipe.float_input(&two_pixels(), InputLayout::Nhwc);
+        assert_eq!(input, [-0.5, -0.5, -0.375, 0.0, 0.0, 0.125]);
+        let error = recipe.check_mean_image(InputSize { height: 2, width: 2 });
+        assert!(matches!(error, Err(RecipeError::MeanImageSize { .. })));
+    }
+
+    #[test]
+    fn an_image_of_another_size_is_refused_with_the_flag_to_use() {
+        let input = InputSize { height: 32, width: 32 };
+        let error = Recipe::default().apply_geometry("a.png", two_pixels(), input).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("a.png: 2x1 pixels"), "{message}");
+        assert!(message.contains("--resize 32 --crop 32"), "{message}");
+    }
+
+    #[test]
+    fn a_crop_never_pads() {
+        let recipe = Recipe { crop: Some(2), ..Recipe::default() };
+        let error = recipe.apply_geometry("a.png", two_pixels(), TWO_PIXELS).unwrap_err();
+        assert!(matches!(error, DataError::CropTooLarge { crop: 2, .. }));
+    }
+
+    #[test]
+    fn resize_and_crop_reach_the_networks_size() {
+        let recipe = Recipe { resize: Some(4), crop: Some(4), ..Recipe::default() };
+        let input = InputSize { height: 4, width: 4 };
+        let pixels = recipe.apply_geometry("a.png", two_pixels(), input).unwrap();
+        assert_eq!(pixels.pixel(0, 0), [14, 24, 34]);
+        assert_eq!(pixels.pixel(3, 3), [36, 46, 56]);
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        let bad = [
+            Recipe { scale: 0.0, ..Recipe::default() },
+            Recipe { std: [1.0, 0.0, 1.0], ..Recipe::default() },
+            Recipe { mean: [f32::NAN, 0.0, 0.0], ..Recipe::default() },
+            Recipe { resize: Some(0), ..Recipe::default() },
+            Recipe { resize: Some(200), crop: Some(224), ..Recipe::default() },
+        ];
+        for recipe in bad {
+            assert!(recipe.validate().is_err(), "{recipe:?}");
+        }
+        assert_eq!(Recipe::default().validate(), Ok(()));
+    }
+}

@@ -1,0 +1,167 @@
+//! Bilinear resizing with antialiasing and centre crops, byte for byte as Pillow does it.
+//!
+//! The method is that of Pillow's `Resample.c` (a triangle filter widened by the scale when
+//! shrinking, 22-bit fixed-point weights, the horizontal pass first, 8-bit pixels between the
+//! passes), which is also what torchvision's `Resize` does on PIL images. Weights come from IEEE
+//! additions, multiplications and divisions alone, so every machine computes the same bytes.
+
+use super::RgbPixels;
+
+/// Fraction bits of a weight: 8-bit pixels times weights that sum to one stay within 31 bits.
+const WEIGHT_BITS: u32 = 32 - 8 - 2;
+
+/// The weights of one output position: input positions `first..first + weights.len()`.
+struct Window {
+    first: usize,
+    weights: Vec<i32>,
+}
+
+/// Width and height when the shorter side becomes `shorter`: the longer side is rounded down, as in
+/// torchvision.
+pub fn shorter_side_size(width: usize, height: usize, shorter: usize) -> (usize, usize) {
+    let longer = |long: usize, short: usize| shorter * long / short.max(1);
+    if width <= height {
+        (shorter, longer(height, width))
+    } else {
+        (longer(width, height), shorter)
+    }
+}
+
+/// Resizes to exactly `width` x `height`. A side that already has its size is left alone.
+pub fn resize(image: &RgbPixels, width: usize, height: usize) -> RgbPixels {
+    let wide = if width == image.width {
+        image.clone()
+    } else {
+        resize_rows(image, &windows(image.width, width))
+    };
+    if height == image.height {
+        wide
+    } else {
+        resize_columns(&wide, &windows(image.height, height))
+    }
+}
+
+/// Cuts a `size` x `size` square from the middle; an odd margin leaves the extra row below and the
+/// extra column right. `None` if the image is smaller.
+pub fn centre_crop(image: &RgbPixels, size: usize) -> Option<RgbPixels> {
+    let left = image.width.checked_sub(size)? / 2;
+    let top = image.height.checked_sub(size)? / 2;
+    let mut data = Vec::with_capacity(3 * size * size);
+    for y in top..top + size {
+        let start = 3 * (y * image.width + left);
+        data.extend_from_slice(&image.data[start..start + 3 * size]);
+    }
+    Some(RgbPixels { width: size, height: size, data })
+}
+
+fn windows(from: usize, to: usize) -> Vec<Window> {
+    let scale = from as f64 / to as f64;
+    let support = scale.max(1.0);
+    (0..to).map(|position| window(from, (position as f64 + 0.5) * scale, support)).collect()
+}
+
+fn window(from: usize, centre: f64, support: f64) -> Window {
+    let first = (centre - support + 0.5).max(0.0) as usize;
+    let end = ((centre + support + 0.5) as usize).min(from);
+    let inverse_support = 1.0 / support;
+    let raw: Vec<f64> = (first..end)
+        .map(|at| {
+            let distance = (at as f64 - centre + 0.5) * inverse_support;
+            (1.0 - distance.abs()).max(0.0)
+        })
+        .collect();
+    let sum: f64 = raw.iter().sum();
+    let one = f64::from(1u32 << WEIGHT_BITS);
+    let weights = raw.iter().map(|w| (w / sum * one + 0.5) as i32).collect();
+    Window { first, weights }
+}
+
+/// The weighted sum of pixels that lie `stride` bytes apart, rounded to 8 bits.
+fn weighted(data: &[u8], start: usize, stride: usize, weights: &[i32]) -> u8 {
+    let mut sum = 1i32 << (WEIGHT_BITS - 1);
+    for (i, &weight) in weights.iter().enumerate() {
+        sum += i32::from(data[start + i * stride]) * weight;
+    }
+    (sum >> WEIGHT_BITS).clamp(0, 255) as u8
+}
+
+fn resize_rows(image: &RgbPixels, windows: &[Window]) -> RgbPixels {
+    let mut data = Vec::with_capacity(3 * windows.len() * image.height);
+    for row in image.data.chunks_exact(3 * image.width) {
+        for window in windows {
+            for colour in 0..3 {
+                data.push(weighted(row, 3 * window.first + colour, 3, &window.weights));
+            }
+        }
+    }
+    RgbPixels { width: windows.len(), height: image.height, data }
+}
+
+fn resize_columns(image: &RgbPixels, windows: &[Window]) -> RgbPixels {
+    let row_bytes = 3 * image.width;
+    let mut data = Vec::with_capacity(row_bytes * windows.len());
+    for window in windows {
+        let start = window.first * row_bytes;
+        for at in 0..row_bytes {
+            data.push(weighted(&image.data, start + at, row_bytes, &window.weights));
+        }
+    }
+    RgbPixels { width: image.width, height: windows.len(), data }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grey_row(values: &[u8]) -> RgbPixels {
+        RgbPixels {
+            width: values.len(),
+            height: 1,
+            data: values.iter().flat_map(|&v| [v, v, v]).collect(),
+        }
+    }
+
+    fn greys(image: &RgbPixels) -> Vec<u8> {
+        image.data.iter().step_by(3).copied().collect()
+    }
+
+    #[test]
+    fn enlarging_twice_mixes_neighbours_three_to_one() {
+        let image = resize(&grey_row(&[0, 100, 200]), 6, 1);
+        assert_eq!(greys(&image), [0, 25, 75, 125, 175, 200]);
+    }
+
+    #[test]
+    fn shrinking_by_two_is_antialiased() {
+        // Support 2 around centre 1: distances .25, .25, .75 of the support give 3, 3, 1 sevenths.
+        let image = resize(&grey_row(&[0, 70, 140, 210]), 2, 1);
+        assert_eq!(greys(&image), [50, 160]);
+    }
+
+    #[test]
+    fn the_shorter_side_is_set_and_the_longer_rounded_down() {
+        assert_eq!(shorter_side_size(500, 375, 256), (341, 256));
+        assert_eq!(shorter_side_size(375, 500, 256), (256, 341));
+        assert_eq!(shorter_side_size(227, 227, 256), (256, 256));
+    }
+
+    #[test]
+    fn a_constant_image_stays_constant() {
+        let image = RgbPixels { width: 50, height: 31, data: [7, 130, 255].repeat(50 * 31) };
+        let resized = resize(&image, 23, 40);
+        assert!(resized.data.chunks(3).all(|p| p == [7, 130, 255]));
+    }
+
+    #[test]
+    fn odd_margins_crop_one_less_from_the_top_left() {
+        let image = RgbPixels {
+            width: 227,
+            height: 227,
+            data: (0..227 * 227).flat_map(|i| [(i % 227) as u8, (i / 227) as u8, 0]).collect(),
+        };
+        let cropped = centre_crop(&image, 224).unwrap();
+        assert_eq!(cropped.pixel(0, 0), [1, 1, 0]);
+        assert_eq!(cropped.pixel(223, 223), [224, 224, 0]);
+        assert_eq!(centre_crop(&image, 228), None);
+    }
+}

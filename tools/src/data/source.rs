@@ -1,0 +1,145 @@
+//! Where one image comes from: an image file, or one record of a CIFAR-10 binary batch.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::decode::read_image;
+use super::{DataError, InputSize, Recipe, RgbPixels, Sample};
+
+const CIFAR_SIDE: usize = 32;
+const CIFAR_PLANE: usize = CIFAR_SIDE * CIFAR_SIDE;
+/// One label byte, then the R, G and B planes.
+const CIFAR_RECORD: usize = 1 + 3 * CIFAR_PLANE;
+const CIFAR_CLASSES: u8 = 10;
+
+/// One image that has not been read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Image(PathBuf),
+    CifarRecord { file: Arc<Path>, index: usize },
+}
+
+impl Source {
+    /// Understands an image file, `FILE.bin:INDEX`, or `FILE.bin` with a single record.
+    pub fn parse(text: &str) -> Result<Self, DataError> {
+        let path = Path::new(text);
+        if path.is_file() {
+            return Self::from_file(path);
+        }
+        let record = text.rsplit_once(':').and_then(|(file, index)| {
+            let index = index.parse().ok()?;
+            is_cifar_file(Path::new(file)).then_some((Path::new(file), index))
+        });
+        match record {
+            Some((file, index)) => Self::cifar_record(file, index),
+            None if path.is_dir() => Err(DataError::UnknownKind { path: path.to_owned() }),
+            None => Err(DataError::Missing { path: path.to_owned() }),
+        }
+    }
+
+    fn from_file(path: &Path) -> Result<Self, DataError> {
+        if is_cifar_file(path) {
+            return match cifar_records(path)? {
+                1 => Self::cifar_record(path, 0),
+                records => Err(DataError::RecordNeeded { path: path.to_owned(), records }),
+            };
+        }
+        if is_image_file(path) {
+            return Ok(Self::Image(path.to_owned()));
+        }
+        Err(DataError::UnknownKind { path: path.to_owned() })
+    }
+
+    fn cifar_record(file: &Path, index: usize) -> Result<Self, DataError> {
+        let records = cifar_records(file)?;
+        if index >= records {
+            return Err(DataError::NoSuchRecord { path: file.to_owned(), index, records });
+        }
+        Ok(Self::CifarRecord { file: file.into(), index })
+    }
+
+    /// File name, or `FILE.bin:INDEX`, without the folder.
+    pub fn name(&self) -> String {
+        let file_name = |path: &Path| match path.file_name() {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => path.display().to_string(),
+        };
+        match self {
+            Self::Image(path) => file_name(path),
+            Self::CifarRecord { file, index } => format!("{}:{index}", file_name(file)),
+        }
+    }
+
+    /// Reads the image, resizes and crops it, and checks that it fits the network's input.
+    pub fn load(&self, recipe: &Recipe, input: InputSize) -> Result<Sample, DataError> {
+        let name = self.name();
+        let (pixels, label) = self.read()?;
+        let pixels = recipe.apply_geometry(&name, pixels, input)?;
+        Ok(Sample { name, pixels, label })
+    }
+
+    fn read(&self) -> Result<(RgbPixels, Option<usize>), DataError> {
+        match self {
+            Self::Image(path) => Ok((read_image(path)?, None)),
+            Self::CifarRecord { file, index } => {
+                let (pixels, label) = read_cifar_record(file, *index)?;
+                Ok((pixels, Some(label)))
+            }
+        }
+    }
+}
+
+pub(super) fn is_image_file(path: &Path) -> bool {
+    has_extension(path, &["png", "jpg", "jpeg"])
+}
+
+pub(super) fn is_cifar_file(path: &Path) -> bool {
+    has_extension(path, &["bin"])
+}
+
+fn has_extension(path: &Path, known: &[&str]) -> bool {
+    path.extension()
+        .and_then(|e| e.to_str())
+        .is_some_and(|e| known.iter().any(|k| e.eq_ignore_ascii_case(k)))
+}
+
+/// Number of records in a CIFAR-10 binary batch, from its size.
+pub(super) fn cifar_records(path: &Path) -> Result<usize, DataError> {
+    let metadata = std::fs::metadata(path).map_err(|reason| io_error(path, reason))?;
+    let bytes = metadata.len();
+    let record = CIFAR_RECORD as u64;
+    if bytes == 0 || bytes % record != 0 {
+        return Err(DataError::CifarSize { path: path.to_owned(), bytes });
+    }
+    usize::try_from(bytes / record)
+        .map_err(|_| DataError::CifarSize { path: path.to_owned(), bytes })
+}
+
+fn read_cifar_record(path: &Path, index: usize) -> Result<(RgbPixels, usize), DataError> {
+    let mut record = vec![0; CIFAR_RECORD];
+    let offset = index as u64 * CIFAR_RECORD as u64;
+    File::open(path)
+        .and_then(|mut file| {
+            file.seek(SeekFrom::Start(offset))?;
+            file.read_exact(&mut record)
+        })
+        .map_err(|reason| io_error(path, reason))?;
+    let (label, planes) = (record[0], &record[1..]);
+    if label >= CIFAR_CLASSES {
+        return Err(DataError::CifarLabel { path: path.to_owned(), index, label });
+    }
+    let data = (0..CIFAR_PLANE)
+        .flat_map(|at| [0, 1, 2].map(|colour| planes[colour * CIFAR_PLANE + at]))
+        .collect();
+    let pixels = RgbPixels { width: CIFAR_SIDE, height: CIFAR_SIDE, data };
+    Ok((pixels, usize::from(label)))
+}
+
+fn io_error(path: &Path, reason: std::io::Error) -> DataError {
+    if reason.kind() == std::io::ErrorKind::NotFound {
+        return DataError::Missing { path: path.to_owned() };
+    }
+    DataError::Io { path: path.to_owned(), reason }
+}

@@ -1,0 +1,243 @@
+//! Folders, label files, batches and damaged images as a user would hand them in.
+
+use std::fs;
+use std::path::Path;
+
+use image::{ImageFormat, Rgb, RgbImage};
+use tempfile::TempDir;
+use tools::data::{DataError, Dataset, InputSize, OpenOptions, Recipe, Sample, Source};
+
+const TINY: InputSize = InputSize { height: 2, width: 2 };
+const CIFAR: InputSize = InputSize { height: 32, width: 32 };
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn write_image(path: &Path, red: u8) {
+    RgbImage::from_pixel(2, 2, Rgb([red, 0, 0])).save(path).unwrap();
+}
+
+fn write_batch(path: &Path, labels: &[u8]) {
+    let record = |&label: &u8| {
+        let planes = (0..3072u32).map(move |at| (at / 1024 * 100 + at % 1024 % 32) as u8);
+        std::iter::once(label).chain(planes)
+    };
+    fs::write(path, labels.iter().flat_map(record).collect::<Vec<u8>>()).unwrap();
+}
+
+fn open(path: &Path) -> Result<Dataset, DataError> {
+    Dataset::open(path, &OpenOptions::default())
+}
+
+fn open_error(path: &Path, options: &OpenOptions) -> String {
+    let message = Dataset::open(path, options).unwrap_err().to_string();
+    assert!(!message.contains('\n'), "{message}");
+    message
+}
+
+fn samples(dataset: &Dataset, input: InputSize) -> Vec<Sample> {
+    (0..dataset.len()).map(|at| dataset.sample(at, &Recipe::default(), input).unwrap()).collect()
+}
+
+fn summary(dataset: &Dataset) -> Vec<(String, u8, Option<usize>)> {
+    samples(dataset, TINY).into_iter().map(|s| (s.name, s.pixels.data[0], s.label)).collect()
+}
+
+#[test]
+fn a_flat_folder_is_read_in_file_name_order() {
+    let dir = folder();
+    for (name, red) in [("b.png", 2), ("a.png", 1), ("C.png", 3)] {
+        write_image(&dir.path().join(name), red);
+    }
+    fs::write(dir.path().join("notes.txt"), "not an image").unwrap();
+    let dataset = open(dir.path()).unwrap();
+    assert!(!dataset.has_labels());
+    let expected = [("C.png", 3), ("a.png", 1), ("b.png", 2)];
+    assert_eq!(summary(&dataset), expected.map(|(n, red)| (n.to_owned(), red, None)));
+}
+
+#[test]
+fn a_flat_folder_takes_its_labels_from_labels_csv() {
+    let dir = folder();
+    write_image(&dir.path().join("a.png"), 1);
+    write_image(&dir.path().join("b, c.png"), 2);
+    fs::write(dir.path().join("labels.csv"), "file,label\r\nb, c.png,7\r\n\r\na.png, 5\r\n")
+        .unwrap();
+    let dataset = open(dir.path()).unwrap();
+    assert!(dataset.has_labels());
+    let labels: Vec<_> = samples(&dataset, TINY).into_iter().map(|s| s.label).collect();
+    assert_eq!(labels, [Some(5), Some(7)]);
+}
+
+#[test]
+fn bad_label_files_are_refused_with_file_and_line() {
+    let dir = folder();
+    write_image(&dir.path().join("a.png"), 1);
+    let cases = [
+        ("a.png,3\n", ":1: the header is \"a.png,3\""),
+        ("file,label\na.png\n", ":2: \"a.png\" is not of the form"),
+        ("file,label\na.png,cat\n", ":2: label \"cat\" is not a class number"),
+        ("file,label\na.png,-1\n", ":2: label \"-1\""),
+        ("file,label\n\na.png,1\nb.png,1\n", ":4: there is no image b.png"),
+        ("file,label\na.png,1\na.png,1\n", ":3: a.png was already listed in line 2"),
+        ("file,label\n", "no label for a.png"),
+        ("", ":1: the header is \"\""),
+    ];
+    for (text, expected) in cases {
+        fs::write(dir.path().join("labels.csv"), text).unwrap();
+        let message = open_error(dir.path(), &OpenOptions::default());
+        assert!(message.contains("labels.csv"), "{message}");
+        assert!(message.contains(expected), "{message} / {expected}");
+    }
+}
+
+#[test]
+fn labels_must_be_classes_of_the_network() {
+    let dir = folder();
+    write_image(&dir.path().join("a.png"), 1);
+    fs::write(dir.path().join("labels.csv"), "file,label\na.png,10\n").unwrap();
+    let options = OpenOptions { classes: Some(10), ..OpenOptions::default() };
+    let message = open_error(dir.path(), &options);
+    assert!(message.contains("a.png: label 10 is out of range"), "{message}");
+    assert!(message.contains("(0 to 9)"), "{message}");
+}
+
+#[test]
+fn class_folders_are_numbered_by_name_and_taken_in_turn() {
+    let dir = folder();
+    for (class, name, red) in [("dog", "1.png", 1), ("cat", "2.png", 2), ("cat", "3.png", 3)] {
+        fs::create_dir_all(dir.path().join(class)).unwrap();
+        write_image(&dir.path().join(class).join(name), red);
+    }
+    let dataset = open(dir.path()).unwrap();
+    let expected = [("2.png", 2, 0), ("1.png", 1, 1), ("3.png", 3, 0)];
+    assert_eq!(summary(&dataset), expected.map(|(n, red, c)| (n.to_owned(), red, Some(c))));
+}
+
+#[test]
+fn folders_without_images_are_refused() {
+    let dir = folder();
+    assert!(matches!(open(dir.path()), Err(DataError::NoImages { .. })));
+    fs::create_dir(dir.path().join("empty-class")).unwrap();
+    let message = open_error(dir.path(), &OpenOptions::default());
+    assert!(message.contains("empty-class: no images"), "{message}");
+    write_image(&dir.path().join("a.png"), 1);
+    assert!(matches!(open(dir.path()), Err(DataError::MixedFolder { .. })));
+    let missing = dir.path().join("missing");
+    assert!(matches!(open(&missing), Err(DataError::Missing { .. })));
+    fs::write(dir.path().join("a.txt"), "text").unwrap();
+    let text = open(&dir.path().join("a.txt"));
+    assert!(matches!(text, Err(DataError::UnknownKind { .. })));
+}
+
+#[test]
+fn skip_and_limit_cut_the_order() {
+    let dir = folder();
+    let batch = dir.path().join("test.bin");
+    write_batch(&batch, &[0, 1, 2, 3, 4]);
+    let range = |skip, limit| OpenOptions { skip, limit, classes: None };
+    let dataset = Dataset::open(&batch, &range(1, Some(3))).unwrap();
+    let labels: Vec<_> = samples(&dataset, CIFAR).into_iter().map(|s| s.label).collect();
+    assert_eq!(labels, [Some(1), Some(2), Some(3)]);
+    let message = open_error(&batch, &range(5, None));
+    assert!(message.contains("nothing left after --skip 5; it holds 5 images"), "{message}");
+    assert!(open_error(&batch, &range(0, Some(0))).contains("--limit 0"));
+}
+
+#[test]
+fn cifar_records_become_rgb_pixels() {
+    let dir = folder();
+    write_batch(&dir.path().join("data_batch_2.bin"), &[7]);
+    write_batch(&dir.path().join("data_batch_1.bin"), &[3, 9]);
+    fs::write(dir.path().join("batches.meta.txt"), "airplane\n").unwrap();
+    let dataset = open(dir.path()).unwrap();
+    assert!(dataset.has_labels());
+    let samples = samples(&dataset, CIFAR);
+    let names: Vec<_> = samples.iter().map(|s| (s.name.as_str(), s.label)).collect();
+    let expected = [
+        ("data_batch_1.bin:0", Some(3)),
+        ("data_batch_1.bin:1", Some(9)),
+        ("data_batch_2.bin:0", Some(7)),
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(samples[0].pixels.pixel(5, 20), [5, 105, 205]);
+}
+
+#[test]
+fn damaged_batches_are_refused() {
+    let dir = folder();
+    let batch = dir.path().join("test.bin");
+    fs::write(&batch, vec![0; 3072]).unwrap();
+    assert!(matches!(open(&batch), Err(DataError::CifarSize { bytes: 3072, .. })));
+    fs::write(&batch, []).unwrap();
+    assert!(matches!(open(&batch), Err(DataError::CifarSize { bytes: 0, .. })));
+    write_batch(&batch, &[10]);
+    let error = open(&batch).unwrap().sample(0, &Recipe::default(), CIFAR);
+    assert!(matches!(error, Err(DataError::CifarLabel { label: 10, .. })));
+}
+
+#[test]
+fn one_record_is_named_by_its_index() {
+    let dir = folder();
+    let batch = dir.path().join("test.bin");
+    write_batch(&batch, &[4, 6]);
+    let record = |index: &str| Source::parse(&format!("{}:{index}", batch.display()));
+    let sample = record("1").unwrap().load(&Recipe::default(), CIFAR).unwrap();
+    assert_eq!((sample.name.as_str(), sample.label), ("test.bin:1", Some(6)));
+    let path = format!("{}:1", batch.display());
+    assert_eq!(open(Path::new(&path)).unwrap().len(), 1);
+    let outside = record("2");
+    assert!(matches!(outside, Err(DataError::NoSuchRecord { records: 2, .. })));
+    assert!(matches!(record("x"), Err(DataError::Missing { .. })));
+    let whole = Source::parse(&batch.display().to_string());
+    assert!(matches!(whole, Err(DataError::RecordNeeded { records: 2, .. })));
+}
+
+#[test]
+fn truncated_images_are_refused_by_name() {
+    let dir = folder();
+    let noise =
+        RgbImage::from_fn(64, 64, |x, y| Rgb([((x * 37) ^ (y * 91)) as u8, x as u8, y as u8]));
+    for (name, format) in [("a.png", ImageFormat::Png), ("a.jpg", ImageFormat::Jpeg)] {
+        let path = dir.path().join(name);
+        noise.save_with_format(&path, format).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let input = InputSize { height: 64, width: 64 };
+        let dataset = open(&path).unwrap();
+        dataset.sample(0, &Recipe::default(), input).unwrap();
+        for length in [0, 1, 20, bytes.len() / 2, bytes.len() - 40] {
+            fs::write(&path, &bytes[..length]).unwrap();
+            let error = dataset.sample(0, &Recipe::default(), input).unwrap_err();
+            let message = error.to_string();
+            assert!(matches!(error, DataError::Decode { .. }), "{length}: {message}");
+            assert!(message.contains(name) && !message.contains('\n'), "{message}");
+        }
+    }
+}
+
+#[test]
+fn grey_alpha_and_16_bit_images_become_rgb() {
+    let dir = folder();
+    let grey = dir.path().join("grey.png");
+    image::GrayImage::from_pixel(2, 2, image::Luma([9])).save(&grey).unwrap();
+    let alpha = dir.path().join("alpha.png");
+    let transparent = image::Rgba([1, 2, 3, 0]);
+    image::RgbaImage::from_pixel(2, 2, transparent).save(&alpha).unwrap();
+    let deep = dir.path().join("deep.png");
+    let pixel = Rgb([257 * 4u16, 257 * 5, 65535]);
+    image::ImageBuffer::from_pixel(2, 2, pixel).save(&deep).unwrap();
+    let pixels: Vec<_> =
+        samples(&open(dir.path()).unwrap(), TINY).iter().map(|s| s.pixels.pixel(1, 1)).collect();
+    assert_eq!(pixels, [[1, 2, 3], [4, 5, 255], [9, 9, 9]]);
+}
+
+#[test]
+fn images_of_another_size_are_refused_with_the_flag_to_use() {
+    let dir = folder();
+    write_image(&dir.path().join("a.png"), 1);
+    let dataset = open(dir.path()).unwrap();
+    let message = dataset.sample(0, &Recipe::default(), CIFAR).unwrap_err().to_string();
+    assert!(message.contains("a.png: 2x2 pixels"), "{message}");
+    assert!(message.contains("--resize 32 --crop 32"), "{message}");
+}

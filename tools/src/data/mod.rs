@@ -11,6 +11,7 @@
 
 pub mod args;
 mod dataset;
+pub mod dead_leaves;
 mod decode;
 mod error;
 mod labels;

@@ -8,7 +8,7 @@ use core::ops::Range;
 use crate::arena;
 use crate::error::SessionError;
 use crate::format::{ALIGNMENT, Layer, Model, Operator, Step, align_up};
-use crate::kernels::{ConvArgs, KernelSet, LogitsArgs, Residual, generic, reference};
+use crate::kernels::{ConvArgs, KernelSet, LogitsArgs, Residual, SubsampleArgs};
 use crate::preprocess;
 
 /// What a hook learns about a step.
@@ -186,7 +186,6 @@ impl<'m, 'a> Session<'m, 'a> {
         let Ok(output) = <[i8] as zerocopy::FromBytes>::mut_from_bytes(views.output) else {
             return;
         };
-        let naive = self.kernels == KernelSet::Reference;
         match step.operator {
             Operator::Conv { ref shape, weights, channels, ref requantization } => {
                 let residual = match (step.operand, views.operand) {
@@ -194,7 +193,6 @@ impl<'m, 'a> Session<'m, 'a> {
                     (Some(_), None) => Residual::InPlace,
                     (None, _) => Residual::None,
                 };
-                let scratch = views.scratch;
                 self.kernels.conv(ConvArgs {
                     shape,
                     input,
@@ -203,30 +201,28 @@ impl<'m, 'a> Session<'m, 'a> {
                     requantization,
                     residual,
                     output,
-                    scratch,
+                    scratch: views.scratch,
                 });
             }
             Operator::MaxPool { ref shape, clamp } => {
                 self.kernels.max_pool(shape, clamp, input, output);
             }
             Operator::AveragePool { ref shape, channel, ref requantization } => {
-                let kernel = if naive { reference::average_pool } else { generic::average_pool };
-                kernel(shape, channel, requantization, input, output);
+                self.kernels.average_pool(shape, channel, requantization, input, output);
             }
             Operator::Add(ref addition) => match views.operand {
-                Some(operand) => {
-                    let kernel = if naive { reference::add } else { generic::add };
-                    kernel(addition, input, operand, output);
-                }
-                None => {
-                    let kernel =
-                        if naive { reference::add_in_place } else { generic::add_in_place };
-                    kernel(addition, input, output);
-                }
+                Some(operand) => self.kernels.add(addition, input, operand, output),
+                None => self.kernels.add_in_place(addition, input, output),
             },
             Operator::Subsample { strides, channels_before } => {
-                let kernel = if naive { reference::subsample } else { generic::subsample };
-                kernel(strides, channels_before, &step.input, &step.output, input, output);
+                self.kernels.subsample(SubsampleArgs {
+                    strides,
+                    channels_before,
+                    from: &step.input,
+                    to: &step.output,
+                    input,
+                    output,
+                });
             }
             Operator::Logits { .. } => {}
         }

@@ -5,8 +5,8 @@
 
 use zerocopy::FromBytes;
 
-use super::{ConvArgs, ConvShape, LogitsArgs, PoolShape, patch};
-use crate::format::{Activation, Channels, align_up};
+use super::{ConvArgs, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, patch};
+use crate::format::{Channels, align_up};
 use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
 
 /// Scratch of [`conv`]: one patch in 16 bits.
@@ -145,14 +145,8 @@ pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
 }
 
 /// See [`super::reference::subsample`].
-pub fn subsample(
-    strides: [usize; 2],
-    channels_before: usize,
-    from: &Activation,
-    to: &Activation,
-    input: &[i8],
-    output: &mut [i8],
-) {
+pub fn subsample(args: SubsampleArgs<'_>) {
+    let SubsampleArgs { strides, channels_before, from, to, input, output } = args;
     let width = to.width.max(1);
     for (pixel, out) in output.chunks_exact_mut(to.channels.max(1)).enumerate() {
         let source = pixel / width * strides[0] * from.width + pixel % width * strides[1];

@@ -13,8 +13,8 @@ pub mod x86_64;
 
 mod patch;
 
-use crate::format::{ALIGNMENT, Channels, Operator, align_up};
-use crate::numerics::Requantization;
+use crate::format::{ALIGNMENT, Activation, Channels, Operator, align_up};
+use crate::numerics::{Addition, Channel, Requantization};
 
 /// Geometry of a convolution; extents are height, width, channels (HWC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,18 @@ pub struct LogitsArgs<'a> {
     pub channels: Channels<'a>,
     pub shift: u32,
     pub output: &'a mut [i32],
+}
+
+/// Arguments of the option-A shortcut: every `strides`-th pixel, with zero channels around.
+#[derive(Debug)]
+pub struct SubsampleArgs<'a> {
+    pub strides: [usize; 2],
+    /// Zero channels in front of the copied ones; what is left follows behind.
+    pub channels_before: usize,
+    pub from: &'a Activation,
+    pub to: &'a Activation,
+    pub input: &'a [i8],
+    pub output: &'a mut [i8],
 }
 
 /// A set of kernels for one machine. Holding a value proves that the machine can run it.
@@ -252,6 +264,46 @@ impl KernelSet {
         match self {
             Self::Reference => reference::max_pool(shape, clamp, input, output),
             _ => generic::max_pool(shape, clamp, input, output),
+        }
+    }
+
+    /// Runs an average pool, HWC to HWC; padding counts as real 0.
+    pub fn average_pool(
+        self,
+        shape: &PoolShape,
+        channel: Channel,
+        requantization: &Requantization,
+        input: &[i8],
+        output: &mut [i8],
+    ) {
+        let kernel = match self {
+            Self::Reference => reference::average_pool,
+            _ => generic::average_pool,
+        };
+        kernel(shape, channel, requantization, input, output);
+    }
+
+    /// Adds two tensors of one shape.
+    pub fn add(self, addition: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+        match self {
+            Self::Reference => reference::add(addition, a, b, output),
+            _ => generic::add(addition, a, b, output),
+        }
+    }
+
+    /// Adds two tensors of one shape; `output` holds the second and is overwritten.
+    pub fn add_in_place(self, addition: &Addition, a: &[i8], output: &mut [i8]) {
+        match self {
+            Self::Reference => reference::add_in_place(addition, a, output),
+            _ => generic::add_in_place(addition, a, output),
+        }
+    }
+
+    /// Runs a strided copy with zero channels around.
+    pub fn subsample(self, args: SubsampleArgs<'_>) {
+        match self {
+            Self::Reference => reference::subsample(args),
+            _ => generic::subsample(args),
         }
     }
 }

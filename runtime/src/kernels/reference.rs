@@ -3,8 +3,7 @@
 //! Never optimise these. Every other kernel is tested against them.
 //! Operators as in the ONNX operator specification (Conv, MaxPool, AveragePool, Gemm), in HWC.
 
-use super::{ConvArgs, LogitsArgs, PoolShape};
-use crate::format::Activation;
+use super::{ConvArgs, LogitsArgs, PoolShape, SubsampleArgs};
 use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
 
 /// Position in the input that tap `tap` of window `out` reads, or `None` in the padding.
@@ -155,14 +154,8 @@ pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
 
 /// `output[y][x][c] = input[y * stride_h][x * stride_w][c - channels_before]`, and the zero point
 /// where there is no such channel.
-pub fn subsample(
-    strides: [usize; 2],
-    channels_before: usize,
-    from: &Activation,
-    to: &Activation,
-    input: &[i8],
-    output: &mut [i8],
-) {
+pub fn subsample(args: SubsampleArgs<'_>) {
+    let SubsampleArgs { strides, channels_before, from, to, input, output } = args;
     for y in 0..to.height {
         for x in 0..to.width {
             for c in 0..to.channels {

@@ -66,47 +66,52 @@ fn conv(args: ConvArgs<'_>) {
     else {
         return;
     };
-    first[len..].fill(0);
-    second[len..].fill(0);
-    for (tile, output) in args.output.chunks_mut(PIXELS * out_c).enumerate() {
+    // What lies beyond the patch meets weights of zero, but must not be left to chance.
+    for patch in [&mut *first, &mut *second] {
+        patch.iter_mut().skip(len).for_each(|value| *value = 0);
+    }
+    let (channels, rq) = (args.channels, args.requantization);
+    let position = |pixel: usize| (pixel / out_w.max(1), pixel % out_w.max(1));
+    for (tile, output) in args.output.chunks_mut((PIXELS * out_c).max(1)).enumerate() {
         let pixel = tile * PIXELS;
-        let position = |pixel: usize| (pixel / out_w, pixel % out_w);
         patch::gather(shape, args.input, position(pixel), 0, first, i16::from);
-        let (one, two) = output.split_at_mut(out_c);
+        let (one, two) = output.split_at_mut_checked(out_c).unwrap_or_default();
         // The last tile of an odd number of pixels computes its second pixel for nothing.
         if !two.is_empty() {
             patch::gather(shape, args.input, position(pixel + 1), 0, second, i16::from);
         }
-        multiply(first, second, args.weights, len, &mut acc_first[..out_c], acc_second);
-        let (channels, rq) = (args.channels, args.requantization);
+        multiply([first, second], args.weights, len, [acc_first, acc_second]);
         requantize_pixel(acc_first, channels, rq, args.residual, pixel * out_c, one);
         requantize_pixel(acc_second, channels, rq, args.residual, (pixel + 1) * out_c, two);
     }
 }
 
-/// Both patches times all output channels.
+/// Both patches times all output channels: one row of `len` weights for each.
 #[target_feature(enable = "avx2")]
 fn multiply(
-    first: &[i16],
-    second: &[i16],
+    patches: [&[i16]; PIXELS],
     weights: &[i8],
     len: usize,
-    acc_first: &mut [i32],
-    acc_second: &mut [i32],
+    [first, second]: [&mut [i32]; PIXELS],
 ) {
-    let out_c = acc_first.len();
-    let row = |oc: usize| weights.get(oc * len..).unwrap_or(&[]);
-    let whole = out_c / CHANNELS * CHANNELS;
-    for oc in (0..whole).step_by(CHANNELS) {
-        let rows = [row(oc), row(oc + 1), row(oc + 2), row(oc + 3)];
-        let sums = tile([first, second], rows, len);
-        store(&mut acc_first[oc..], sums[0]);
-        store(&mut acc_second[oc..], sums[1]);
+    let len = len.max(1);
+    let rows = weights.chunks_exact(len * CHANNELS);
+    let rest = rows.remainder().chunks_exact(len);
+    let whole = rows.len() * CHANNELS;
+    let accumulators =
+        first.chunks_exact_mut(CHANNELS).zip(second.chunks_exact_mut(CHANNELS)).zip(rows);
+    for ((first, second), rows) in accumulators {
+        let (r01, r23) = rows.split_at_checked(len * 2).unwrap_or_default();
+        let (r0, r1) = r01.split_at_checked(len).unwrap_or_default();
+        let (r2, r3) = r23.split_at_checked(len).unwrap_or_default();
+        let sums = tile(patches, [r0, r1, r2, r3], len);
+        store(first, sums[0]);
+        store(second, sums[1]);
     }
-    for oc in whole..out_c {
-        let weights = row(oc).get(..len).unwrap_or(&[]);
-        acc_first[oc] = dot(first, weights);
-        acc_second[oc] = dot(second, weights);
+    let accumulators = first.iter_mut().zip(second).skip(whole);
+    for ((first, second), row) in accumulators.zip(rest) {
+        *first = dot(patches[0], row);
+        *second = dot(patches[1], row);
     }
 }
 

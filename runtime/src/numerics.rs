@@ -139,7 +139,7 @@ mod tests {
 
     /// The same in exact integers: `zero_point + floor((acc + bias) * m * 2^shift / 2^46 + 1/2)`.
     fn exact(acc: i64, bias: i64, multiplier: i64, shift: u32, zero_point: i64) -> i64 {
-        let scaled = i128::from(acc + bias) * i128::from(multiplier) << shift;
+        let scaled = (i128::from(acc + bias) * i128::from(multiplier)) << shift;
         zero_point + ((scaled + (1 << 45)) >> 46) as i64
     }
 

@@ -15,23 +15,28 @@ pub enum ModelError {
     BadMagic,
     /// Written by a newer fixnet, or by an incompatible older one.
     UnsupportedVersion { major: u16, minor: u16 },
+    /// A reserved byte of the header is not 0.
+    ReservedNotZero,
     /// Weights laid out for a machine that this build does not serve.
     UnsupportedTarget { target: u16 },
     /// The plan's bytes do not have the checksum in the header.
     PlanChecksum { expected: u32, found: u32 },
     /// A table, name or constant lies outside the file or is misaligned.
     BadSection { offset: u32, bytes: u32 },
+    /// A field of the preprocessing is out of range.
+    BadPreprocess,
     /// More steps, tensors or layers than [`crate::format::MAX_RECORDS`], or none.
     BadCount { count: u16 },
     /// A tensor is empty, too large, misaligned or outside the arena.
     BadTensor { tensor: u16 },
-    /// A step names a tensor, kind, layout or layer that does not exist.
+    /// A step names a tensor, kind or layer that does not exist or is of the wrong type.
     BadReference { step: u16 },
-    /// A step's shapes do not follow from its parameters.
+    /// A step's shapes do not follow from its parameters, or its layer tells them otherwise.
     BadShape { step: u16 },
     /// A fixed-point constant of a step is out of range.
     BadConstant { step: u16 },
-    /// A step's weights or channel constants lie outside the file or have the wrong length.
+    /// A step's weights or channel constants lie outside the file or on others, or have the wrong
+    /// length or layout.
     BadWeights { step: u16 },
     /// A step would overwrite what it reads.
     Overlap { step: u16 },
@@ -56,6 +61,8 @@ impl fmt::Display for ModelError {
             Self::UnsupportedVersion { major, minor } => {
                 write!(f, "format version {major}.{minor} is not supported")
             }
+            Self::ReservedNotZero => f.write_str("a reserved byte of the header is not 0"),
+            Self::BadPreprocess => f.write_str("a field of the preprocessing is out of range"),
             Self::UnsupportedTarget { target } => {
                 write!(f, "the weights are packed for target {target}, which this build lacks")
             }

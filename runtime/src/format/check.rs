@@ -35,22 +35,19 @@ pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     check_layers(&model)?;
     check_preprocess(&model)?;
     let mut macs = 0u64;
-    let mut next_layer = 0;
+    let mut free = u64::from(header.plan_bytes);
     for (index, record) in model.steps.iter().enumerate() {
         let step = index as u16;
-        macs = macs.saturating_add(check_step(&model, step, record)?);
+        let work = check_step(&model, step, record, &mut free)?;
+        macs = macs.saturating_add(work);
         if macs > MAX_MACS {
             return Err(ModelError::TooMuchWork { macs });
         }
-        // Each step completes the next layers of the list, and all of them are completed.
-        if record.layer != next_layer || record.layer_count == 0 {
-            return Err(ModelError::BadReference { step });
-        }
-        next_layer = record.layer.saturating_add(record.layer_count);
+        check_layer(&model, index, record, work)?;
         check_liveness(&model, index, record)?;
     }
-    let last = model.steps.len() as u16 - 1;
-    if next_layer != header.layer_count {
+    let last = header.step_count - 1;
+    if header.layer_count != header.step_count {
         return Err(ModelError::BadReference { step: last });
     }
     check_ends(&model, last)?;
@@ -58,17 +55,19 @@ pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
 }
 
 fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
-    let address = bytes.as_ptr() as usize;
-    if !address.is_multiple_of(ALIGNMENT) {
-        return Err(ModelError::Misaligned { needed: ALIGNMENT, address });
-    }
     let available = bytes.len();
-    if bytes.get(..MAGIC.len()).is_some_and(|m| m != MAGIC) {
+    if bytes.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
         return Err(ModelError::BadMagic);
     }
-    let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
+    if available < size_of::<Header>() {
         return Err(ModelError::Length { needed: size_of::<Header>(), available });
-    };
+    }
+    let address = bytes.as_ptr() as usize;
+    let misaligned = ModelError::Misaligned { needed: ALIGNMENT, address };
+    if !address.is_multiple_of(ALIGNMENT) {
+        return Err(misaligned);
+    }
+    let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| misaligned)?;
     let (major, minor) = (header.version_major, header.version_minor);
     if major != VERSION_MAJOR || minor > VERSION_MINOR {
         return Err(ModelError::UnsupportedVersion { major, minor });
@@ -86,24 +85,26 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if expected != found {
         return Err(ModelError::PlanChecksum { expected, found });
     }
+    if header.reserved != [0; 8] {
+        return Err(ModelError::ReservedNotZero);
+    }
     if header.target != Target::Portable as u16 {
         return Err(ModelError::UnsupportedTarget { target: header.target });
     }
     Ok(header)
 }
 
-/// A table of `count` records that lies inside the plan.
+/// A table of 1 to [`MAX_RECORDS`] records that lies inside the plan.
 fn table<'m, T: FromBytes + KnownLayout + Immutable>(
     bytes: &'m [u8],
     header: &Header,
     offset: u32,
     count: u16,
 ) -> Result<&'m [T], ModelError> {
-    let count = usize::from(count);
-    if count == 0 || count > MAX_RECORDS {
-        return Err(ModelError::BadCount { count: count as u16 });
+    if count == 0 || usize::from(count) > MAX_RECORDS {
+        return Err(ModelError::BadCount { count });
     }
-    let len = (count * size_of::<T>()) as u32;
+    let len = u32::from(count) * size_of::<T>() as u32;
     let section = plan_section(bytes, header, offset, len)?;
     <[T]>::ref_from_bytes(section).map_err(|_| ModelError::BadSection { offset, bytes: len })
 }
@@ -116,7 +117,8 @@ fn plan_section<'m>(
 ) -> Result<&'m [u8], ModelError> {
     let error = ModelError::BadSection { offset, bytes: len };
     let end = offset.checked_add(len).filter(|&end| end <= header.plan_bytes).ok_or(error)?;
-    if !(offset as usize).is_multiple_of(ALIGNMENT) {
+    let aligned = (offset as usize).is_multiple_of(ALIGNMENT);
+    if !aligned || (offset as usize) < size_of::<Header>() {
         return Err(error);
     }
     bytes.get(offset as usize..end as usize).ok_or(error)
@@ -137,29 +139,39 @@ fn check_tensors(model: &Model<'_>) -> Result<(), ModelError> {
         if !aligned || end > u64::from(model.header.arena_bytes) {
             return Err(error);
         }
-        if !(record.scale.is_finite() && record.scale > 0.0) {
+        // Logits have no zero point.
+        let zero_point = record.element == 0 || record.zero_point == 0;
+        let scale = record.scale.is_finite() && record.scale > 0.0;
+        if !zero_point || !scale || record.reserved != [0; 2] {
             return Err(error);
         }
     }
     Ok(())
 }
 
+/// The names lie back to back, which bounds the work of reading them, and can be printed.
 fn check_layers(model: &Model<'_>) -> Result<(), ModelError> {
     let header = model.header;
-    let names = (header.names_offset, header.names_bytes);
-    let section = plan_section(model.bytes, header, names.0, names.1)?;
-    let valid = |offset: u32, len: u32| {
-        let start = offset.checked_sub(names.0)? as usize;
-        let text = section.get(start..start.checked_add(len as usize)?)?;
-        core::str::from_utf8(text).ok().map(|_| ())
-    };
-    let bad = |offset, bytes| ModelError::BadSection { offset, bytes };
-    valid(names.0, header.model_name_bytes).ok_or(bad(names.0, header.model_name_bytes))?;
-    for layer in model.layers {
-        let (offset, len) = (layer.name_offset, layer.name_bytes);
-        valid(offset, len).ok_or(bad(offset, len))?;
+    let section = plan_section(model.bytes, header, header.names_offset, header.names_bytes)?;
+    let first = (header.names_offset, header.model_name_bytes);
+    let layers = model.layers.iter().map(|layer| (layer.name_offset, layer.name_bytes));
+    let mut next = header.names_offset;
+    let mut rest = section;
+    for (offset, bytes) in core::iter::once(first).chain(layers) {
+        let error = ModelError::BadSection { offset, bytes };
+        let (name, after) = rest.split_at_checked(bytes as usize).ok_or(error)?;
+        let text = core::str::from_utf8(name).map_err(|_| error)?;
+        if offset != next || text.chars().any(char::is_control) {
+            return Err(error);
+        }
+        // Cannot wrap: the name lies in the section.
+        next = next.wrapping_add(bytes);
+        rest = after;
     }
-    Ok(())
+    match rest.len() {
+        0 => Ok(()),
+        left => Err(ModelError::BadSection { offset: next, bytes: left as u32 }),
+    }
 }
 
 fn check_preprocess(model: &Model<'_>) -> Result<(), ModelError> {
@@ -168,23 +180,42 @@ fn check_preprocess(model: &Model<'_>) -> Result<(), ModelError> {
     if offset == 0 {
         return Ok(());
     }
-    let bytes = plan_section(model.bytes, header, offset, size_of::<PreprocessRecord>() as u32)?;
-    let error = ModelError::BadSection { offset, bytes: bytes.len() as u32 };
+    let len = size_of::<PreprocessRecord>() as u32;
+    let bytes = plan_section(model.bytes, header, offset, len)?;
+    let error = ModelError::BadSection { offset, bytes: len };
     let record = PreprocessRecord::ref_from_bytes(bytes).map_err(|_| error)?;
-    let images = [record.mean_image_offset, record.pixel_offsets];
-    if images != [0, 0] {
-        let input = model.tensors.get(usize::from(header.input_tensor)).ok_or(error)?;
-        let elements = u32::from(input.height) * u32::from(input.width);
-        let len = elements.checked_mul(12).ok_or(error)?;
-        for offset in images {
-            plan_section(model.bytes, header, offset, len)?;
+    let positive = |value: f32| value.is_finite() && value > 0.0;
+    let recipe = positive(record.scale)
+        && record.std.iter().all(|&std| positive(std))
+        && record.mean.iter().all(|mean| mean.is_finite());
+    let crop = record.resize == 0 || record.crop <= record.resize;
+    if !recipe || !crop || record.bgr > 1 || record.reserved != [0; 3] {
+        return Err(ModelError::BadPreprocess);
+    }
+    match (record.mean_image_offset, record.pixel_offsets) {
+        (0, 0) => Ok(()),
+        (0, _) | (_, 0) => Err(ModelError::BadPreprocess),
+        (mean, offsets) => {
+            let input = model.tensors.get(usize::from(header.input_tensor)).ok_or(error)?;
+            let pixels = u32::from(input.height) * u32::from(input.width);
+            let len = pixels.checked_mul(12).ok_or(error)?;
+            plan_section(model.bytes, header, offsets, len)?;
+            let mean = plan_section(model.bytes, header, mean, len)?;
+            let mean = <[f32]>::ref_from_bytes(mean).map_err(|_| error)?;
+            let finite = mean.iter().all(|value| value.is_finite());
+            if finite { Ok(()) } else { Err(ModelError::BadPreprocess) }
         }
     }
-    Ok(())
 }
 
-/// Checks one step by itself and returns its multiply-accumulates.
-fn check_step(model: &Model<'_>, step: u16, record: &StepRecord) -> Result<u64, ModelError> {
+/// Checks one step by itself and returns its work; `free` is the first byte behind all weights so
+/// far.
+fn check_step(
+    model: &Model<'_>,
+    step: u16,
+    record: &StepRecord,
+    free: &mut u64,
+) -> Result<u64, ModelError> {
     let reference = ModelError::BadReference { step };
     let kind = StepKind::from_code(record.kind).ok_or(reference)?;
     let input = model.activation(record.input).ok_or(reference)?;
@@ -197,11 +228,33 @@ fn check_step(model: &Model<'_>, step: u16, record: &StepRecord) -> Result<u64, 
         return Err(reference);
     }
     check_overlap(step, record, &input, operand.as_ref(), &output)?;
-    check_constants(model, step, record, kind)?;
     check_operands(step, kind, &input, operand.as_ref(), &output)?;
     check_shape(step, record, kind, &input, &output)?;
-    check_weights(model, step, record, kind, &input, &output)?;
-    Ok(macs(record, kind, &input, &output))
+    check_weights(model, step, record, kind, (&input, &output), free)?;
+    check_constants(model, step, record, kind)?;
+    Ok(work(record, kind, &input, &output))
+}
+
+/// Each step computes the next layer of the list, and the list says so truthfully.
+///
+/// Steps of several layers are left to a later version.
+fn check_layer(
+    model: &Model<'_>,
+    index: usize,
+    record: &StepRecord,
+    work: u64,
+) -> Result<(), ModelError> {
+    let step = index as u16;
+    if record.layer != step || record.layer_count != 1 {
+        return Err(ModelError::BadReference { step });
+    }
+    let reference = ModelError::BadReference { step };
+    let layer = model.layer(index).ok_or(reference)?;
+    let output = model.activation(record.output).ok_or(reference)?;
+    if layer.shape != output.shape() || layer.macs > work {
+        return Err(ModelError::BadShape { step });
+    }
+    Ok(())
 }
 
 /// Only an in-place step may write where it reads, and only onto its operand, exactly.
@@ -227,22 +280,25 @@ fn check_constants(
     record: &StepRecord,
     kind: StepKind,
 ) -> Result<(), ModelError> {
+    let error = ModelError::BadConstant { step };
     let in_range = |m: i32| (0..=MAX_OPERAND_MULTIPLIER).contains(&m);
-    let operands = in_range(record.operand_multiplier) && in_range(record.input_multiplier);
-    let flags = record.flags & !flags::IN_PLACE == 0;
-    if !operands || !flags || record.shift > MAX_SHIFT || record.clamp_min > record.clamp_max {
-        return Err(ModelError::BadConstant { step });
+    let multipliers = in_range(record.operand_multiplier) && in_range(record.input_multiplier);
+    let lonely = record.operand == NONE && record.operand_multiplier != 0;
+    let flags = record.flags & !flags::IN_PLACE == 0 && record.reserved_b == 0;
+    let clamp = record.clamp_min <= record.clamp_max;
+    if !multipliers || lonely || !flags || !clamp || record.shift > MAX_SHIFT {
+        return Err(error);
     }
     if !has_channels(kind) {
         return Ok(());
     }
     let requantizes = kind != StepKind::Logits;
     if requantizes && !FRACTION_BITS.contains(&record.fraction_bits.into()) {
-        return Err(ModelError::BadConstant { step });
+        return Err(error);
     }
     let channels = model.channels(record).ok_or(ModelError::BadWeights { step })?;
     if channels.multipliers.iter().any(|&m| m < 0 || m % 2 != 0) {
-        return Err(ModelError::BadConstant { step });
+        return Err(error);
     }
     Ok(())
 }
@@ -331,8 +387,8 @@ fn check_weights(
     step: u16,
     record: &StepRecord,
     kind: StepKind,
-    input: &Activation,
-    output: &Activation,
+    (input, output): (&Activation, &Activation),
+    free: &mut u64,
 ) -> Result<(), ModelError> {
     let outputs = output.channels as u64;
     let (weights, channels) = match kind {
@@ -344,24 +400,27 @@ fn check_weights(
     let layout = record.weight_layout == WeightLayout::Ohwi as u16;
     let fits = u64::from(record.weights_bytes) == weights
         && u64::from(record.channels_bytes) == channels.saturating_mul(8)
-        && blob_fits(model, record.weights_offset, record.weights_bytes)
-        && blob_fits(model, record.channels_offset, record.channels_bytes);
+        && blob_fits(model, record.weights_offset, record.weights_bytes, free)
+        && blob_fits(model, record.channels_offset, record.channels_bytes, free);
     if fits && layout { Ok(()) } else { Err(ModelError::BadWeights { step }) }
 }
 
-/// An empty blob has offset 0; any other lies aligned between the plan and the end of the file.
-fn blob_fits(model: &Model<'_>, offset: u32, len: u32) -> bool {
+/// An empty blob has offset 0; any other lies aligned between the blobs before it (or the plan) and
+/// the end of the file. No byte is read for two steps, which bounds the work of checking.
+fn blob_fits(model: &Model<'_>, offset: u32, len: u32, free: &mut u64) -> bool {
     if len == 0 {
         return offset == 0;
     }
     let end = u64::from(offset) + u64::from(len);
-    (offset as usize).is_multiple_of(ALIGNMENT)
-        && offset >= model.header.plan_bytes
-        && end <= u64::from(model.header.file_bytes)
+    let fits = (offset as usize).is_multiple_of(ALIGNMENT)
+        && u64::from(offset) >= *free
+        && end <= u64::from(model.header.file_bytes);
+    *free = end;
+    fits
 }
 
 /// Work of a step in multiply-accumulates, or in elements visited where there are none.
-fn macs(record: &StepRecord, kind: StepKind, input: &Activation, output: &Activation) -> u64 {
+fn work(record: &StepRecord, kind: StepKind, input: &Activation, output: &Activation) -> u64 {
     let outputs = output.elements() as u64;
     let window = u64::from(record.kernel[0]) * u64::from(record.kernel[1]);
     match kind {

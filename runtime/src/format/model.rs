@@ -130,7 +130,7 @@ impl<'m> Channels<'m> {
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'m> {
     pub index: usize,
-    /// The layer that it completes.
+    /// The layer that it computes.
     pub layer: Layer<'m>,
     pub input: Activation,
     /// Residual of a convolution, second operand of an addition.
@@ -200,6 +200,7 @@ impl<'m> Model<'m> {
     /// Bytes of weights and per-channel constants.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
+        // The blobs are disjoint parts of the file, so the sum cannot overflow.
         self.steps.iter().map(|s| s.weights_bytes as usize + s.channels_bytes as usize).sum()
     }
 
@@ -331,7 +332,7 @@ impl<'m> Model<'m> {
             NONE => None,
             tensor => Some(self.activation(tensor)?),
         };
-        let layer = self.layer(usize::from(record.layer + record.layer_count - 1))?;
+        let layer = self.layer(usize::from(record.layer))?;
         let operator = self.operator(record, &input, &output)?;
         let in_place = record.flags & super::flags::IN_PLACE != 0;
         Some(Step { index, layer, input, operand, output, in_place, operator })

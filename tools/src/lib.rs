@@ -1,6 +1,23 @@
+//! fixnet's host side: from an ONNX file to an int8 model file, and what that costs.
+//!
+//! The way of the data, one module a concern and no way back:
+//! [`import`] → [`graph`] → [`fold`] → [`lower`] → [`calibrate`] → [`quantize`] (with [`plan`]) →
+//! `fixnet::format::write`; [`compare`] judges the result by the float network, [`report`] prints,
+//! [`cmd`] is the command line.
+
+pub mod calibrate;
+pub mod cmd;
+pub mod compare;
 pub mod data;
 pub mod fold;
 pub mod graph;
+pub mod images;
 pub mod import;
+pub mod lower;
 pub mod onnx_writer;
+pub mod output;
+pub mod plan;
+pub mod quantize;
+pub mod report;
+pub mod source;
 pub mod zoo;

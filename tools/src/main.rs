@@ -1,1 +1,40 @@
-fn main() {}
+//! `fixnet`: the command line. Exit codes: 0 done, 1 a comparison or check failed, 2 bad usage or
+//! input.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tools::cmd;
+
+/// Residual networks in int8 on small machines: quantize, compare, run.
+#[derive(Debug, Parser)]
+#[command(name = "fixnet", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Quantize(cmd::quantize::Args),
+    Compare(cmd::compare::Args),
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Quantize(args) => cmd::quantize::run(args),
+        Command::Compare(args) => cmd::compare::run(args),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            let line: Vec<String> = format!("{error:#}").lines().map(str::to_string).collect();
+            eprintln!("error: {}", line.join(" "));
+            ExitCode::from(2)
+        }
+    }
+}

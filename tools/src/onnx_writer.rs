@@ -30,10 +30,7 @@ pub fn to_onnx(graph: &Graph) -> ModelProto {
     }
     ModelProto {
         ir_version: IR_VERSION,
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: OPSET,
-        }],
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
         producer_name: "fixnet".to_string(),
         graph: Some(writer.proto),
         ..Default::default()
@@ -58,15 +55,8 @@ impl<'g> Writer<'g> {
         let input = graph.values[graph.input].name.clone();
         let mut writer = Self {
             graph,
-            proto: GraphProto {
-                name: "fixnet".to_string(),
-                ..Default::default()
-            },
-            tensor_names: graph
-                .values
-                .iter()
-                .map(|value| value.name.clone())
-                .collect(),
+            proto: GraphProto { name: "fixnet".to_string(), ..Default::default() },
+            tensor_names: graph.values.iter().map(|value| value.name.clone()).collect(),
             input: input.clone(),
         };
         writer.proto.input = vec![writer.value_info(graph.input, graph.input_layout)];
@@ -91,9 +81,7 @@ impl<'g> Writer<'g> {
         };
         let tensor = type_proto::Tensor {
             elem_type: DataType::Float as i32,
-            shape: Some(TensorShapeProto {
-                dim: shape.iter().map(dimension).collect(),
-            }),
+            shape: Some(TensorShapeProto { dim: shape.iter().map(dimension).collect() }),
         };
         ValueInfoProto {
             name: self.graph.values[value].name.clone(),
@@ -114,12 +102,7 @@ impl<'g> Writer<'g> {
     }
 
     fn tensor(&self, value: ValueId) -> String {
-        if value == self.graph.input {
-            &self.input
-        } else {
-            &self.graph.values[value].name
-        }
-        .clone()
+        if value == self.graph.input { &self.input } else { &self.graph.values[value].name }.clone()
     }
 
     fn floats(&mut self, name: String, dims: &[usize], values: &[f32]) -> String {
@@ -156,27 +139,14 @@ impl<'g> Writer<'g> {
     }
 
     fn node(&mut self, node: &Node) {
-        let mut inputs: Vec<String> = node
-            .inputs
-            .iter()
-            .map(|&value| self.tensor(value))
-            .collect();
+        let mut inputs: Vec<String> = node.inputs.iter().map(|&value| self.tensor(value)).collect();
         let (op, attributes) = match &node.op {
             Op::Affine { scale, shift } => return self.affine(node, scale, shift),
-            Op::Subsample {
-                strides,
-                channels_before,
-                channels_after,
-            } => {
+            Op::Subsample { strides, channels_before, channels_after } => {
                 return self.subsample(node, *strides, [*channels_before, *channels_after]);
             }
             Op::Conv(conv) => ("Conv", self.conv(node, conv, &mut inputs)),
-            Op::Gemm {
-                weight,
-                bias,
-                outputs,
-                inputs: columns,
-            } => {
+            Op::Gemm { weight, bias, outputs, inputs: columns } => {
                 let name = format!("{}.weight", node.name);
                 inputs.push(self.floats(name, &[*outputs, *columns], weight));
                 self.bias(node, bias.as_deref(), &mut inputs);
@@ -197,10 +167,7 @@ impl<'g> Writer<'g> {
             }
             Op::Clip { min, max } => (self.clip(node, *min, *max, &mut inputs), Vec::new()),
             Op::MaxPool(window) => ("MaxPool", window_attributes(window)),
-            Op::AveragePool {
-                window,
-                count_include_pad,
-            } => {
+            Op::AveragePool { window, count_include_pad } => {
                 let mut attributes = window_attributes(window);
                 attributes.push(int("count_include_pad", (*count_include_pad).into()));
                 ("AveragePool", attributes)
@@ -208,9 +175,7 @@ impl<'g> Writer<'g> {
             Op::GlobalAveragePool => ("GlobalAveragePool", Vec::new()),
             Op::Add => ("Add", Vec::new()),
             Op::Flatten => ("Flatten", vec![int("axis", 1)]),
-            Op::Pad {
-                pads: [top, left, bottom, right],
-            } => {
+            Op::Pad { pads: [top, left, bottom, right] } => {
                 let pads = [0, 0, *top, *left, 0, 0, *bottom, *right].map(|p| p as i64);
                 inputs.push(self.integers(format!("{}.pads", node.name), &pads));
                 ("Pad", Vec::new())
@@ -266,25 +231,16 @@ impl<'g> Writer<'g> {
         if !adds || scale.iter().any(|&s| s != 1.0) {
             let factor = self.floats(format!("{}.scale", node.name), &dims, scale);
             let (name, product) = if adds {
-                (
-                    format!("{}.scaled", node.name),
-                    self.fresh(format!("{output}.scaled")),
-                )
+                (format!("{}.scaled", node.name), self.fresh(format!("{output}.scaled")))
             } else {
                 (node.name.clone(), output.clone())
             };
-            self.push(
-                node_proto("Mul", &name, vec![input, factor], &product),
-                Vec::new(),
-            );
+            self.push(node_proto("Mul", &name, vec![input, factor], &product), Vec::new());
             input = product;
         }
         if adds {
             let offset = self.floats(format!("{}.shift", node.name), &dims, shift);
-            self.push(
-                node_proto("Add", &node.name, vec![input, offset], &output),
-                Vec::new(),
-            );
+            self.push(node_proto("Add", &node.name, vec![input, offset], &output), Vec::new());
         }
     }
 
@@ -295,21 +251,14 @@ impl<'g> Writer<'g> {
         let pads_channels = before + after > 0;
         if !pads_channels || strides != [1, 1] {
             let steps = strides.map(|s| s as i64);
-            let lists = [
-                ("starts", [0, 0]),
-                ("ends", [i64::MAX; 2]),
-                ("axes", [2, 3]),
-                ("steps", steps),
-            ];
+            let lists =
+                [("starts", [0, 0]), ("ends", [i64::MAX; 2]), ("axes", [2, 3]), ("steps", steps)];
             let mut inputs = vec![input];
             for (suffix, values) in lists {
                 inputs.push(self.integers(format!("{}.{suffix}", node.name), &values));
             }
             let (name, sliced) = if pads_channels {
-                (
-                    format!("{}.sliced", node.name),
-                    self.fresh(format!("{output}.sliced")),
-                )
+                (format!("{}.sliced", node.name), self.fresh(format!("{output}.sliced")))
             } else {
                 (node.name.clone(), output.clone())
             };
@@ -319,10 +268,7 @@ impl<'g> Writer<'g> {
         if pads_channels {
             let pads = [0, before, 0, 0, 0, after, 0, 0].map(|p| p as i64);
             let pads = self.integers(format!("{}.pads", node.name), &pads);
-            self.push(
-                node_proto("Pad", &node.name, vec![input, pads], &output),
-                Vec::new(),
-            );
+            self.push(node_proto("Pad", &node.name, vec![input, pads], &output), Vec::new());
         }
     }
 }
@@ -346,32 +292,19 @@ fn window_attributes(window: &Window) -> Vec<AttributeProto> {
 }
 
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto {
-        name: name.to_string(),
-        r#type: kind as i32,
-        ..Default::default()
-    }
+    AttributeProto { name: name.to_string(), r#type: kind as i32, ..Default::default() }
 }
 
 fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        i: value,
-        ..attribute(name, AttributeType::Int)
-    }
+    AttributeProto { i: value, ..attribute(name, AttributeType::Int) }
 }
 
 fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto {
-        f: value,
-        ..attribute(name, AttributeType::Float)
-    }
+    AttributeProto { f: value, ..attribute(name, AttributeType::Float) }
 }
 
 fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        ints: values.to_vec(),
-        ..attribute(name, AttributeType::Ints)
-    }
+    AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
 }
 
 fn sizes(name: &str, values: &[usize]) -> AttributeProto {

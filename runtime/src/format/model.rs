@@ -204,6 +204,13 @@ impl<'m> Model<'m> {
         self.steps.iter().map(|s| s.weights_bytes as usize + s.channels_bytes as usize).sum()
     }
 
+    /// Bytes of weights and per-channel constants of step `index`; 0 if it has none.
+    #[must_use]
+    pub fn weight_bytes_of(&self, index: usize) -> usize {
+        let bytes = |s: &StepRecord| s.weights_bytes as usize + s.channels_bytes as usize;
+        self.steps.get(index).map_or(0, bytes)
+    }
+
     /// Multiply-accumulates of one inference.
     #[must_use]
     pub fn macs(&self) -> u64 {

@@ -22,16 +22,9 @@ impl Folder {
         };
         let merged = match (&self.graph.nodes[producer].op, &self.graph.nodes[index].op) {
             (before, Op::Affine { scale, shift }) => scaled(before, scale, shift),
-            (
-                Op::Clip { min, max },
-                Op::Clip {
-                    min: lower,
-                    max: upper,
-                },
-            ) => Some(Op::Clip {
-                min: min.clamp(*lower, *upper),
-                max: max.clamp(*lower, *upper),
-            }),
+            (Op::Clip { min, max }, Op::Clip { min: lower, max: upper }) => {
+                Some(Op::Clip { min: min.clamp(*lower, *upper), max: max.clamp(*lower, *upper) })
+            }
             _ => None,
         };
         let Some(op) = merged else { return Ok(false) };
@@ -52,35 +45,15 @@ fn scaled(before: &Op, scale: &[f32], shift: &[f32]) -> Option<Op> {
             conv.bias = Some(shifted(conv.bias.as_deref(), scale, shift));
             Some(Op::Conv(conv))
         }
-        Op::Gemm {
-            weight,
-            bias,
-            outputs,
-            inputs,
-        } => {
+        Op::Gemm { weight, bias, outputs, inputs } => {
             let mut weight = weight.clone();
             scale_rows(&mut weight, *inputs, scale);
             let bias = Some(shifted(bias.as_deref(), scale, shift));
-            Some(Op::Gemm {
-                weight,
-                bias,
-                outputs: *outputs,
-                inputs: *inputs,
-            })
+            Some(Op::Gemm { weight, bias, outputs: *outputs, inputs: *inputs })
         }
-        Op::Affine {
-            scale: first,
-            shift: offset,
-        } => {
-            let scale_product = first
-                .iter()
-                .zip(scale)
-                .map(|(&a, &b)| product(a, b))
-                .collect();
-            Some(Op::Affine {
-                scale: scale_product,
-                shift: shifted(Some(offset), scale, shift),
-            })
+        Op::Affine { scale: first, shift: offset } => {
+            let scale_product = first.iter().zip(scale).map(|(&a, &b)| product(a, b)).collect();
+            Some(Op::Affine { scale: scale_product, shift: shifted(Some(offset), scale, shift) })
         }
         _ => None,
     }
@@ -119,11 +92,7 @@ fn check_op(name: &str, op: &Op) -> Result<(), FoldError> {
         None => Ok(()),
         Some(at) => {
             let channel = at * bias.len().max(1) / weight.len();
-            Err(FoldError::NonFinite {
-                node: name.to_string(),
-                channel,
-                value: weight[at],
-            })
+            Err(FoldError::NonFinite { node: name.to_string(), channel, value: weight[at] })
         }
     }
 }

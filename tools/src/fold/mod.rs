@@ -24,11 +24,7 @@ pub enum FoldError {
         "node {node:?}: folding gives {value} in channel {channel}; its batch-norm statistics are \
          degenerate, train or export the model again"
     )]
-    NonFinite {
-        node: String,
-        channel: usize,
-        value: f32,
-    },
+    NonFinite { node: String, channel: usize, value: f32 },
 }
 
 /// Names of a node that was absorbed and of the node that absorbed it.
@@ -41,10 +37,7 @@ pub fn fold(graph: &Graph) -> Result<Graph, FoldError> {
 
 /// Folds `graph` and tells which nodes went where.
 pub fn fold_with_report(graph: &Graph) -> Result<(Graph, Vec<Absorbed>), FoldError> {
-    let mut folder = Folder {
-        graph: graph.clone(),
-        absorbed: Vec::new(),
-    };
+    let mut folder = Folder { graph: graph.clone(), absorbed: Vec::new() };
     // A node is rewritten after everything it reads, so one pass in order sees all chains.
     let mut index = 0;
     while index < folder.graph.nodes.len() {
@@ -107,10 +100,8 @@ impl Folder {
 fn check_finite(node: &str, values: &[f32]) -> Result<(), FoldError> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(channel) => Err(FoldError::NonFinite {
-            node: node.to_string(),
-            channel,
-            value: values[channel],
-        }),
+        Some(channel) => {
+            Err(FoldError::NonFinite { node: node.to_string(), channel, value: values[channel] })
+        }
     }
 }

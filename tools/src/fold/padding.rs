@@ -14,13 +14,7 @@ impl Folder {
         let Some(producer) = self.graph.producer(input) else {
             return;
         };
-        let Node {
-            op: Op::Pad { pads },
-            inputs,
-            name,
-            ..
-        } = &self.graph.nodes[producer]
-        else {
+        let Node { op: Op::Pad { pads }, inputs, name, .. } = &self.graph.nodes[producer] else {
             return;
         };
         let source = inputs[0];
@@ -43,15 +37,11 @@ fn padded(graph: &Graph, op: &Op, pads: [usize; 4], source: ValueId) -> Option<O
             Some(Op::Conv(conv))
         }
         // The zeros were part of the divisor; padding that was not must not join them.
-        Op::AveragePool {
-            window,
-            count_include_pad,
-        } if *count_include_pad || window.pads == [0; 4] => {
+        Op::AveragePool { window, count_include_pad }
+            if *count_include_pad || window.pads == [0; 4] =>
+        {
             let window = wider(window, pads)?;
-            Some(Op::AveragePool {
-                window,
-                count_include_pad: true,
-            })
+            Some(Op::AveragePool { window, count_include_pad: true })
         }
         // A zero never exceeds the maximum of a window that holds at least one value >= 0.
         Op::MaxPool(window) if is_non_negative(graph, source) => {
@@ -85,10 +75,7 @@ fn is_non_negative(graph: &Graph, value: ValueId) -> bool {
         | Op::GlobalAveragePool
         | Op::Flatten
         | Op::Pad { .. }
-        | Op::Subsample { .. } => node
-            .inputs
-            .iter()
-            .all(|&input| is_non_negative(graph, input)),
+        | Op::Subsample { .. } => node.inputs.iter().all(|&input| is_non_negative(graph, input)),
         _ => false,
     }
 }

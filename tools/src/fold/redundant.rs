@@ -16,11 +16,7 @@ impl Folder {
         let node = self.graph.nodes.remove(index);
         let input = node.inputs[0];
         for reader in &mut self.graph.nodes {
-            reader
-                .inputs
-                .iter_mut()
-                .filter(|id| **id == node.output)
-                .for_each(|id| *id = input);
+            reader.inputs.iter_mut().filter(|id| **id == node.output).for_each(|id| *id = input);
         }
         if self.graph.output == node.output {
             self.graph.output = input;
@@ -32,11 +28,9 @@ impl Folder {
         let node = &self.graph.nodes[index];
         match &node.op {
             Op::Pad { pads } => *pads == [0; 4],
-            Op::Subsample {
-                strides,
-                channels_before,
-                channels_after,
-            } => *strides == [1, 1] && channels_before + channels_after == 0,
+            Op::Subsample { strides, channels_before, channels_after } => {
+                *strides == [1, 1] && channels_before + channels_after == 0
+            }
             Op::Affine { scale, shift } => {
                 scale.iter().all(|&s| s == 1.0) && shift.iter().all(|&s| s == 0.0)
             }

@@ -132,11 +132,7 @@ impl Graph {
     /// Nodes that read `value`.
     pub fn consumers(&self, value: ValueId) -> impl Iterator<Item = usize> + '_ {
         let reads = move |node: &Node| node.inputs.contains(&value);
-        self.nodes
-            .iter()
-            .enumerate()
-            .filter(move |(_, n)| reads(n))
-            .map(|(i, _)| i)
+        self.nodes.iter().enumerate().filter(move |(_, n)| reads(n)).map(|(i, _)| i)
     }
 
     /// The node that writes `value`; `None` for the graph's input.
@@ -176,8 +172,7 @@ impl Graph {
             })
             .collect();
         let mut keep = live.iter();
-        self.values
-            .retain(|_| keep.next().copied().unwrap_or(false));
+        self.values.retain(|_| keep.next().copied().unwrap_or(false));
         for node in &mut self.nodes {
             node.inputs.iter_mut().for_each(|id| *id = new_ids[*id]);
             node.output = new_ids[node.output];

@@ -30,15 +30,9 @@ pub(super) fn normalized_slice(
     let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return Err(NodeProblem::Constant(
-            "Slice with lists of different lengths",
-        ));
+        return Err(NodeProblem::Constant("Slice with lists of different lengths"));
     }
-    let whole = |&len: &usize| SliceRange {
-        start: 0,
-        step: 1,
-        len,
-    };
+    let whole = |&len: &usize| SliceRange { start: 0, step: 1, len };
     let mut ranges: Vec<SliceRange> = shape.iter().map(whole).collect();
     for (i, &axis) in axes.iter().enumerate() {
         let axis = resolve_axis(axis, shape.len())?;
@@ -57,16 +51,8 @@ fn slice_range(size: usize, start: i64, end: i64, step: i64) -> Result<SliceRang
     let start = from_end(start).clamp(low.max(0), high.max(0));
     let end = from_end(end).clamp(low, high.max(low));
     let span = if step > 0 { end - start } else { start - end };
-    let len = if span <= 0 || size == 0 {
-        0
-    } else {
-        (span - 1) / step.saturating_abs() + 1
-    };
-    Ok(SliceRange {
-        start: start as usize,
-        step,
-        len: len as usize,
-    })
+    let len = if span <= 0 || size == 0 { 0 } else { (span - 1) / step.saturating_abs() + 1 };
+    Ok(SliceRange { start: start as usize, step, len: len as usize })
 }
 
 /// The elements of `tensor` at `positions`, in another shape.
@@ -97,10 +83,7 @@ fn pick_product(
         return pick(tensor, &[], shape);
     }
     let positions = offsets.rev().fold(vec![0], |inner, offsets| {
-        offsets
-            .iter()
-            .flat_map(|&o| inner.iter().map(move |&i| o + i))
-            .collect()
+        offsets.iter().flat_map(|&o| inner.iter().map(move |&i| o + i)).collect()
     });
     pick(tensor, &positions, shape)
 }
@@ -112,13 +95,10 @@ pub(super) fn slice(
 ) -> Result<Tensor, NodeProblem> {
     let shape: Vec<usize> = ranges.iter().map(|r| r.len).collect();
     budget.charge(element_count(&shape))?;
-    let offsets = ranges
-        .iter()
-        .zip(strides(&tensor.shape))
-        .map(|(range, stride)| {
-            let at = |i: usize| (range.start as i64 + i as i64 * range.step) as usize * stride;
-            (0..range.len).map(at).collect()
-        });
+    let offsets = ranges.iter().zip(strides(&tensor.shape)).map(|(range, stride)| {
+        let at = |i: usize| (range.start as i64 + i as i64 * range.step) as usize * stride;
+        (0..range.len).map(at).collect()
+    });
     Ok(pick_product(tensor, offsets, shape))
 }
 
@@ -129,21 +109,15 @@ pub(super) fn gather(
     budget: &mut Budget,
 ) -> Result<Tensor, NodeProblem> {
     let axis = resolve_axis(axis, tensor.shape.len())?;
-    let chosen: Result<Vec<usize>, NodeProblem> = integers(indices)?
-        .iter()
-        .map(|&i| resolve_axis(i, tensor.shape[axis]))
-        .collect();
+    let chosen: Result<Vec<usize>, NodeProblem> =
+        integers(indices)?.iter().map(|&i| resolve_axis(i, tensor.shape[axis])).collect();
     let chosen = chosen?;
     let mut shape = tensor.shape.clone();
     shape.splice(axis..=axis, indices.shape.iter().copied());
     budget.charge(element_count(&shape))?;
     let strides = strides(&tensor.shape);
     let offsets = tensor.shape.iter().enumerate().map(|(i, &size)| {
-        let along: Vec<usize> = if i == axis {
-            chosen.clone()
-        } else {
-            (0..size).collect()
-        };
+        let along: Vec<usize> = if i == axis { chosen.clone() } else { (0..size).collect() };
         along.into_iter().map(|at| at * strides[i]).collect()
     });
     Ok(pick_product(tensor, offsets, shape))
@@ -166,9 +140,8 @@ pub(super) fn transpose(node: &OnnxNode, tensor: &Tensor) -> Result<Tensor, Node
         return Err(NodeProblem::Constant("Transpose needs each axis once"));
     }
     let strides = strides(&tensor.shape);
-    let offsets = perm
-        .iter()
-        .map(|&axis| (0..tensor.shape[axis]).map(|i| i * strides[axis]).collect());
+    let offsets =
+        perm.iter().map(|&axis| (0..tensor.shape[axis]).map(|i| i * strides[axis]).collect());
     let shape = perm.iter().map(|&axis| tensor.shape[axis]).collect();
     Ok(pick_product(tensor, offsets, shape))
 }
@@ -178,11 +151,7 @@ pub(super) fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor, NodeProbl
     shape[axis] = 0;
     for part in parts {
         let fits = part.shape.len() == shape.len()
-            && shape
-                .iter()
-                .zip(&part.shape)
-                .enumerate()
-                .all(|(i, (a, b))| i == axis || a == b);
+            && shape.iter().zip(&part.shape).enumerate().all(|(i, (a, b))| i == axis || a == b);
         if !fits {
             let (left, right) = (parts[0].shape.clone(), part.shape.clone());
             return Err(NodeProblem::Shapes { left, right });
@@ -190,18 +159,11 @@ pub(super) fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor, NodeProbl
         shape[axis] += part.shape[axis];
     }
     let outer: usize = shape[..axis].iter().product();
-    let data = if let Some(ints) = parts
-        .iter()
-        .map(|p| p.as_ints())
-        .collect::<Option<Vec<_>>>()
-    {
+    let data = if let Some(ints) = parts.iter().map(|p| p.as_ints()).collect::<Option<Vec<_>>>() {
         Data::Int(interleave(&ints, outer))
     } else {
         let floats: Vec<Vec<f32>> = parts.iter().map(|part| part.to_floats()).collect();
-        Data::Float(interleave(
-            &floats.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-            outer,
-        ))
+        Data::Float(interleave(&floats.iter().map(Vec::as_slice).collect::<Vec<_>>(), outer))
     };
     Ok(Tensor { shape, data })
 }
@@ -212,18 +174,12 @@ fn interleave<T: Copy>(parts: &[&[T]], outer: usize) -> Vec<T> {
         let len = part.len() / outer.max(1);
         part[i * len..(i + 1) * len].to_vec()
     };
-    (0..outer)
-        .flat_map(|i| parts.iter().flat_map(move |part| block(part, i)))
-        .collect()
+    (0..outer).flat_map(|i| parts.iter().flat_map(move |part| block(part, i))).collect()
 }
 
 /// `tensor` stretched to `shape`, which must be what it broadcasts to.
 pub(super) fn expand(tensor: &Tensor, shape: &[usize]) -> Result<Tensor, NodeProblem> {
-    Ok(pick(
-        tensor,
-        &source_positions(&tensor.shape, shape),
-        shape.to_vec(),
-    ))
+    Ok(pick(tensor, &source_positions(&tensor.shape, shape), shape.to_vec()))
 }
 
 /// The output shape of Reshape, Flatten, Squeeze and Unsqueeze; `target` is their second input.
@@ -236,9 +192,8 @@ pub(super) fn new_shape(
     match node.op() {
         "Flatten" => flattened(node, shape),
         "Reshape" => {
-            let target = target
-                .or(node.ints("shape"))
-                .ok_or(NodeProblem::MissingInput { index: 1 })?;
+            let target =
+                target.or(node.ints("shape")).ok_or(NodeProblem::MissingInput { index: 1 })?;
             reshaped(shape, target, node.int("allowzero", 0) != 0)
         }
         "Squeeze" => squeezed_axes(node, shape, target).map(|axes| without(shape, &axes)),
@@ -249,21 +204,15 @@ pub(super) fn new_shape(
 
 fn flattened(node: &OnnxNode, shape: &[usize]) -> Result<Vec<usize>, NodeProblem> {
     let axis = node.int("axis", 1);
-    let axis = if axis == shape.len() as i64 {
-        shape.len()
-    } else {
-        resolve_axis(axis, shape.len())?
-    };
+    let axis =
+        if axis == shape.len() as i64 { shape.len() } else { resolve_axis(axis, shape.len())? };
     let (outer, inner) = shape.split_at(axis);
     let size = |dims: &[usize]| element_count(dims).ok_or(NodeProblem::Constant("shape overflow"));
     Ok(vec![size(outer)?, size(inner)?])
 }
 
 fn reshaped(shape: &[usize], target: &[i64], allow_zero: bool) -> Result<Vec<usize>, NodeProblem> {
-    let bad = || NodeProblem::Reshape {
-        from: shape.to_vec(),
-        to: target.to_vec(),
-    };
+    let bad = || NodeProblem::Reshape { from: shape.to_vec(), to: target.to_vec() };
     let mut result = Vec::with_capacity(target.len());
     let mut inferred = None;
     for (i, &dim) in target.iter().enumerate() {
@@ -291,10 +240,7 @@ pub(super) fn squeezed_axes(
     target: Option<&[i64]>,
 ) -> Result<Vec<usize>, NodeProblem> {
     match target.or(node.ints("axes")) {
-        Some(axes) => axes
-            .iter()
-            .map(|&axis| resolve_axis(axis, shape.len()))
-            .collect(),
+        Some(axes) => axes.iter().map(|&axis| resolve_axis(axis, shape.len())).collect(),
         None => Ok((0..shape.len()).filter(|&i| shape[i] == 1).collect()),
     }
 }
@@ -309,9 +255,7 @@ fn unsqueezed(
     shape: &[usize],
     target: Option<&[i64]>,
 ) -> Result<Vec<usize>, NodeProblem> {
-    let axes = target
-        .or(node.ints("axes"))
-        .ok_or(NodeProblem::MissingInput { index: 1 })?;
+    let axes = target.or(node.ints("axes")).ok_or(NodeProblem::MissingInput { index: 1 })?;
     let rank = shape.len() + axes.len();
     let axes: Result<Vec<usize>, NodeProblem> =
         axes.iter().map(|&axis| resolve_axis(axis, rank)).collect();

@@ -5,11 +5,8 @@ use super::error::NodeProblem;
 /// The shape to which both operands are stretched.
 pub(super) fn broadcast_shape(left: &[usize], right: &[usize]) -> Result<Vec<usize>, NodeProblem> {
     let rank = left.len().max(right.len());
-    let dim = |shape: &[usize], i: usize| {
-        (i + shape.len())
-            .checked_sub(rank)
-            .map_or(1, |at| shape[at])
-    };
+    let dim =
+        |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
     let stretch = |i| match (dim(left, i), dim(right, i)) {
         (a, b) if a == b => Some(a),
         (1, b) => Some(b),
@@ -17,10 +14,7 @@ pub(super) fn broadcast_shape(left: &[usize], right: &[usize]) -> Result<Vec<usi
         _ => None,
     };
     let shape: Option<Vec<usize>> = (0..rank).map(stretch).collect();
-    shape.ok_or_else(|| NodeProblem::Shapes {
-        left: left.to_vec(),
-        right: right.to_vec(),
-    })
+    shape.ok_or_else(|| NodeProblem::Shapes { left: left.to_vec(), right: right.to_vec() })
 }
 
 /// For each element of `target`, the position of its source in a tensor of `shape`.
@@ -36,9 +30,7 @@ pub(super) fn source_positions(shape: &[usize], target: &[usize]) -> Vec<usize> 
     for (axis, &size) in target.iter().enumerate().rev() {
         let source = axis.checked_sub(offset).map_or(1, |at| shape[at]);
         let step = if source == 1 { 0 } else { stride };
-        positions = (0..size)
-            .flat_map(|i| positions.iter().map(move |&p| p + i * step))
-            .collect();
+        positions = (0..size).flat_map(|i| positions.iter().map(move |&p| p + i * step)).collect();
         stride *= source;
     }
     positions
@@ -65,9 +57,7 @@ mod tests {
     fn a_row_and_a_column_make_a_table() {
         let shape = broadcast_shape(&[2, 1], &[3]).expect("compatible");
         assert_eq!(shape, [2, 3]);
-        let sums = zip((&[10, 20], &[2, 1]), (&[1, 2, 3], &[3]), &shape, |a, b| {
-            a + b
-        });
+        let sums = zip((&[10, 20], &[2, 1]), (&[1, 2, 3], &[3]), &shape, |a, b| a + b);
         assert_eq!(sums, [11, 12, 13, 21, 22, 23]);
         assert!(broadcast_shape(&[2], &[3]).is_err());
     }

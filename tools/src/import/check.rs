@@ -86,9 +86,8 @@ impl fmt::Display for Verdict {
 pub fn check(path: &Path, options: &ImportOptions) -> Result<Vec<NodeVerdict>, ImportError> {
     in_file(path, |file| {
         let mut importer = file.importer(options)?;
-        let mut verdicts: Vec<NodeVerdict> = (0..file.graph.node.len())
-            .map(|index| judge(file, index, &mut importer))
-            .collect();
+        let mut verdicts: Vec<NodeVerdict> =
+            (0..file.graph.node.len()).map(|index| judge(file, index, &mut importer)).collect();
         if verdicts.iter().all(|v| v.verdict.is_supported()) {
             let joined = std::mem::take(&mut importer.joined);
             let imported = finish(&file.graph, importer)?;
@@ -101,9 +100,7 @@ pub fn check(path: &Path, options: &ImportOptions) -> Result<Vec<NodeVerdict>, I
 fn judge<'a>(file: &'a ModelFile, index: usize, importer: &mut Importer<'a>) -> NodeVerdict {
     let node = file.node(index);
     let verdict = match file.translate(index, importer) {
-        Ok(outcome) => Verdict::Supported {
-            role: outcome.into(),
-        },
+        Ok(outcome) => Verdict::Supported { role: outcome.into() },
         Err(error) => {
             importer.skip(&node);
             let reason = error.problem.to_string();
@@ -113,18 +110,9 @@ fn judge<'a>(file: &'a ModelFile, index: usize, importer: &mut Importer<'a>) -> 
             }
         }
     };
-    let shape = node
-        .output()
-        .ok()
-        .and_then(|output| importer.tensor_shape(output));
+    let shape = node.output().ok().and_then(|output| importer.tensor_shape(output));
     let (name, op) = (node.name().to_string(), node.op().to_string());
-    NodeVerdict {
-        index,
-        name,
-        op,
-        shape,
-        verdict,
-    }
+    NodeVerdict { index, name, op, shape, verdict }
 }
 
 impl From<Outcome> for Role {
@@ -150,10 +138,7 @@ fn name_folded_nodes(
     };
     absorbed.extend(folds);
     for verdict in verdicts {
-        let Verdict::Supported {
-            role: role @ Role::Step,
-        } = &mut verdict.verdict
-        else {
+        let Verdict::Supported { role: role @ Role::Step } = &mut verdict.verdict else {
             continue;
         };
         let is_named = |name: &str| name == verdict.name;

@@ -29,9 +29,7 @@ impl Budget {
     /// Takes `elements` from the budget, before they are allocated.
     pub fn charge(&mut self, elements: Option<usize>) -> Result<(), NodeProblem> {
         let left = elements.and_then(|n| self.0.checked_sub(n));
-        self.0 = left.ok_or(NodeProblem::ConstantsTooLarge {
-            limit: MAX_CONSTANT_ELEMENTS,
-        })?;
+        self.0 = left.ok_or(NodeProblem::ConstantsTooLarge { limit: MAX_CONSTANT_ELEMENTS })?;
         Ok(())
     }
 
@@ -87,9 +85,7 @@ pub(super) fn constant_node(node: &OnnxNode, folder: &ModelFolder) -> Folded {
         ("value_ints", _) => Ok(Tensor::ints(attribute.ints.clone())),
         ("value_float", _) => Ok(Tensor::float(attribute.f)),
         ("value_floats", _) => Ok(Tensor::floats(attribute.floats.clone())),
-        _ => Err(NodeProblem::unsupported(
-            "a Constant of strings or sparse values",
-        )),
+        _ => Err(NodeProblem::unsupported("a Constant of strings or sparse values")),
     }
 }
 
@@ -104,11 +100,7 @@ pub(super) fn shape_of(node: &OnnxNode, shape: &[usize]) -> Tensor {
 
 /// Computes `node` on constant `inputs` (`None` for one left out).
 pub(super) fn evaluate(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
-    let first = inputs
-        .first()
-        .copied()
-        .flatten()
-        .ok_or(NodeProblem::MissingInput { index: 0 })?;
+    let first = inputs.first().copied().flatten().ok_or(NodeProblem::MissingInput { index: 0 })?;
     match node.op() {
         "Shape" => Ok(shape_of(node, &first.shape)),
         "Size" => Ok(Tensor::int(first.len() as i64)),
@@ -138,18 +130,12 @@ pub(super) fn evaluate(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut
 }
 
 fn operand<'t>(inputs: &[Option<&'t Tensor>], index: usize) -> Result<&'t Tensor, NodeProblem> {
-    inputs
-        .get(index)
-        .copied()
-        .flatten()
-        .ok_or(NodeProblem::MissingInput { index })
+    inputs.get(index).copied().flatten().ok_or(NodeProblem::MissingInput { index })
 }
 
 /// Integers of `tensor`, which is a shape, a list of axes or the like.
 pub(super) fn integers(tensor: &Tensor) -> Result<&[i64], NodeProblem> {
-    tensor.as_ints().ok_or(NodeProblem::Constant(
-        "a list of integers was expected, found floats",
-    ))
+    tensor.as_ints().ok_or(NodeProblem::Constant("a list of integers was expected, found floats"))
 }
 
 fn constant_of_shape(node: &OnnxNode, shape: &Tensor, budget: &mut Budget) -> Folded {
@@ -171,9 +157,7 @@ fn scalar_value(proto: &tract_onnx::pb::TensorProto) -> Result<Data, NodeProblem
     let nowhere = ModelFolder::of(std::path::Path::new(""));
     let tensor = Tensor::read(proto, &nowhere)?;
     if tensor.len() != 1 {
-        return Err(NodeProblem::Constant(
-            "ConstantOfShape needs a value of one element",
-        ));
+        return Err(NodeProblem::Constant("ConstantOfShape needs a value of one element"));
     }
     Ok(tensor.data)
 }
@@ -185,11 +169,7 @@ fn dimensions(values: &[i64]) -> Result<Vec<usize>, NodeProblem> {
 
 fn concat(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     let parts: Vec<&Tensor> = inputs.iter().copied().flatten().collect();
-    budget.charge(
-        parts
-            .iter()
-            .try_fold(0usize, |n, part| n.checked_add(part.len())),
-    )?;
+    budget.charge(parts.iter().try_fold(0usize, |n, part| n.checked_add(part.len())))?;
     let axis = resolve_axis(node.int("axis", 0), parts[0].shape.len())?;
     arrange::concat(&parts, axis)
 }
@@ -197,10 +177,7 @@ fn concat(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> F
 fn range(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     let scalar = |index| -> Result<i64, NodeProblem> {
         let values = integers(operand(inputs, index)?)?;
-        values
-            .first()
-            .copied()
-            .ok_or(NodeProblem::Constant("Range needs three scalars"))
+        values.first().copied().ok_or(NodeProblem::Constant("Range needs three scalars"))
     };
     let (start, limit, delta) = (scalar(0)?, scalar(1)?, scalar(2)?);
     if delta == 0 {
@@ -217,11 +194,7 @@ fn range(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
 }
 
 fn select(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
-    let (condition, yes, no) = (
-        operand(inputs, 0)?,
-        operand(inputs, 1)?,
-        operand(inputs, 2)?,
-    );
+    let (condition, yes, no) = (operand(inputs, 0)?, operand(inputs, 1)?, operand(inputs, 2)?);
     // Where(c, y, n) as two broadcast steps: positions first, then the choice.
     let shape = broadcast_shape(&condition.shape, &broadcast_shape(&yes.shape, &no.shape)?)?;
     budget.charge_shape(&shape)?;
@@ -238,11 +211,7 @@ fn select(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
 
 fn choose<T: Copy>(condition: &[i64], yes: &[T], no: &[T]) -> Vec<T> {
     let both = yes.iter().zip(no);
-    condition
-        .iter()
-        .zip(both)
-        .map(|(&c, (&y, &n))| if c != 0 { y } else { n })
-        .collect()
+    condition.iter().zip(both).map(|(&c, (&y, &n))| if c != 0 { y } else { n }).collect()
 }
 
 fn expand(tensor: &Tensor, shape: &Tensor, budget: &mut Budget) -> Folded {
@@ -303,22 +272,15 @@ fn unary(op: &str, tensor: &Tensor) -> Folded {
         (Data::Float(v), "Reciprocal") => Data::Float(v.iter().map(|v| v.recip()).collect()),
         (Data::Float(v), "Floor") => Data::Float(v.iter().map(|v| v.floor()).collect()),
         _ => {
-            return Err(NodeProblem::unsupported(format!(
-                "{op} of constant integers"
-            )));
+            return Err(NodeProblem::unsupported(format!("{op} of constant integers")));
         }
     };
-    Ok(Tensor {
-        shape: tensor.shape.clone(),
-        data,
-    })
+    Ok(Tensor { shape: tensor.shape.clone(), data })
 }
 
 fn cast(node: &OnnxNode, tensor: &Tensor) -> Folded {
     use DataType::*;
-    let target = i32::try_from(node.int("to", 0))
-        .ok()
-        .and_then(|v| DataType::try_from(v).ok());
+    let target = i32::try_from(node.int("to", 0)).ok().and_then(|v| DataType::try_from(v).ok());
     let data = match (target, &tensor.data) {
         (Some(Float | Double | Float16 | Bfloat16), _) => Data::Float(tensor.to_floats()),
         (Some(Bool), Data::Int(v)) => Data::Int(v.iter().map(|&v| (v != 0).into()).collect()),
@@ -328,15 +290,10 @@ fn cast(node: &OnnxNode, tensor: &Tensor) -> Folded {
             Data::Float(v) => Data::Int(v.iter().map(|&v| v as i64).collect()),
         },
         _ => {
-            return Err(NodeProblem::unsupported(
-                "Cast of a constant to this element type",
-            ));
+            return Err(NodeProblem::unsupported("Cast of a constant to this element type"));
         }
     };
-    Ok(Tensor {
-        shape: tensor.shape.clone(),
-        data,
-    })
+    Ok(Tensor { shape: tensor.shape.clone(), data })
 }
 
 fn slice(
@@ -361,13 +318,7 @@ fn reshape(node: &OnnxNode, tensor: &Tensor, inputs: &[Option<&Tensor>]) -> Fold
     let target = inputs.get(1).copied().flatten().map(integers).transpose()?;
     let shape = arrange::new_shape(node, &tensor.shape, target)?;
     if element_count(&shape) != Some(tensor.len()) {
-        return Err(NodeProblem::Shapes {
-            left: tensor.shape.clone(),
-            right: shape,
-        });
+        return Err(NodeProblem::Shapes { left: tensor.shape.clone(), right: shape });
     }
-    Ok(Tensor {
-        shape,
-        data: tensor.data.clone(),
-    })
+    Ok(Tensor { shape, data: tensor.data.clone() })
 }

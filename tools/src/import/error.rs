@@ -34,10 +34,7 @@ pub enum Problem {
     )]
     OutputCount { count: usize, names: String },
     #[error("input {input:?} has element type {element_type}; export the model with a float input")]
-    InputType {
-        input: String,
-        element_type: &'static str,
-    },
+    InputType { input: String, element_type: &'static str },
     #[error(
         "input {input:?} has {rank} dimensions; fixnet takes an image [1, C, H, W] or [1, H, W, C], \
          or a vector [1, N]; if the file leaves the rank open give --input-shape 1,C,H,W"
@@ -47,29 +44,16 @@ pub enum Problem {
         "input {input:?}: dimension {index} is not fixed ({dimension}) in {shape}; \
          say what it is with --input-shape, for example --input-shape 1,3,224,224"
     )]
-    UnknownDimension {
-        input: String,
-        index: usize,
-        dimension: String,
-        shape: String,
-    },
+    UnknownDimension { input: String, index: usize, dimension: String, shape: String },
     #[error(
         "input {input:?} has a fixed batch of {batch}; fixnet runs one image at a time: export \
          with batch 1 or a dynamic batch, or try --input-shape with a leading 1"
     )]
     Batch { input: String, batch: usize },
     #[error("--input-shape {given:?} does not fit input {input:?}, which is {shape} in the file")]
-    InputShape {
-        input: String,
-        given: Vec<usize>,
-        shape: String,
-    },
+    InputShape { input: String, given: Vec<usize>, shape: String },
     #[error("tensor {name:?} of shape {shape:?} is too large for any target (limit: {limit})")]
-    TooLarge {
-        name: String,
-        shape: Vec<usize>,
-        limit: &'static str,
-    },
+    TooLarge { name: String, shape: Vec<usize>, limit: &'static str },
     #[error("output {name:?} is written by no node: the file is damaged or was cut off")]
     NoOutput { name: String },
     #[error(
@@ -97,13 +81,7 @@ pub struct NodeError {
 
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "node {} {:?} ({}",
-            self.index,
-            self.name,
-            printable(&self.op)
-        )?;
+        write!(f, "node {} {:?} ({}", self.index, self.name, printable(&self.op))?;
         for (i, shape) in self.input_shapes.iter().enumerate() {
             let separator = if i == 0 { " of " } else { ", " };
             write!(f, "{separator}{shape:?}")?;
@@ -144,17 +122,9 @@ pub enum NodeProblem {
     #[error("uses the output of a Softmax, which is supported only at the end of the network")]
     AfterSoftmax,
     #[error("{what} must have {expected} dimensions, found shape {found:?}")]
-    Rank {
-        what: &'static str,
-        expected: &'static str,
-        found: Vec<usize>,
-    },
+    Rank { what: &'static str, expected: &'static str, found: Vec<usize> },
     #[error("{what}: expected {expected}, found {found}")]
-    Mismatch {
-        what: &'static str,
-        expected: usize,
-        found: usize,
-    },
+    Mismatch { what: &'static str, expected: usize, found: usize },
     #[error("shapes {left:?} and {right:?} do not fit together")]
     Shapes { left: Vec<usize>, right: Vec<usize> },
     #[error("shape {from:?} cannot become {to:?}: only whole axes can be merged or moved")]
@@ -164,29 +134,15 @@ pub enum NodeProblem {
     #[error("attribute {name:?}: {reason}")]
     Attribute { name: &'static str, reason: String },
     #[error("the window of {kernel:?} is larger than the padded input of {input:?}")]
-    EmptyOutput {
-        kernel: [usize; 2],
-        input: [usize; 2],
-    },
+    EmptyOutput { kernel: [usize; 2], input: [usize; 2] },
     #[error("tensor {tensor:?} holds {value} at index {index}; train or export the model again")]
-    NonFinite {
-        tensor: String,
-        index: usize,
-        value: f32,
-    },
+    NonFinite { tensor: String, index: usize, value: f32 },
     #[error("tensor {tensor:?}: variance + epsilon is {value} at index {index}, must be positive")]
-    Variance {
-        tensor: String,
-        index: usize,
-        value: f32,
-    },
+    Variance { tensor: String, index: usize, value: f32 },
     #[error("the model's constants need more than {limit} elements")]
     ConstantsTooLarge { limit: usize },
     #[error("output of shape {shape:?} is too large for any target (limit: {limit})")]
-    TooLarge {
-        shape: Vec<usize>,
-        limit: &'static str,
-    },
+    TooLarge { shape: Vec<usize>, limit: &'static str },
     #[error("{0}")]
     Constant(&'static str),
     #[error(transparent)]
@@ -206,17 +162,9 @@ pub enum TensorProblem {
     #[error("tensor {tensor:?} has impossible dimensions {dims:?}")]
     Dims { tensor: String, dims: Vec<i64> },
     #[error("tensor {tensor:?} has element type {element_type}, which is not supported")]
-    ElementType {
-        tensor: String,
-        element_type: String,
-    },
+    ElementType { tensor: String, element_type: String },
     #[error("tensor {tensor:?} needs {needed} {unit} and has {found}; the file is damaged")]
-    Length {
-        tensor: String,
-        needed: usize,
-        found: usize,
-        unit: &'static str,
-    },
+    Length { tensor: String, needed: usize, found: usize, unit: &'static str },
     #[error("tensor {tensor:?}: bad external data entry {key:?}")]
     ExternalEntry { tensor: String, key: &'static str },
     #[error(
@@ -228,19 +176,9 @@ pub enum TensorProblem {
         "tensor {tensor:?}: cannot read external data {location:?} ({reason}); \
          the data file must lie beside the model"
     )]
-    ExternalRead {
-        tensor: String,
-        location: String,
-        reason: String,
-    },
+    ExternalRead { tensor: String, location: String, reason: String },
     #[error(
         "tensor {tensor:?}: external data {location:?} is too short: bytes {offset}..{end} of {size}"
     )]
-    ExternalRange {
-        tensor: String,
-        location: String,
-        offset: u64,
-        end: u64,
-        size: u64,
-    },
+    ExternalRange { tensor: String, location: String, offset: u64, end: u64, size: u64 },
 }

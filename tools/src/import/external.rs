@@ -48,15 +48,10 @@ impl ModelFolder {
     fn resolve(&self, proto: &TensorProto, location: &str) -> Result<PathBuf, TensorProblem> {
         let tensor = || proto.name.clone();
         if location.is_empty() {
-            return Err(TensorProblem::ExternalEntry {
-                tensor: tensor(),
-                key: "location",
-            });
+            return Err(TensorProblem::ExternalEntry { tensor: tensor(), key: "location" });
         }
-        let outside = || TensorProblem::ExternalOutside {
-            tensor: tensor(),
-            location: location.to_string(),
-        };
+        let outside =
+            || TensorProblem::ExternalOutside { tensor: tensor(), location: location.to_string() };
         let failed = |reason: String| TensorProblem::ExternalRead {
             tensor: tensor(),
             location: location.to_string(),
@@ -67,10 +62,7 @@ impl ModelFolder {
             return Err(outside());
         }
         let folder = self.0.canonicalize().map_err(|e| failed(e.to_string()))?;
-        let path = folder
-            .join(location)
-            .canonicalize()
-            .map_err(|e| failed(e.to_string()))?;
+        let path = folder.join(location).canonicalize().map_err(|e| failed(e.to_string()))?;
         if !path.starts_with(&folder) {
             return Err(outside());
         }
@@ -82,21 +74,12 @@ impl ModelFolder {
 }
 
 fn entry<'a>(proto: &'a TensorProto, key: &str) -> Option<&'a str> {
-    proto
-        .external_data
-        .iter()
-        .find(|e| e.key == key)
-        .map(|e| e.value.as_str())
+    proto.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str())
 }
 
 fn number(proto: &TensorProto, key: &'static str) -> Result<Option<u64>, TensorProblem> {
-    let bad = |_| TensorProblem::ExternalEntry {
-        tensor: proto.name.clone(),
-        key,
-    };
-    entry(proto, key)
-        .map(|text| text.parse().map_err(bad))
-        .transpose()
+    let bad = |_| TensorProblem::ExternalEntry { tensor: proto.name.clone(), key };
+    entry(proto, key).map(|text| text.parse().map_err(bad)).transpose()
 }
 
 /// Where the tensor starts, after its whole range was found to lie inside the file.

@@ -26,11 +26,7 @@ pub(super) fn find(graph: &GraphProto, options: &ImportOptions) -> Result<Input,
     let shape = resolve_shape(info, &dims, options)?;
     if element_count(&shape).is_none_or(|n| n > MAX_VALUE_ELEMENTS) {
         let limit = "2^26 elements";
-        return Err(Problem::TooLarge {
-            name: info.name.clone(),
-            shape,
-            limit,
-        });
+        return Err(Problem::TooLarge { name: info.name.clone(), shape, limit });
     }
     let (layout, view) = match *shape {
         [_, len] => (InputLayout::Nchw, View::vector(len, 2)),
@@ -39,36 +35,21 @@ pub(super) fn find(graph: &GraphProto, options: &ImportOptions) -> Result<Input,
         }
         [_, a, b, c] => (InputLayout::Nchw, View::image([a, b, c], NCHW)),
         _ => {
-            return Err(Problem::InputRank {
-                input: info.name.clone(),
-                rank: shape.len(),
-            });
+            return Err(Problem::InputRank { input: info.name.clone(), rank: shape.len() });
         }
     };
     if view.sizes[0] > MAX_CHANNELS {
         let limit = "2^20 channels";
-        return Err(Problem::TooLarge {
-            name: info.name.clone(),
-            shape,
-            limit,
-        });
+        return Err(Problem::TooLarge { name: info.name.clone(), shape, limit });
     }
-    Ok(Input {
-        name: info.name.clone(),
-        shape,
-        layout,
-        view,
-    })
+    Ok(Input { name: info.name.clone(), shape, layout, view })
 }
 
 /// The one graph input that is no initializer (files before IR version 4 list those as inputs too).
 fn single_input(graph: &GraphProto) -> Result<&ValueInfoProto, Problem> {
     let weights: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    let inputs: Vec<_> = graph
-        .input
-        .iter()
-        .filter(|i| !weights.contains(i.name.as_str()))
-        .collect();
+    let inputs: Vec<_> =
+        graph.input.iter().filter(|i| !weights.contains(i.name.as_str())).collect();
     match inputs.as_slice() {
         [input] => Ok(input),
         inputs => Err(Problem::InputCount {
@@ -87,17 +68,10 @@ fn declared_dims(info: &ValueInfoProto) -> Result<Vec<Dimension>, Problem> {
         Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double) => {}
         other => {
             let element_type = other.map_or("UNKNOWN", |t| t.as_str_name());
-            return Err(Problem::InputType {
-                input: info.name.clone(),
-                element_type,
-            });
+            return Err(Problem::InputType { input: info.name.clone(), element_type });
         }
     }
-    Ok(tensor
-        .shape
-        .as_ref()
-        .map(|s| s.dim.clone())
-        .unwrap_or_default())
+    Ok(tensor.shape.as_ref().map(|s| s.dim.clone()).unwrap_or_default())
 }
 
 /// A dimension's size, if the file fixes it.
@@ -117,10 +91,7 @@ fn describe(dim: &Dimension) -> String {
 }
 
 fn describe_all(dims: &[Dimension]) -> String {
-    format!(
-        "[{}]",
-        dims.iter().map(describe).collect::<Vec<_>>().join(", ")
-    )
+    format!("[{}]", dims.iter().map(describe).collect::<Vec<_>>().join(", "))
 }
 
 fn resolve_shape(
@@ -132,10 +103,7 @@ fn resolve_shape(
         return given_shape(info, dims, given);
     }
     if dims.is_empty() {
-        return Err(Problem::InputRank {
-            input: info.name.clone(),
-            rank: 0,
-        });
+        return Err(Problem::InputRank { input: info.name.clone(), rank: 0 });
     }
     let mut shape = Vec::with_capacity(dims.len());
     for (index, dim) in dims.iter().enumerate() {
@@ -148,10 +116,7 @@ fn resolve_shape(
         })?);
     }
     if shape[0] != 1 {
-        return Err(Problem::Batch {
-            input: info.name.clone(),
-            batch: shape[0],
-        });
+        return Err(Problem::Batch { input: info.name.clone(), batch: shape[0] });
     }
     Ok(shape)
 }
@@ -162,21 +127,13 @@ fn given_shape(
     dims: &[Dimension],
     given: &[usize],
 ) -> Result<Vec<usize>, Problem> {
-    let rank = if dims.is_empty() {
-        given.len()
-    } else {
-        dims.len()
-    };
+    let rank = if dims.is_empty() { given.len() } else { dims.len() };
     let mut shape = given.to_vec();
     if shape.len() + 1 == rank {
         shape.insert(0, 1);
     }
     let agrees = |(i, size): (usize, &usize)| {
-        i == 0
-            || dims
-                .get(i)
-                .and_then(fixed)
-                .is_none_or(|fixed| fixed == *size)
+        i == 0 || dims.get(i).and_then(fixed).is_none_or(|fixed| fixed == *size)
     };
     let fits = shape.len() == rank
         && shape.first() == Some(&1)
@@ -196,27 +153,19 @@ fn given_shape(
 /// A last dimension of 1 under a larger second one is a grey image in NHWC: such a file may use a
 /// Reshape instead of the Transpose.
 fn is_nhwc(graph: &GraphProto, input: &str, shape: &[usize]) -> bool {
-    const ELEMENTWISE: &[&str] = &[
-        "Identity", "Cast", "Add", "Sub", "Mul", "Div", "Clip", "Pad",
-    ];
+    const ELEMENTWISE: &[&str] = &["Identity", "Cast", "Add", "Sub", "Mul", "Div", "Clip", "Pad"];
     if shape[3] == 1 && shape[1] > 1 {
         return true;
     }
     let mut followed: HashSet<&str> = HashSet::from([input]);
     for node in &graph.node {
-        let reads = |node: &NodeProto| {
-            node.input
-                .iter()
-                .any(|name| followed.contains(name.as_str()))
-        };
+        let reads =
+            |node: &NodeProto| node.input.iter().any(|name| followed.contains(name.as_str()));
         if !reads(node) {
             continue;
         }
         if node.op_type == "Transpose" {
-            return node
-                .attribute
-                .iter()
-                .any(|a| a.name == "perm" && a.ints == [0, 3, 1, 2]);
+            return node.attribute.iter().any(|a| a.name == "perm" && a.ints == [0, 3, 1, 2]);
         }
         if ELEMENTWISE.contains(&node.op_type.as_str()) {
             followed.extend(node.output.iter().map(String::as_str));

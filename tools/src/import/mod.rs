@@ -63,14 +63,19 @@ pub struct Imported {
 
 /// Reads and translates the model at `path`.
 pub fn load(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
-    in_file(path, |file| {
-        let mut importer = file.importer(options)?;
-        for index in 0..file.graph.node.len() {
-            file.translate(index, &mut importer)
-                .map_err(|e| Problem::Node(Box::new(e)))?;
-        }
-        finish(&file.graph, importer)
-    })
+    in_file(path, |file| file.import(options))
+}
+
+/// Translates the model whose file at `path` holds `bytes`; errors and external data are relative
+/// to `path`.
+pub fn load_bytes(
+    path: &Path,
+    bytes: &[u8],
+    options: &ImportOptions,
+) -> Result<Imported, ImportError> {
+    let file = ModelFile::parse(path, bytes);
+    file.and_then(|file| file.import(options))
+        .map_err(|problem| ImportError { path: PathBuf::from(path), problem })
 }
 
 /// A decoded model file.
@@ -86,37 +91,34 @@ fn in_file<T>(
 ) -> Result<T, ImportError> {
     let file = ModelFile::read(path);
     file.and_then(|file| work(&file))
-        .map_err(|problem| ImportError {
-            path: PathBuf::from(path),
-            problem,
-        })
+        .map_err(|problem| ImportError { path: PathBuf::from(path), problem })
 }
 
 impl ModelFile {
     fn read(path: &Path) -> Result<Self, Problem> {
-        let bytes = std::fs::read(path).map_err(Problem::Read)?;
+        Self::parse(path, &std::fs::read(path).map_err(Problem::Read)?)
+    }
+
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Problem> {
         let damaged = |reason: String| Problem::NotOnnx { reason };
-        let model = ModelProto::decode(bytes.as_slice())
+        let model = ModelProto::decode(bytes)
             .map_err(|e| damaged(e.to_string().escape_debug().to_string()))?;
         let default_domain = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-        let opset = model
-            .opset_import
-            .iter()
-            .find(|set| default_domain(&set.domain));
-        let opset = opset
-            .ok_or_else(|| damaged("it names no ONNX operator set".into()))?
-            .version;
-        let graph = model
-            .graph
-            .ok_or_else(|| damaged("it holds no graph".into()))?;
+        let opset = model.opset_import.iter().find(|set| default_domain(&set.domain));
+        let opset = opset.ok_or_else(|| damaged("it names no ONNX operator set".into()))?.version;
+        let graph = model.graph.ok_or_else(|| damaged("it holds no graph".into()))?;
         if graph.node.is_empty() {
             return Err(damaged("its graph has no nodes".into()));
         }
-        Ok(Self {
-            graph,
-            opset,
-            folder: ModelFolder::of(path),
-        })
+        Ok(Self { graph, opset, folder: ModelFolder::of(path) })
+    }
+
+    fn import(&self, options: &ImportOptions) -> Result<Imported, Problem> {
+        let mut importer = self.importer(options)?;
+        for index in 0..self.graph.node.len() {
+            self.translate(index, &mut importer).map_err(|e| Problem::Node(Box::new(e)))?;
+        }
+        finish(&self.graph, importer)
     }
 
     fn importer(&self, options: &ImportOptions) -> Result<Importer<'_>, Problem> {
@@ -126,10 +128,7 @@ impl ModelFile {
     }
 
     fn node(&self, index: usize) -> OnnxNode<'_> {
-        OnnxNode {
-            proto: &self.graph.node[index],
-            opset: self.opset,
-        }
+        OnnxNode { proto: &self.graph.node[index], opset: self.opset }
     }
 
     fn translate<'a>(
@@ -151,10 +150,7 @@ impl ModelFile {
 /// Names for an error line, a few of them.
 fn name_list<'n>(names: impl Iterator<Item = &'n str>) -> String {
     const SHOWN: usize = 4;
-    let mut quoted: Vec<String> = names
-        .take(SHOWN + 1)
-        .map(|name| format!("{name:?}"))
-        .collect();
+    let mut quoted: Vec<String> = names.take(SHOWN + 1).map(|name| format!("{name:?}")).collect();
     if quoted.len() > SHOWN {
         quoted[SHOWN] = "...".to_string();
     }
@@ -188,10 +184,8 @@ fn finish(graph: &GraphProto, mut importer: Importer<'_>) -> Result<Imported, Pr
 }
 
 fn logits(importer: &mut Importer<'_>, name: &str, end: &Activation) -> Result<ValueId, Problem> {
-    let not_vector = || Problem::OutputNotVector {
-        name: name.to_string(),
-        shape: end.view.shape(),
-    };
+    let not_vector =
+        || Problem::OutputNotVector { name: name.to_string(), shape: end.view.shape() };
     let order = end.view.flat_order().ok_or_else(not_vector)?;
     if !view::in_graph_order(order) {
         return Err(not_vector());

@@ -21,33 +21,22 @@ impl<'a> OnnxNode<'a> {
 
     /// The node's name, or its first output's where the file gives none.
     pub fn name(&self) -> &'a str {
-        if self.proto.name.is_empty() {
-            self.output().unwrap_or("")
-        } else {
-            &self.proto.name
-        }
+        if self.proto.name.is_empty() { self.output().unwrap_or("") } else { &self.proto.name }
     }
 
     /// The first output, without which a node means nothing.
     pub fn output(&self) -> Result<&'a str, NodeProblem> {
         let first = self.proto.output.first().map(String::as_str);
-        first
-            .filter(|name| !name.is_empty())
-            .ok_or(NodeProblem::MissingOutput)
+        first.filter(|name| !name.is_empty()).ok_or(NodeProblem::MissingOutput)
     }
 
     /// Name of input `index`; `None` where it is absent or left empty.
     pub fn optional_input(&self, index: usize) -> Option<&'a str> {
-        self.proto
-            .input
-            .get(index)
-            .map(String::as_str)
-            .filter(|name| !name.is_empty())
+        self.proto.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
     pub fn input(&self, index: usize) -> Result<&'a str, NodeProblem> {
-        self.optional_input(index)
-            .ok_or(NodeProblem::MissingInput { index })
+        self.optional_input(index).ok_or(NodeProblem::MissingInput { index })
     }
 
     pub fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
@@ -68,8 +57,7 @@ impl<'a> OnnxNode<'a> {
 
     /// A string attribute; bytes that are not UTF-8 read as an unknown word.
     pub fn string(&self, name: &str, default: &'a str) -> &'a str {
-        self.attribute(name)
-            .map_or(default, |a| std::str::from_utf8(&a.s).unwrap_or("?"))
+        self.attribute(name).map_or(default, |a| std::str::from_utf8(&a.s).unwrap_or("?"))
     }
 
     /// Two sizes (height and width), each at least `min`.
@@ -92,10 +80,7 @@ impl<'a> OnnxNode<'a> {
         };
         let bad = |reason: String| NodeProblem::Attribute { name, reason };
         let values: [i64; N] = values.try_into().map_err(|_| {
-            bad(format!(
-                "must have {N} values for two spatial axes, has {}",
-                values.len()
-            ))
+            bad(format!("must have {N} values for two spatial axes, has {}", values.len()))
         })?;
         if let Some(value) = values.iter().find(|v| !(min..=MAX_WINDOW).contains(v)) {
             return Err(bad(format!("{value} is not within {min}..={MAX_WINDOW}")));
@@ -106,16 +91,11 @@ impl<'a> OnnxNode<'a> {
 
 /// `axis`, which may count from the end, as an index below `rank`.
 pub(super) fn resolve_axis(axis: i64, rank: usize) -> Result<usize, NodeProblem> {
-    let resolved = if axis < 0 {
-        axis.checked_add(rank as i64)
-    } else {
-        Some(axis)
-    };
-    resolved
-        .and_then(|a| usize::try_from(a).ok())
-        .filter(|&a| a < rank)
-        .ok_or_else(|| NodeProblem::Attribute {
+    let resolved = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
+    resolved.and_then(|a| usize::try_from(a).ok()).filter(|&a| a < rank).ok_or_else(|| {
+        NodeProblem::Attribute {
             name: "axis",
             reason: format!("{axis} is outside a tensor of {rank} dimensions"),
-        })
+        }
+    })
 }

@@ -33,31 +33,19 @@ impl Data {
 
 impl Tensor {
     pub fn ints(values: Vec<i64>) -> Self {
-        Self {
-            shape: vec![values.len()],
-            data: Data::Int(values),
-        }
+        Self { shape: vec![values.len()], data: Data::Int(values) }
     }
 
     pub fn int(value: i64) -> Self {
-        Self {
-            shape: Vec::new(),
-            data: Data::Int(vec![value]),
-        }
+        Self { shape: Vec::new(), data: Data::Int(vec![value]) }
     }
 
     pub fn float(value: f32) -> Self {
-        Self {
-            shape: Vec::new(),
-            data: Data::Float(vec![value]),
-        }
+        Self { shape: Vec::new(), data: Data::Float(vec![value]) }
     }
 
     pub fn floats(values: Vec<f32>) -> Self {
-        Self {
-            shape: vec![values.len()],
-            data: Data::Float(values),
-        }
+        Self { shape: vec![values.len()], data: Data::Float(values) }
     }
 
     pub fn len(&self) -> usize {
@@ -100,15 +88,8 @@ impl Tensor {
 }
 
 fn checked_shape(proto: &TensorProto) -> Result<(Vec<usize>, usize), TensorProblem> {
-    let bad = || TensorProblem::Dims {
-        tensor: proto.name.clone(),
-        dims: proto.dims.clone(),
-    };
-    let shape: Option<Vec<usize>> = proto
-        .dims
-        .iter()
-        .map(|&d| usize::try_from(d).ok())
-        .collect();
+    let bad = || TensorProblem::Dims { tensor: proto.name.clone(), dims: proto.dims.clone() };
+    let shape: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     let shape = shape.ok_or_else(bad)?;
     let len = element_count(&shape).ok_or_else(bad)?;
     Ok((shape, len))
@@ -142,10 +123,8 @@ fn byte_length(proto: &TensorProto, element: DataType, len: usize) -> Result<usi
         DataType::Float16 | DataType::Bfloat16 | DataType::Int16 | DataType::Uint16 => 2,
         _ => 1,
     };
-    len.checked_mul(width).ok_or_else(|| TensorProblem::Dims {
-        tensor: proto.name.clone(),
-        dims: proto.dims.clone(),
-    })
+    len.checked_mul(width)
+        .ok_or_else(|| TensorProblem::Dims { tensor: proto.name.clone(), dims: proto.dims.clone() })
 }
 
 fn check_length(
@@ -157,23 +136,13 @@ fn check_length(
     if needed == found {
         return Ok(());
     }
-    Err(TensorProblem::Length {
-        tensor: proto.name.clone(),
-        needed,
-        found,
-        unit,
-    })
+    Err(TensorProblem::Length { tensor: proto.name.clone(), needed, found, unit })
 }
 
 /// Little-endian elements, as `raw_data` and external files hold them.
 fn decode_raw(element: DataType, bytes: &[u8]) -> Data {
     fn map<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-        bytes
-            .as_chunks::<N>()
-            .0
-            .iter()
-            .map(|&chunk| convert(chunk))
-            .collect()
+        bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
     }
     match element {
         DataType::Float => Data::Float(map(bytes, f32::from_le_bytes)),
@@ -194,13 +163,7 @@ fn decode_raw(element: DataType, bytes: &[u8]) -> Data {
 /// Elements of the typed fields; which one holds them is fixed by `TensorProto`'s documentation.
 fn decode_fields(proto: &TensorProto, element: DataType) -> Data {
     let halves = |convert: fn(u16) -> f32| {
-        Data::Float(
-            proto
-                .int32_data
-                .iter()
-                .map(|&bits| convert(bits as u16))
-                .collect(),
-        )
+        Data::Float(proto.int32_data.iter().map(|&bits| convert(bits as u16)).collect())
     };
     match element {
         DataType::Float => Data::Float(proto.float_data.clone()),

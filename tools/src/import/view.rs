@@ -33,16 +33,9 @@ impl View {
     pub fn image(sizes: [usize; 3], order: [Axis; 3]) -> Self {
         let size = |axis: Axis| sizes[axis as usize];
         let dim = |axis| {
-            if size(axis) > 1 {
-                vec![axis]
-            } else {
-                Vec::new()
-            }
+            if size(axis) > 1 { vec![axis] } else { Vec::new() }
         };
-        Self {
-            sizes,
-            dims: vec![Vec::new(), dim(order[0]), dim(order[1]), dim(order[2])],
-        }
+        Self { sizes, dims: vec![Vec::new(), dim(order[0]), dim(order[1]), dim(order[2])] }
     }
 
     /// `rank - 1` dimensions of size 1, then `len` elements.
@@ -51,10 +44,7 @@ impl View {
         if let Some(last) = dims.last_mut().filter(|_| len > 1) {
             last.push(C);
         }
-        Self {
-            sizes: [len, 1, 1],
-            dims,
-        }
+        Self { sizes: [len, 1, 1], dims }
     }
 
     pub fn rank(&self) -> usize {
@@ -71,10 +61,7 @@ impl View {
 
     /// The shape that the file gives this tensor.
     pub fn shape(&self) -> Vec<usize> {
-        self.dims
-            .iter()
-            .map(|dim| dim.iter().map(|&a| self.size(a)).product())
-            .collect()
+        self.dims.iter().map(|dim| dim.iter().map(|&a| self.size(a)).product()).collect()
     }
 
     /// Axes of dimension `index`.
@@ -91,10 +78,7 @@ impl View {
             *seen = true;
             dims.push(self.dims[source].clone());
         }
-        (dims.len() == self.rank()).then_some(Self {
-            sizes: self.sizes,
-            dims,
-        })
+        (dims.len() == self.rank()).then_some(Self { sizes: self.sizes, dims })
     }
 
     /// The same elements in the same order under another shape; `None` where an axis would have to
@@ -114,10 +98,7 @@ impl View {
             }
             dims.push(dim);
         }
-        axes.next().is_none().then_some(Self {
-            sizes: self.sizes,
-            dims,
-        })
+        axes.next().is_none().then_some(Self { sizes: self.sizes, dims })
     }
 
     /// This view without the dimensions `removed`, which must have size 1.
@@ -125,22 +106,13 @@ impl View {
         if removed.iter().any(|&i| !self.axes(i).is_empty()) {
             return None;
         }
-        let kept = self
-            .dims
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| !removed.contains(i));
-        Some(Self {
-            sizes: self.sizes,
-            dims: kept.map(|(_, dim)| dim.clone()).collect(),
-        })
+        let kept = self.dims.iter().enumerate().filter(|(i, _)| !removed.contains(i));
+        Some(Self { sizes: self.sizes, dims: kept.map(|(_, dim)| dim.clone()).collect() })
     }
 
     /// The axes in which a four-dimensional tensor can be read, if it is an image at all.
     pub fn image_order(&self) -> Option<[Axis; 3]> {
-        [NCHW, NHWC]
-            .into_iter()
-            .find(|&order| *self == Self::image(self.sizes, order))
+        [NCHW, NHWC].into_iter().find(|&order| *self == Self::image(self.sizes, order))
     }
 
     pub fn is_nchw(&self) -> bool {

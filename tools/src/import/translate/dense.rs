@@ -63,27 +63,14 @@ impl<'a> Importer<'a> {
         let shape = self.constant(node, 1)?.shape.clone();
         let [rows, columns] = *shape else {
             let what = "the weights";
-            return Err(NodeProblem::Rank {
-                what,
-                expected: "2",
-                found: shape,
-            });
+            return Err(NodeProblem::Rank { what, expected: "2", found: shape });
         };
         if rows == 0 || columns == 0 {
             return Err(NodeProblem::Constant("empty weights"));
         }
-        let (outputs, inputs) = if outputs_first {
-            (rows, columns)
-        } else {
-            (columns, rows)
-        };
+        let (outputs, inputs) = if outputs_first { (rows, columns) } else { (columns, rows) };
         let values = self.weights(node, 1)?;
-        Ok(Matrix {
-            values,
-            outputs,
-            inputs,
-            outputs_first,
-        })
+        Ok(Matrix { values, outputs, inputs, outputs_first })
     }
 
     fn gemm_bias(&mut self, node: &OnnxNode<'a>, outputs: usize) -> NodeResult<Vec<f32>> {
@@ -94,11 +81,7 @@ impl<'a> Importer<'a> {
         }
         if bias.len() != outputs {
             let what = "length of the bias";
-            return Err(NodeProblem::Mismatch {
-                what,
-                expected: outputs,
-                found: bias.len(),
-            });
+            return Err(NodeProblem::Mismatch { what, expected: outputs, found: bias.len() });
         }
         Ok(bias.into_iter().map(|v| v * beta).collect())
     }
@@ -120,32 +103,13 @@ impl<'a> Importer<'a> {
         let (inputs, outputs) = (matrix.inputs, matrix.outputs);
         if inputs != view.elements() {
             let (what, expected) = ("inputs of the layer", view.elements());
-            return Err(NodeProblem::Mismatch {
-                what,
-                expected,
-                found: inputs,
-            });
+            return Err(NodeProblem::Mismatch { what, expected, found: inputs });
         }
         let positions = (!in_graph_order(order)).then(|| view.chw_positions(order));
-        let factor = if node.op() == "Gemm" {
-            node.float("alpha", 1.0)
-        } else {
-            1.0
-        };
+        let factor = if node.op() == "Gemm" { node.float("alpha", 1.0) } else { 1.0 };
         let weight = matrix.into_rows(positions.as_deref(), factor);
         let vector = self.as_vector(activation, node.input(0)?)?;
-        let op = Op::Gemm {
-            weight,
-            bias,
-            outputs,
-            inputs,
-        };
-        self.emit(
-            node,
-            op,
-            vec![vector],
-            View::vector(outputs, view.rank()),
-            vec![outputs],
-        )
+        let op = Op::Gemm { weight, bias, outputs, inputs };
+        self.emit(node, op, vec![vector], View::vector(outputs, view.rank()), vec![outputs])
     }
 }

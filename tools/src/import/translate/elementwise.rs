@@ -38,22 +38,16 @@ impl<'a> Importer<'a> {
 
     pub(super) fn batch_norm(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         if node.int("training_mode", 0) != 0 {
-            return Err(NodeProblem::unsupported(
-                "training mode; export in inference mode: it",
-            ));
+            return Err(NodeProblem::unsupported("training mode; export in inference mode: it"));
         }
         if node.int("spatial", 1) == 0 {
-            return Err(NodeProblem::unsupported(
-                "statistics for each pixel (spatial = 0)",
-            ));
+            return Err(NodeProblem::unsupported("statistics for each pixel (spatial = 0)"));
         }
         let activation = self.operand(node, 0)?;
         let image = activation.view.is_nchw();
         let vector = self.graph.shape(activation.value).len() == 1 && activation.view.rank() == 2;
         if !image && !vector {
-            return Err(NodeProblem::Layout {
-                shape: activation.view.shape(),
-            });
+            return Err(NodeProblem::Layout { shape: activation.view.shape() });
         }
         let channels = self.channels(&activation);
         let norm = BatchNorm {
@@ -64,18 +58,11 @@ impl<'a> Importer<'a> {
             epsilon: node.float("epsilon", 1e-5),
         };
         let spread = |variance: f32| f64::from(variance) + f64::from(norm.epsilon);
-        let bad = norm
-            .variance
-            .iter()
-            .position(|&v| !(spread(v) > 0.0 && spread(v).is_finite()));
+        let bad = norm.variance.iter().position(|&v| !(spread(v) > 0.0 && spread(v).is_finite()));
         if let Some(index) = bad {
             let value = spread(norm.variance[index]) as f32;
             let tensor = node.input(4)?.to_string();
-            return Err(NodeProblem::Variance {
-                tensor,
-                index,
-                value,
-            });
+            return Err(NodeProblem::Variance { tensor, index, value });
         }
         self.emit_elementwise(node, Op::BatchNorm(norm), &[&activation])
     }
@@ -85,10 +72,7 @@ impl<'a> Importer<'a> {
         let (min, max) = if node.op() == "Relu" {
             (0.0, f32::INFINITY)
         } else if node.opset < 11 {
-            (
-                node.float("min", f32::NEG_INFINITY),
-                node.float("max", f32::INFINITY),
-            )
+            (node.float("min", f32::NEG_INFINITY), node.float("max", f32::INFINITY))
         } else {
             (
                 self.scalar(node, 1)?.unwrap_or(f32::NEG_INFINITY),
@@ -118,10 +102,7 @@ impl<'a> Importer<'a> {
     ) -> NodeResult<Outcome> {
         if !(min <= max && min < f32::INFINITY && max > f32::NEG_INFINITY) {
             let reason = format!("is {min}, the upper bound {max}");
-            return Err(NodeProblem::Attribute {
-                name: "min",
-                reason,
-            });
+            return Err(NodeProblem::Attribute { name: "min", reason });
         }
         self.emit_elementwise(node, Op::Clip { min, max }, &[activation])
     }
@@ -144,17 +125,12 @@ impl<'a> Importer<'a> {
     /// Which of two inputs is the network's data, and which the constant.
     fn data_and_constant(&mut self, node: &OnnxNode<'a>) -> NodeResult<(usize, usize)> {
         if node.proto.input.len() != 2 {
-            return Err(NodeProblem::unsupported(
-                "a number of inputs other than two",
-            ));
+            return Err(NodeProblem::unsupported("a number of inputs other than two"));
         }
         match (self.held(node, 0)?, self.held(node, 1)?) {
             (Held::Constant(_), _) => Ok((1, 0)),
             (_, Held::Constant(_)) => Ok((0, 1)),
-            _ => Err(NodeProblem::unsupported(format!(
-                "{} of two feature maps",
-                node.op()
-            ))),
+            _ => Err(NodeProblem::unsupported(format!("{} of two feature maps", node.op()))),
         }
     }
 
@@ -163,21 +139,14 @@ impl<'a> Importer<'a> {
         let both_data = is_sum
             && matches!(self.held(node, 0)?, Held::Activation(_))
             && matches!(self.held(node, 1)?, Held::Activation(_));
-        if both_data {
-            self.add(node)
-        } else {
-            self.channel_arithmetic(node)
-        }
+        if both_data { self.add(node) } else { self.channel_arithmetic(node) }
     }
 
     fn add(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (left, right) = (self.operand(node, 0)?, self.operand(node, 1)?);
         let (left_shape, right_shape) = (left.view.shape(), right.view.shape());
         if left_shape != right_shape {
-            return Err(NodeProblem::Shapes {
-                left: left_shape,
-                right: right_shape,
-            });
+            return Err(NodeProblem::Shapes { left: left_shape, right: right_shape });
         }
         let same_rank = self.graph.shape(left.value) == self.graph.shape(right.value);
         if left.view != right.view || !same_rank {
@@ -217,17 +186,9 @@ impl<'a> Importer<'a> {
         shift: Vec<f32>,
     ) -> NodeResult<Outcome> {
         if let Some(joined) = self.joinable(node, data, activation)
-            && let Op::Affine {
-                scale: before,
-                shift: offset,
-            } = &self.graph.nodes[joined].op
+            && let Op::Affine { scale: before, shift: offset } = &self.graph.nodes[joined].op
         {
-            let shift = shift
-                .iter()
-                .zip(&scale)
-                .zip(offset)
-                .map(|((t, s), o)| s * o + t)
-                .collect();
+            let shift = shift.iter().zip(&scale).zip(offset).map(|((t, s), o)| s * o + t).collect();
             let scale = scale.iter().zip(before).map(|(s, b)| s * b).collect();
             let shape = self.graph.shape(activation.value).to_vec();
             let op = Op::Affine { scale, shift };
@@ -252,24 +213,12 @@ fn reciprocals(values: &[f32], tensor: &str) -> NodeResult<Vec<f32>> {
 /// The values of a constant that is broadcast to a tensor of `view`, one for each channel (for each
 /// element of a vector) in the graph's order.
 fn per_channel(view: &View, tensor: &Tensor, is_vector: bool) -> NodeResult<Vec<f32>> {
-    let channels = if is_vector {
-        view.elements()
-    } else {
-        view.size(Axis::C)
-    };
+    let channels = if is_vector { view.elements() } else { view.size(Axis::C) };
     let values = tensor.to_floats();
     let shape = view.shape();
-    let mismatch = || NodeProblem::Shapes {
-        left: shape.clone(),
-        right: tensor.shape.clone(),
-    };
-    let lead = shape
-        .len()
-        .checked_sub(tensor.shape.len())
-        .ok_or_else(mismatch)?;
-    let wide: Vec<usize> = (0..tensor.shape.len())
-        .filter(|&i| tensor.shape[i] != 1)
-        .collect();
+    let mismatch = || NodeProblem::Shapes { left: shape.clone(), right: tensor.shape.clone() };
+    let lead = shape.len().checked_sub(tensor.shape.len()).ok_or_else(mismatch)?;
+    let wide: Vec<usize> = (0..tensor.shape.len()).filter(|&i| tensor.shape[i] != 1).collect();
     let dim = match wide.as_slice() {
         [] => return Ok(vec![values[0]; channels]),
         [i] if shape[lead + i] == tensor.shape[*i] => lead + i,

@@ -14,9 +14,7 @@ impl<'a> Importer<'a> {
             _ => None,
         };
         let view = match node.op() {
-            "Transpose" => activation
-                .view
-                .transposed(&arrange::permutation(node, shape.len())?),
+            "Transpose" => activation.view.transposed(&arrange::permutation(node, shape.len())?),
             "Squeeze" => {
                 let axes = arrange::squeezed_axes(node, &shape, target.as_deref())?;
                 activation.view.squeezed(&axes)
@@ -28,19 +26,10 @@ impl<'a> Importer<'a> {
         };
         let view = view.ok_or_else(|| NodeProblem::Reshape {
             from: shape,
-            to: target
-                .or(node.ints("perm").map(<[i64]>::to_vec))
-                .unwrap_or_default(),
+            to: target.or(node.ints("perm").map(<[i64]>::to_vec)).unwrap_or_default(),
         })?;
         let shaped_by = Some((node.name().to_string(), node.output()?.to_string()));
-        self.alias(
-            node,
-            Activation {
-                view,
-                shaped_by,
-                ..activation
-            },
-        )?;
+        self.alias(node, Activation { view, shaped_by, ..activation })?;
         Ok(Outcome::Layout)
     }
 
@@ -55,9 +44,7 @@ impl<'a> Importer<'a> {
             }
         }
         if node.op() == "Cast" && !casts_to_float(node) {
-            return Err(NodeProblem::unsupported(
-                "a Cast of a feature map to integers",
-            ));
+            return Err(NodeProblem::unsupported("a Cast of a feature map to integers"));
         }
         self.alias(node, activation)?;
         Ok(Outcome::Identity)
@@ -67,36 +54,21 @@ impl<'a> Importer<'a> {
     pub(super) fn softmax(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.activation(node, 0)?;
         let shape = activation.view.shape();
-        let axis = resolve_axis(
-            node.int("axis", if node.opset < 13 { 1 } else { -1 }),
-            shape.len(),
-        )?;
+        let axis =
+            resolve_axis(node.int("axis", if node.opset < 13 { 1 } else { -1 }), shape.len())?;
         // Before operator set 13 the tensor counts as a matrix that is cut in two at the axis.
-        let normalized: usize = if node.opset < 13 {
-            shape[axis..].iter().product()
-        } else {
-            shape[axis]
-        };
+        let normalized: usize =
+            if node.opset < 13 { shape[axis..].iter().product() } else { shape[axis] };
         if normalized != activation.view.elements() {
-            return Err(NodeProblem::unsupported(
-                "a Softmax that is not over all scores",
-            ));
+            return Err(NodeProblem::unsupported("a Softmax that is not over all scores"));
         }
         let softmax = Some(node.name().to_string());
-        self.alias(
-            node,
-            Activation {
-                softmax,
-                ..activation
-            },
-        )?;
+        self.alias(node, Activation { softmax, ..activation })?;
         Ok(Outcome::Softmax)
     }
 }
 
 fn casts_to_float(node: &OnnxNode<'_>) -> bool {
     use tract_onnx::pb::tensor_proto::DataType::{Bfloat16, Double, Float, Float16};
-    [Float, Float16, Bfloat16, Double]
-        .iter()
-        .any(|&t| node.int("to", 0) == i64::from(t as i32))
+    [Float, Float16, Bfloat16, Double].iter().any(|&t| node.int("to", 0) == i64::from(t as i32))
 }

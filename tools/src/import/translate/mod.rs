@@ -85,10 +85,7 @@ impl<'a> Importer<'a> {
         output: &'a str,
     ) -> Self {
         let mut readers = HashMap::from([(output, 1)]);
-        let computing = proto
-            .node
-            .iter()
-            .filter(|n| n.op_type != "Shape" && n.op_type != "Size");
+        let computing = proto.node.iter().filter(|n| n.op_type != "Shape" && n.op_type != "Size");
         for name in computing.flat_map(|node| &node.input) {
             *readers.entry(name.as_str()).or_insert(0) += 1;
         }
@@ -102,11 +99,7 @@ impl<'a> Importer<'a> {
             },
             input_shape: input.shape,
             folder,
-            initializers: proto
-                .initializer
-                .iter()
-                .map(|t| (t.name.as_str(), t))
-                .collect(),
+            initializers: proto.initializer.iter().map(|t| (t.name.as_str(), t)).collect(),
             held: HashMap::new(),
             readers,
             flattened: HashMap::new(),
@@ -124,17 +117,9 @@ impl<'a> Importer<'a> {
             2 => vec![view.elements()],
             _ => view.sizes.to_vec(),
         };
-        self.graph.values.push(Value {
-            name: name.to_string(),
-            shape,
-        });
+        self.graph.values.push(Value { name: name.to_string(), shape });
         self.value_names.insert(name.to_string());
-        let activation = Activation {
-            value: 0,
-            view,
-            shaped_by: None,
-            softmax: None,
-        };
+        let activation = Activation { value: 0, view, shaped_by: None, softmax: None };
         if let Some(info) = proto.input.iter().find(|info| info.name == name) {
             self.held.insert(&info.name, Held::Activation(activation));
         }
@@ -144,9 +129,7 @@ impl<'a> Importer<'a> {
     pub fn translate(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let output = node.output()?;
         if self.held.contains_key(output) || self.initializers.contains_key(output) {
-            return Err(NodeProblem::Redefined {
-                tensor: output.to_string(),
-            });
+            return Err(NodeProblem::Redefined { tensor: output.to_string() });
         }
         if !matches!(node.proto.domain.as_str(), "" | "ai.onnx") {
             return Err(unknown_operator(node));
@@ -222,9 +205,7 @@ impl<'a> Importer<'a> {
         if let Some(held) = self.held.get(name) {
             return Ok(held.clone());
         }
-        let undefined = || NodeProblem::UndefinedTensor {
-            tensor: name.to_string(),
-        };
+        let undefined = || NodeProblem::UndefinedTensor { tensor: name.to_string() };
         let proto = self.initializers.get(name).ok_or_else(undefined)?;
         let held = Held::Constant(Rc::new(Tensor::read(proto, self.folder)?));
         self.held.insert(name, held.clone());
@@ -236,10 +217,7 @@ impl<'a> Importer<'a> {
         let tensor = || node.input(index).unwrap_or_default().to_string();
         match self.held(node, index)? {
             Held::Activation(activation) => Ok(activation),
-            Held::Constant(_) => Err(NodeProblem::UnexpectedConstant {
-                index,
-                tensor: tensor(),
-            }),
+            Held::Constant(_) => Err(NodeProblem::UnexpectedConstant { index, tensor: tensor() }),
             Held::Unknown => Err(NodeProblem::UnknownTensor { tensor: tensor() }),
         }
     }
@@ -258,10 +236,7 @@ impl<'a> Importer<'a> {
         let tensor = || node.input(index).unwrap_or_default().to_string();
         match self.held(node, index)? {
             Held::Constant(constant) => Ok(constant),
-            Held::Activation(_) => Err(NodeProblem::NotConstant {
-                index,
-                tensor: tensor(),
-            }),
+            Held::Activation(_) => Err(NodeProblem::NotConstant { index, tensor: tensor() }),
             Held::Unknown => Err(NodeProblem::UnknownTensor { tensor: tensor() }),
         }
     }
@@ -271,9 +246,7 @@ impl<'a> Importer<'a> {
         node: &OnnxNode<'a>,
         index: usize,
     ) -> NodeResult<Option<Rc<Tensor>>> {
-        node.optional_input(index)
-            .map(|_| self.constant(node, index))
-            .transpose()
+        node.optional_input(index).map(|_| self.constant(node, index)).transpose()
     }
 
     /// The integers of a constant input, or of the attribute that older operator sets had instead.
@@ -306,11 +279,7 @@ impl<'a> Importer<'a> {
     ) -> NodeResult<Vec<f32>> {
         let values = self.weights(node, index)?;
         if values.len() != channels {
-            return Err(NodeProblem::Mismatch {
-                what,
-                expected: channels,
-                found: values.len(),
-            });
+            return Err(NodeProblem::Mismatch { what, expected: channels, found: values.len() });
         }
         Ok(values)
     }
@@ -345,12 +314,7 @@ impl<'a> Importer<'a> {
     ) -> NodeResult<Outcome> {
         let output = node.output()?;
         let value = self.add_node(node.name(), output, op, inputs, shape)?;
-        let activation = Activation {
-            value,
-            view,
-            shaped_by: None,
-            softmax: None,
-        };
+        let activation = Activation { value, view, shaped_by: None, softmax: None };
         self.held.insert(output, Held::Activation(activation));
         Ok(Outcome::Step)
     }
@@ -376,30 +340,16 @@ impl<'a> Importer<'a> {
         shape: Vec<usize>,
     ) -> NodeResult<ValueId> {
         if shape[0] > MAX_CHANNELS && shape.len() > 1 {
-            return Err(NodeProblem::TooLarge {
-                shape,
-                limit: "2^20 channels",
-            });
+            return Err(NodeProblem::TooLarge { shape, limit: "2^20 channels" });
         }
         if element_count(&shape).is_none_or(|n| n > MAX_VALUE_ELEMENTS) {
-            return Err(NodeProblem::TooLarge {
-                shape,
-                limit: "2^26 elements",
-            });
+            return Err(NodeProblem::TooLarge { shape, limit: "2^26 elements" });
         }
         let name = unique(&mut self.node_names, name);
         let output = self.graph.values.len();
         let tensor = unique(&mut self.value_names, tensor);
-        self.graph.values.push(Value {
-            name: tensor,
-            shape,
-        });
-        self.graph.nodes.push(Node {
-            name,
-            op,
-            inputs,
-            output,
-        });
+        self.graph.values.push(Value { name: tensor, shape });
+        self.graph.nodes.push(Node { name, op, inputs, output });
         Ok(output)
     }
 
@@ -414,11 +364,7 @@ impl<'a> Importer<'a> {
         let tensor = node.optional_input(index)?;
         let own_name = self.graph.values[activation.value].name == tensor;
         let single = self.readers.get(tensor) == Some(&1);
-        if own_name && single {
-            self.graph.producer(activation.value)
-        } else {
-            None
-        }
+        if own_name && single { self.graph.producer(activation.value) } else { None }
     }
 
     /// Replaces the node `joined` by `op`, which computes that node and `node` after it.
@@ -437,8 +383,7 @@ impl<'a> Importer<'a> {
 
     /// Holds the node's output as another view of the same value.
     fn alias(&mut self, node: &OnnxNode<'a>, activation: Activation) -> NodeResult<()> {
-        self.held
-            .insert(node.output()?, Held::Activation(activation));
+        self.held.insert(node.output()?, Held::Activation(activation));
         Ok(())
     }
 
@@ -451,11 +396,7 @@ impl<'a> Importer<'a> {
 
     /// Shapes of the node's inputs that come from the image.
     pub fn input_shapes(&self, node: &OnnxNode<'a>) -> Vec<Vec<usize>> {
-        let held = node
-            .proto
-            .input
-            .iter()
-            .filter_map(|name| self.held.get(name.as_str()));
+        let held = node.proto.input.iter().filter_map(|name| self.held.get(name.as_str()));
         held.filter_map(|held| match held {
             Held::Activation(activation) => Some(activation.view.shape()),
             _ => None,
@@ -475,12 +416,8 @@ impl<'a> Importer<'a> {
     pub fn output(&self, name: &str) -> Result<Activation, Problem> {
         match self.held.get(name) {
             Some(Held::Activation(activation)) => Ok(activation.clone()),
-            Some(Held::Constant(_)) => Err(Problem::ConstantOutput {
-                name: name.to_string(),
-            }),
-            _ => Err(Problem::NoOutput {
-                name: name.to_string(),
-            }),
+            Some(Held::Constant(_)) => Err(Problem::ConstantOutput { name: name.to_string() }),
+            _ => Err(Problem::NoOutput { name: name.to_string() }),
         }
     }
 
@@ -492,15 +429,8 @@ impl<'a> Importer<'a> {
 }
 
 fn unknown_operator(node: &OnnxNode<'_>) -> NodeProblem {
-    let domain = if node.proto.domain.is_empty() {
-        "ai.onnx"
-    } else {
-        &node.proto.domain
-    };
-    NodeProblem::UnknownOperator {
-        op: node.op().to_string(),
-        domain: domain.to_string(),
-    }
+    let domain = if node.proto.domain.is_empty() { "ai.onnx" } else { &node.proto.domain };
+    NodeProblem::UnknownOperator { op: node.op().to_string(), domain: domain.to_string() }
 }
 
 fn finite(name: &str, tensor: &Tensor) -> NodeResult<Vec<f32>> {
@@ -508,11 +438,7 @@ fn finite(name: &str, tensor: &Tensor) -> NodeResult<Vec<f32>> {
         && let Some(index) = values.iter().position(|v| !v.is_finite())
     {
         let value = values[index];
-        return Err(NodeProblem::NonFinite {
-            tensor: name.to_string(),
-            index,
-            value,
-        });
+        return Err(NodeProblem::NonFinite { tensor: name.to_string(), index, value });
     }
     Ok(tensor.to_floats())
 }

@@ -36,56 +36,36 @@ impl<'a> Importer<'a> {
             return self.emit_subsample(node, 0, &activation, order, [1, 1], channels);
         }
         if channels != [0; 2] {
-            return Err(NodeProblem::unsupported(
-                "padding of channels and pixels in one Pad",
-            ));
+            return Err(NodeProblem::unsupported("padding of channels and pixels in one Pad"));
         }
         let sizes = [c, h + rows[0] + rows[1], w + columns[0] + columns[1]];
         let pads = [rows[0], columns[0], rows[1], columns[1]];
         let view = View::image(sizes, order);
-        self.emit(
-            node,
-            Op::Pad { pads },
-            vec![activation.value],
-            view,
-            sizes.to_vec(),
-        )
+        self.emit(node, Op::Pad { pads }, vec![activation.value], view, sizes.to_vec())
     }
 
     fn check_zero_padding(&mut self, node: &OnnxNode<'a>) -> NodeResult<()> {
         let mode = node.string("mode", "constant");
         if mode != "constant" {
-            return Err(NodeProblem::unsupported(format!(
-                "padding of mode {mode:?}"
-            )));
+            return Err(NodeProblem::unsupported(format!("padding of mode {mode:?}")));
         }
         let value = match self.optional_constant(node, 2)? {
             Some(tensor) => tensor.to_floats().first().copied().unwrap_or(0.0),
             None => node.float("value", 0.0),
         };
         if value != 0.0 {
-            return Err(NodeProblem::unsupported(format!(
-                "padding with {value} instead of 0"
-            )));
+            return Err(NodeProblem::unsupported(format!("padding with {value} instead of 0")));
         }
         Ok(())
     }
 
     /// Padding before and after, of rows, columns and channels.
     fn padding(&mut self, node: &OnnxNode<'a>, order: [Axis; 3]) -> NodeResult<[[usize; 2]; 3]> {
-        let pads = self
-            .int_list(node, 1, "pads")?
-            .ok_or(NodeProblem::MissingInput { index: 1 })?;
-        let axes = self
-            .int_list(node, 3, "")?
-            .unwrap_or_else(|| (0..4).collect());
+        let pads = self.int_list(node, 1, "pads")?.ok_or(NodeProblem::MissingInput { index: 1 })?;
+        let axes = self.int_list(node, 3, "")?.unwrap_or_else(|| (0..4).collect());
         if pads.len() != 2 * axes.len() {
             let (expected, found) = (2 * axes.len(), pads.len());
-            return Err(NodeProblem::Mismatch {
-                what: "number of pads",
-                expected,
-                found,
-            });
+            return Err(NodeProblem::Mismatch { what: "number of pads", expected, found });
         }
         let mut padding = [[0; 2]; 3];
         for (i, &axis) in axes.iter().enumerate() {
@@ -143,9 +123,7 @@ impl<'a> Importer<'a> {
         let (activation, order) = self.image(node, data)?;
         let axis = resolve_axis(node.int("axis", 1), 4)?;
         if axis == 0 || order[axis - 1] != Axis::C {
-            return Err(NodeProblem::unsupported(
-                "Concat along another axis than the channels",
-            ));
+            return Err(NodeProblem::unsupported("Concat along another axis than the channels"));
         }
         if zeros == [0, 0] {
             self.alias(node, activation)?;
@@ -191,18 +169,11 @@ impl<'a> Importer<'a> {
         [before, after]: [usize; 2],
     ) -> NodeResult<Outcome> {
         let [c, h, w] = activation.view.sizes;
-        let sizes = [
-            c + before + after,
-            h.div_ceil(strides[0]),
-            w.div_ceil(strides[1]),
-        ];
+        let sizes = [c + before + after, h.div_ceil(strides[0]), w.div_ceil(strides[1])];
         let view = View::image(sizes, order);
         if let Some(joined) = self.joinable(node, data, activation)
-            && let Op::Subsample {
-                strides: first,
-                channels_before,
-                channels_after,
-            } = self.graph.nodes[joined].op
+            && let Op::Subsample { strides: first, channels_before, channels_after } =
+                self.graph.nodes[joined].op
         {
             let op = Op::Subsample {
                 strides: [first[0] * strides[0], first[1] * strides[1]],
@@ -211,11 +182,7 @@ impl<'a> Importer<'a> {
             };
             return self.join(node, joined, op, view, sizes.to_vec());
         }
-        let op = Op::Subsample {
-            strides,
-            channels_before: before,
-            channels_after: after,
-        };
+        let op = Op::Subsample { strides, channels_before: before, channels_after: after };
         self.emit(node, op, vec![activation.value], view, sizes.to_vec())
     }
 }
@@ -240,7 +207,5 @@ fn whole_range(range: &SliceRange, size: usize, axis: Option<Axis>) -> NodeResul
     if whole {
         return Ok(stride as usize);
     }
-    Err(NodeProblem::unsupported(
-        "a Slice other than every n-th row and column of an image",
-    ))
+    Err(NodeProblem::unsupported("a Slice other than every n-th row and column of an image"))
 }

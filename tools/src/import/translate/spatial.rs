@@ -24,17 +24,10 @@ impl Sweep {
             "SAME_LOWER" => same_pads(extent, strides, input, true),
             other => {
                 let reason = format!("{other:?} is none of NOTSET, VALID, SAME_UPPER, SAME_LOWER");
-                return Err(NodeProblem::Attribute {
-                    name: "auto_pad",
-                    reason,
-                });
+                return Err(NodeProblem::Attribute { name: "auto_pad", reason });
             }
         };
-        Ok(Self {
-            extent,
-            strides,
-            pads,
-        })
+        Ok(Self { extent, strides, pads })
     }
 
     /// Rows and columns of the output.
@@ -45,10 +38,7 @@ impl Sweep {
         };
         match (along(0), along(1)) {
             (Some(height), Some(width)) => Ok([height, width]),
-            _ => Err(NodeProblem::EmptyOutput {
-                kernel: self.extent,
-                input,
-            }),
+            _ => Err(NodeProblem::EmptyOutput { kernel: self.extent, input }),
         }
     }
 
@@ -83,11 +73,7 @@ fn same_pads(
         let covered = (outputs - 1) * strides[axis] + extent[axis];
         let total = covered.saturating_sub(input[axis]);
         let (small, large) = (total / 2, total - total / 2);
-        (pads[axis], pads[axis + 2]) = if more_first {
-            (large, small)
-        } else {
-            (small, large)
-        };
+        (pads[axis], pads[axis + 2]) = if more_first { (large, small) } else { (small, large) };
     }
     pads
 }
@@ -103,11 +89,7 @@ impl<'a> Importer<'a> {
         let shape = activation.view.shape();
         if shape.len() != 4 {
             let expected = "4 ([1, C, H, W])";
-            return Err(NodeProblem::Rank {
-                what: "the input",
-                expected,
-                found: shape,
-            });
+            return Err(NodeProblem::Rank { what: "the input", expected, found: shape });
         }
         if !activation.view.is_nchw() {
             return Err(NodeProblem::Layout { shape });
@@ -141,20 +123,13 @@ impl<'a> Importer<'a> {
             dilations,
             groups,
         };
-        self.emit_image(
-            node,
-            Op::Conv(conv),
-            input,
-            [out_channels, out_height, out_width],
-        )
+        self.emit_image(node, Op::Conv(conv), input, [out_channels, out_height, out_width])
     }
 
     pub(super) fn pool(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (input, [channels, height, width]) = self.feature_map(node, 0)?;
-        let missing = || NodeProblem::Attribute {
-            name: "kernel_shape",
-            reason: "is missing".into(),
-        };
+        let missing =
+            || NodeProblem::Attribute { name: "kernel_shape", reason: "is missing".into() };
         let kernel = node.pair("kernel_shape", 1)?.ok_or_else(missing)?;
         if node.pair("dilations", 1)?.is_some_and(|d| d != [1, 1]) {
             return Err(NodeProblem::unsupported("a dilated pool"));
@@ -165,29 +140,18 @@ impl<'a> Importer<'a> {
             sweep.round_up([height, width]);
         }
         if (0..4).any(|side| sweep.pads[side] >= kernel[side % 2]) {
-            return Err(NodeProblem::unsupported(
-                "a pool padded by its whole window",
-            ));
+            return Err(NodeProblem::unsupported("a pool padded by its whole window"));
         }
         let [out_height, out_width] = sweep.output([height, width])?;
-        let window = Window {
-            kernel,
-            strides: sweep.strides,
-            pads: sweep.pads,
-        };
+        let window = Window { kernel, strides: sweep.strides, pads: sweep.pads };
         let op = if node.op() == "MaxPool" {
             Op::MaxPool(window)
         } else {
             let count_include_pad = node.int("count_include_pad", 0) != 0;
             if count_include_pad && window.pads != explicit_pads {
-                return Err(NodeProblem::unsupported(
-                    "ceil_mode together with count_include_pad",
-                ));
+                return Err(NodeProblem::unsupported("ceil_mode together with count_include_pad"));
             }
-            Op::AveragePool {
-                window,
-                count_include_pad,
-            }
+            Op::AveragePool { window, count_include_pad }
         };
         self.emit_image(node, op, input, [channels, out_height, out_width])
     }
@@ -202,10 +166,8 @@ impl<'a> Importer<'a> {
         let activation = self.activation(node, 0)?;
         let view = &activation.view;
         let axes = self.int_list(node, 1, "axes")?.unwrap_or_default();
-        let axes: NodeResult<Vec<usize>> = axes
-            .iter()
-            .map(|&axis| resolve_axis(axis, view.rank()))
-            .collect();
+        let axes: NodeResult<Vec<usize>> =
+            axes.iter().map(|&axis| resolve_axis(axis, view.rank())).collect();
         let axes = axes?;
         let averaged = |axis: Axis| {
             view.size(axis) == 1 || axes.iter().any(|&dim| view.axes(dim).contains(&axis))
@@ -213,52 +175,34 @@ impl<'a> Importer<'a> {
         let channels_stay = !axes.iter().any(|&dim| view.axes(dim).contains(&Axis::C));
         let is_image = self.graph.shape(activation.value).len() == 3;
         if !(channels_stay && averaged(Axis::H) && averaged(Axis::W) && is_image) {
-            return Err(NodeProblem::unsupported(
-                "ReduceMean over other axes than H and W",
-            ));
+            return Err(NodeProblem::unsupported("ReduceMean over other axes than H and W"));
         }
         let channels = view.size(Axis::C);
         let keep = node.int("keepdims", 1) != 0;
         let mut shape = view.shape();
         axes.iter().for_each(|&dim| shape[dim] = 1);
         if !keep {
-            let kept = shape
-                .iter()
-                .enumerate()
-                .filter(|(dim, _)| !axes.contains(dim));
+            let kept = shape.iter().enumerate().filter(|(dim, _)| !axes.contains(dim));
             shape = kept.map(|(_, &size)| size).collect();
         }
         let pooled = View::vector(channels, 1).reshaped(&shape);
-        let pooled = pooled.ok_or_else(|| NodeProblem::Layout {
-            shape: view.shape(),
-        })?;
+        let pooled = pooled.ok_or_else(|| NodeProblem::Layout { shape: view.shape() })?;
         let op = Op::GlobalAveragePool;
-        self.emit(
-            node,
-            op,
-            vec![activation.value],
-            pooled,
-            vec![channels, 1, 1],
-        )
+        self.emit(node, op, vec![activation.value], pooled, vec![channels, 1, 1])
     }
 }
 
 fn conv_weight_shape(node: &OnnxNode<'_>, shape: &[usize]) -> NodeResult<[usize; 4]> {
-    let rank = || NodeProblem::Rank {
-        what: "the weights",
-        expected: "4",
-        found: shape.to_vec(),
-    };
+    let rank = || NodeProblem::Rank { what: "the weights", expected: "4", found: shape.to_vec() };
     let shape: [usize; 4] = shape.try_into().map_err(|_| rank())?;
     if shape.contains(&0) {
         return Err(NodeProblem::Constant("empty weights"));
     }
     let [_, _, rows, columns] = shape;
     match node.pair("kernel_shape", 1)? {
-        Some(kernel) if kernel != [rows, columns] => Err(NodeProblem::Shapes {
-            left: kernel.to_vec(),
-            right: vec![rows, columns],
-        }),
+        Some(kernel) if kernel != [rows, columns] => {
+            Err(NodeProblem::Shapes { left: kernel.to_vec(), right: vec![rows, columns] })
+        }
         _ => Ok(shape),
     }
 }
@@ -272,19 +216,12 @@ fn conv_groups(
     let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
     if groups == 0 || !out_channels.is_multiple_of(groups) {
         let reason = format!("{groups} groups do not divide {out_channels} output channels");
-        return Err(NodeProblem::Attribute {
-            name: "group",
-            reason,
-        });
+        return Err(NodeProblem::Attribute { name: "group", reason });
     }
     let expected = group_channels.saturating_mul(groups);
     if expected != channels {
         let what = "input channels";
-        return Err(NodeProblem::Mismatch {
-            what,
-            expected,
-            found: channels,
-        });
+        return Err(NodeProblem::Mismatch { what, expected, found: channels });
     }
     Ok(groups)
 }

@@ -1,0 +1,135 @@
+//! Calibration: the ranges of all activations, seen by running the float network on images.
+//!
+//! What may not be broken: memory does not grow with the number of images, and the result depends
+//! on neither their order nor the number of threads (sums of means are made in fixed chunks).
+
+mod histogram;
+mod range;
+
+use fixnet::float::{FloatError, FloatModel};
+use rayon::prelude::*;
+
+pub use histogram::Histogram;
+pub use range::{Method, Range};
+
+use crate::lower::Network;
+
+/// What is known of one tensor.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    pub histogram: Histogram,
+    /// Sum over images and positions, per channel.
+    sums: Vec<f64>,
+    positions: u64,
+}
+
+impl Observed {
+    /// Adds one image's values, NCHW with batch 1.
+    fn extend(&mut self, values: &[f32], channels: usize) {
+        self.histogram.extend(values);
+        self.sums.resize(channels, 0.0);
+        let plane = values.len() / channels.max(1);
+        for (sum, plane) in self.sums.iter_mut().zip(values.chunks_exact(plane.max(1))) {
+            *sum += plane.iter().copied().map(f64::from).sum::<f64>();
+        }
+        self.positions += plane as u64;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.histogram.merge(&other.histogram);
+        self.sums.resize(other.sums.len().max(self.sums.len()), 0.0);
+        for (to, from) in self.sums.iter_mut().zip(&other.sums) {
+            *to += from;
+        }
+        self.positions += other.positions;
+    }
+
+    /// Mean of each channel.
+    #[must_use]
+    pub fn means(&self) -> Vec<f64> {
+        self.sums.iter().map(|s| s / self.positions.max(1) as f64).collect()
+    }
+}
+
+/// Why calibration failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CalibrateError {
+    #[error(transparent)]
+    Float(#[from] FloatError),
+    #[error("tensor {tensor} becomes NaN or infinite on calibration image {image}")]
+    NotFinite { tensor: String, image: usize },
+    #[error("there are no calibration images")]
+    NoImages,
+}
+
+/// Images handled by one thread before its observations are merged.
+const CHUNK: usize = 8;
+
+/// Observes every tensor of `network` while `float`, whose outputs are the network's tensors in
+/// order without the input, runs on `count` images; `image(i)` gives image `i` as the float
+/// network's NCHW input. `done` is called once an image.
+///
+/// # Errors
+/// [`CalibrateError`]: the first image that fails, by index.
+pub fn calibrate<E: From<CalibrateError> + Send>(
+    network: &Network,
+    float: &FloatModel,
+    count: usize,
+    image: impl Fn(usize) -> Result<Vec<f32>, E> + Sync,
+    done: impl Fn() + Sync,
+) -> Result<Vec<Observed>, E> {
+    if count == 0 {
+        return Err(CalibrateError::NoImages.into());
+    }
+    let mut total = vec![Observed::default(); network.tensors.len()];
+    let chunks: Vec<usize> = (0..count).step_by(CHUNK).collect();
+    // Merging in rounds, in order, keeps sums independent of scheduling and memory bounded.
+    for round in chunks.chunks(2 * rayon::current_num_threads()) {
+        let observed: Vec<Result<Vec<Observed>, E>> = round
+            .par_iter()
+            .map(|&start| {
+                let images = start..count.min(start + CHUNK);
+                observe(network, float, images, &image, &done)
+            })
+            .collect();
+        for chunk in observed {
+            for (total, chunk) in total.iter_mut().zip(chunk?) {
+                total.merge(&chunk);
+            }
+        }
+    }
+    Ok(total)
+}
+
+fn observe<E: From<CalibrateError>>(
+    network: &Network,
+    float: &FloatModel,
+    images: std::ops::Range<usize>,
+    image: &impl Fn(usize) -> Result<Vec<f32>, E>,
+    done: &impl Fn(),
+) -> Result<Vec<Observed>, E> {
+    let mut observed = vec![Observed::default(); network.tensors.len()];
+    let mut session = float.session();
+    for index in images {
+        let input = image(index)?;
+        if input.len() != session.input_mut().len() {
+            let (needed, available) = (session.input_mut().len(), input.len());
+            let error = FloatError::InputLength { needed, available };
+            return Err(CalibrateError::from(error).into());
+        }
+        session.input_mut().copy_from_slice(&input);
+        let outputs = session.run().map_err(CalibrateError::from)?;
+        let tensors = (0..network.tensors.len()).filter(|&t| t != network.input);
+        let inner = tensors.zip(outputs.iter().map(Vec::as_slice));
+        for (tensor, values) in inner.chain([(network.input, input.as_slice())]) {
+            if values.iter().any(|v| !v.is_finite()) {
+                let tensor = network.tensors[tensor].name.clone();
+                return Err(CalibrateError::NotFinite { tensor, image: index }.into());
+            }
+            observed[tensor].extend(values, network.tensors[tensor].shape[2]);
+        }
+        done();
+    }
+    Ok(observed)
+}

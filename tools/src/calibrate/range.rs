@@ -1,0 +1,158 @@
+//! From a histogram to the real range that int8 covers.
+
+use super::Histogram;
+
+/// How the range is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[non_exhaustive]
+pub enum Method {
+    /// The range with the least mean squared error of clipping and rounding together.
+    #[default]
+    Mse,
+    /// The extremes that were seen.
+    MinMax,
+    /// All but 0.01 % of the values on each side.
+    Percentile,
+}
+
+/// A real range that contains 0, and the int8 grid on it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    pub scale: f32,
+    pub zero_point: i8,
+}
+
+/// Share of the values that [`Method::Percentile`] cuts off on each side.
+const TAIL: f64 = 1e-4;
+/// Candidates of [`Method::Mse`].
+const CANDIDATES: u32 = 120;
+
+impl Range {
+    /// The grid of 255 steps from `low` to `high`, both widened to contain 0, which becomes a grid
+    /// point exactly.
+    #[must_use]
+    pub fn new(low: f64, high: f64) -> Self {
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        // A tensor that is always zero still needs a scale.
+        let span = (high - low).max(f64::from(f32::MIN_POSITIVE) * 1e6);
+        let scale = (span / 255.0) as f32;
+        let zero_point = (-128.0 - low / f64::from(scale)).round().clamp(-128.0, 127.0);
+        Self { scale, zero_point: zero_point as i8 }
+    }
+
+    /// The range for what was observed.
+    #[must_use]
+    pub fn choose(histogram: &Histogram, method: Method) -> Self {
+        if histogram.is_empty() {
+            return Self::new(0.0, 0.0);
+        }
+        let (min, max) = (f64::from(histogram.min), f64::from(histogram.max));
+        match method {
+            Method::MinMax => Self::new(min, max),
+            Method::Percentile => {
+                let (low, high) = tails(histogram);
+                Self::new(low.max(min), high.min(max))
+            }
+            Method::Mse => least_squares(histogram, min, max),
+        }
+    }
+
+    /// Real value of an int8.
+    #[must_use]
+    pub fn dequantize(&self, value: i8) -> f32 {
+        f32::from(i16::from(value) - i16::from(self.zero_point)) * self.scale
+    }
+
+    /// The nearest int8.
+    #[must_use]
+    pub fn quantize(&self, real: f32) -> i8 {
+        (real / self.scale + f32::from(self.zero_point)).round_ties_even().clamp(-128.0, 127.0)
+            as i8
+    }
+}
+
+fn tails(histogram: &Histogram) -> (f64, f64) {
+    let bins: Vec<(f64, u64)> = histogram.bins().collect();
+    let cut = (histogram.total() as f64 * TAIL) as u64;
+    let half = histogram.bin_width() / 2.0;
+    let low = edge(bins.iter(), cut).unwrap_or(0.0);
+    let high = edge(bins.iter().rev(), cut).unwrap_or(0.0);
+    (low - half, high + half)
+}
+
+/// The first bin by which more than `cut` values have been seen.
+fn edge<'b>(mut bins: impl Iterator<Item = &'b (f64, u64)>, cut: u64) -> Option<f64> {
+    let mut seen = 0;
+    let found = bins.find(|(_, count)| {
+        seen += count;
+        seen > cut
+    });
+    found.map(|(centre, _)| *centre)
+}
+
+/// Shrinks the extremes together, then each by itself, keeping whatever has the least error.
+fn least_squares(histogram: &Histogram, min: f64, max: f64) -> Range {
+    let bins: Vec<(f64, u64)> = histogram.bins().collect();
+    let shrink = |step: u32| 1.0 - f64::from(step) / f64::from(CANDIDATES) * 0.9;
+    let mut best = (f64::INFINITY, min, max);
+    let mut consider = |low: f64, high: f64| {
+        let error = squared_error(&bins, Range::new(low, high));
+        if error < best.0 {
+            best = (error, low, high);
+        }
+        best
+    };
+    for step in 0..CANDIDATES {
+        consider(min * shrink(step), max * shrink(step));
+    }
+    let (_, low, _) = consider(min, max);
+    for step in 0..CANDIDATES {
+        consider(low, max * shrink(step));
+    }
+    let (_, _, high) = consider(min, max);
+    for step in 0..CANDIDATES {
+        consider(min * shrink(step), high);
+    }
+    let (_, low, high) = best;
+    Range::new(low, high)
+}
+
+/// Expected squared error of quantizing: rounding within the range, clipping outside it.
+fn squared_error(bins: &[(f64, u64)], range: Range) -> f64 {
+    let scale = f64::from(range.scale);
+    let low = (-128.0 - f64::from(range.zero_point)) * scale;
+    let high = (127.0 - f64::from(range.zero_point)) * scale;
+    let rounding = scale * scale / 12.0;
+    bins.iter()
+        .map(|&(value, count)| {
+            let beyond = (value - high).max(low - value).max(0.0);
+            (rounding + beyond * beyond) * count as f64
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_a_grid_point() {
+        for (low, high) in [(-1.0, 3.0), (0.0, 5.0), (-2.0, 0.0), (0.5, 1.0), (0.0, 0.0)] {
+            let range = Range::new(low, high);
+            assert_eq!(range.quantize(0.0), range.zero_point);
+            assert_eq!(range.dequantize(range.zero_point), 0.0);
+            assert!(range.scale > 0.0);
+        }
+    }
+
+    #[test]
+    fn an_outlier_is_clipped_by_least_squares_and_kept_by_min_max() {
+        let mut histogram = Histogram::default();
+        let values: Vec<f32> = (0..100_000).map(|i| (i % 1000) as f32 / 1000.0).collect();
+        histogram.extend(&values);
+        histogram.extend(&[40.0]);
+        assert!(Range::choose(&histogram, Method::Mse).scale * 255.0 < 10.0);
+        assert!((Range::choose(&histogram, Method::MinMax).scale * 255.0 - 40.0).abs() < 0.1);
+        assert!((Range::choose(&histogram, Method::Percentile).scale * 255.0 - 1.0).abs() < 0.1);
+    }
+}

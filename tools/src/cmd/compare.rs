@@ -1,0 +1,102 @@
+//! `fixnet compare`: an int8 model file against the float network that it was made from.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use fixnet::KernelSet;
+
+use super::quantize::run_comparison;
+use super::{Shape, check_model, parse_kernels, parse_shape, read_model};
+use crate::compare::Subjects;
+use crate::data::OpenOptions;
+use crate::images::Images;
+use crate::quantize::recipe_of;
+use crate::report;
+use crate::source::Source;
+
+/// Images that per-layer figures are computed on, by default.
+pub const LAYER_IMAGES: usize = 64;
+
+/// Compare a model file with the float network that it was made from.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The float network.
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    /// The int8 model.
+    #[arg(value_name = "FILE.fxn")]
+    file: PathBuf,
+    /// A folder of images, an image, or CIFAR-10 binary batches [default: generated images].
+    #[arg(long, value_name = "PATH")]
+    images: Option<PathBuf>,
+    /// Images to pass over first.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: usize,
+    /// Images to compare on, at most [default: all, or 256 generated ones].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Images that the per-layer figures come from.
+    #[arg(long, value_name = "N", default_value_t = LAYER_IMAGES)]
+    layer_images: usize,
+    /// Exit with 1 if int8 top-1 is more than this many points below float top-1.
+    #[arg(long, value_name = "POINTS")]
+    max_drop: Option<f64>,
+    /// Shape of the input, for a model that leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape)]
+    input_shape: Option<Shape>,
+    /// Seed of the generated images.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Kernels to run [default: the fastest].
+    #[arg(long, value_parser = parse_kernels)]
+    kernels: Option<KernelSet>,
+    /// Print figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One line that says what to do.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let bytes = read_model(&args.file)?;
+    let model = check_model(&args.file, &bytes)?;
+    let recipe = recipe_of(&model).ok_or_else(|| {
+        anyhow::anyhow!("{}: the file carries no preprocessing", args.file.display())
+    })?;
+    let source = Source::load(&args.model, args.input_shape.as_ref().map(|s| s.0.clone()))?;
+    let images = match &args.images {
+        Some(path) => {
+            let classes = Some(model.output().elements());
+            Images::open(path, &OpenOptions { skip: args.skip, limit: args.limit, classes })?
+        }
+        None => Images::for_comparison(args.seed, args.limit.unwrap_or(256)),
+    };
+    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let subjects = Subjects {
+        model,
+        network: &source.network,
+        float: &source.float,
+        inner: &source.inner,
+        layout: source.layout,
+        recipe: &recipe,
+        kernels,
+    };
+    let comparison = run_comparison(&subjects, &images, args.layer_images)?;
+    let too_much = match (args.max_drop, comparison.drop_points()) {
+        (Some(limit), Some(drop)) => drop > limit,
+        (Some(_), None) => anyhow::bail!("--max-drop needs images with labels"),
+        (None, _) => false,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&comparison)?);
+    } else {
+        print!("{}", report::comparison_text(&comparison, args.images.as_deref()));
+    }
+    if let (true, Some(limit), Some(drop)) = (too_much, args.max_drop, comparison.drop_points()) {
+        eprintln!("error: top-1 drops by {drop:.2} points, more than --max-drop {limit}");
+        return Ok(ExitCode::from(1));
+    }
+    Ok(ExitCode::SUCCESS)
+}

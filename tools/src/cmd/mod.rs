@@ -1,0 +1,78 @@
+//! One file a subcommand: its arguments and its `run`.
+
+pub mod compare;
+pub mod quantize;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use fixnet::{AlignedBytes, KernelSet, Model};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar for whatever takes longer than a second; nothing where nobody looks.
+#[must_use]
+pub fn progress(what: &'static str, count: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(count as u64).with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:32} {pos}/{len} {eta}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Reads a model file into aligned memory.
+///
+/// # Errors
+/// One line that names the file.
+pub fn read_model(path: &Path) -> anyhow::Result<AlignedBytes> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    Ok(AlignedBytes::from_slice(&bytes))
+}
+
+/// Checks a model file and its weights.
+///
+/// # Errors
+/// One line that names the file and the remedy.
+pub fn check_model<'m>(path: &Path, bytes: &'m [u8]) -> anyhow::Result<Model<'m>> {
+    let checked = Model::new_checked(bytes).and_then(|model| {
+        model.verify_weights()?;
+        Ok(model)
+    });
+    checked.map_err(|error| {
+        anyhow::anyhow!("{}: {error}; make the file again with `fixnet quantize`", path.display())
+    })
+}
+
+/// Understands the name of a kernel set that this machine has.
+///
+/// # Errors
+/// The names that there are.
+pub fn parse_kernels(name: &str) -> Result<KernelSet, String> {
+    let found = KernelSet::available().find(|set| set.name() == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = KernelSet::available().map(KernelSet::name).collect();
+        format!("this machine has {}", names.join(", "))
+    })
+}
+
+/// Understands `1,3,224,224`.
+///
+/// # Errors
+/// What is expected.
+pub fn parse_shape(text: &str) -> Result<Shape, String> {
+    let sides: Result<Vec<usize>, _> = text.split([',', 'x']).map(|n| n.trim().parse()).collect();
+    match sides {
+        Ok(sides) if !sides.is_empty() && !sides.contains(&0) => Ok(Shape(sides)),
+        _ => Err("expected positive numbers, as 1,3,224,224".to_string()),
+    }
+}
+
+/// A tensor's shape on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape(pub Vec<usize>);

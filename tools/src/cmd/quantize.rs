@@ -1,0 +1,160 @@
+//! `fixnet quantize`: the main job, from an ONNX file to a model file with its price.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use fixnet::KernelSet;
+
+use super::{Shape, check_model, parse_kernels, parse_shape, progress};
+use crate::calibrate::{self, Method, Observed};
+use crate::compare::{self, Comparison, Subjects};
+use crate::data::{OpenOptions, Recipe};
+use crate::images::Images;
+use crate::output::write_atomically;
+use crate::quantize::{self, Options};
+use crate::report;
+use crate::source::{BUNDLED_NAME, Source};
+
+/// Quantize an ONNX classifier to int8, plan its memory and say what that costs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without MODEL.onnx the bundled ResNet-20 for CIFAR-10 is quantized.")]
+pub struct Args {
+    /// The float network [default: the bundled ResNet-20].
+    #[arg(value_name = "MODEL.onnx")]
+    model: Option<PathBuf>,
+    /// Calibration images: a folder, an image, or CIFAR-10 binary batches [default: generated].
+    #[arg(long, value_name = "PATH")]
+    calib: Option<PathBuf>,
+    /// Images to calibrate on, in file-name or record order.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    calib_limit: usize,
+    /// Images to compare on [default: generated].
+    #[arg(long, value_name = "PATH")]
+    images: Option<PathBuf>,
+    /// Images to compare on, at most.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    limit: usize,
+    /// Output file [default: the model's name with .fxn, here].
+    #[arg(long, value_name = "FILE.fxn")]
+    out: Option<PathBuf>,
+    /// Shape of the input, for a model that leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape)]
+    input_shape: Option<Shape>,
+    /// How activation ranges are chosen.
+    #[arg(long, value_enum, default_value_t)]
+    method: Method,
+    /// Seed of the generated images.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Kernels to compare and time with [default: the fastest].
+    #[arg(long, value_parser = parse_kernels)]
+    kernels: Option<KernelSet>,
+    /// Do not compare with the float network.
+    #[arg(long)]
+    no_compare: bool,
+    /// Print figures as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    preprocess: crate::data::PreprocessArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One line that says what to do.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let source = match &args.model {
+        Some(path) => Source::load(path, args.input_shape.as_ref().map(|s| s.0.clone()))?,
+        None => Source::bundled()?,
+    };
+    let preset = args.model.is_none().then_some(BUNDLED_NAME);
+    let recipe = args.preprocess.resolve(preset)?.recipe;
+    recipe.check_mean_image(source.input_size())?;
+    let images = match &args.calib {
+        Some(path) => {
+            let limit = Some(args.calib_limit);
+            Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?
+        }
+        None => Images::for_calibration(args.seed, args.calib_limit),
+    };
+    let observed = observe(&source, &images, &recipe)?;
+    let options = Options { method: args.method, ..Options::default() };
+    let quantized = quantize::quantize(&source.name, &source.network, &observed, &recipe, options)?;
+    let bytes = fixnet::format::write(&quantized.spec)
+        .with_context(|| format!("{}: the planned file is inconsistent", source.name))?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.fxn", source.name)));
+    write_atomically(&out, &bytes)?;
+    let model = check_model(&out, &bytes)?;
+    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let comparison = if args.no_compare {
+        None
+    } else {
+        let images = comparison_images(args)?;
+        let subjects = Subjects {
+            model,
+            network: &source.network,
+            float: &source.float,
+            inner: &source.inner,
+            layout: source.layout,
+            recipe: &recipe,
+            kernels,
+        };
+        Some(run_comparison(&subjects, &images, super::compare::LAYER_IMAGES)?)
+    };
+    let timings = report::time_layers(&model, kernels)?;
+    let summary = report::Summary {
+        file: &out,
+        model: &model,
+        kernels,
+        timings: &timings,
+        comparison: comparison.as_ref(),
+        images: args.images.as_deref(),
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&summary.json())?);
+    } else {
+        print!("{}", summary.text());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the float network on the calibration images.
+///
+/// # Errors
+/// The first image that fails.
+pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Result<Vec<Observed>> {
+    let bar = progress("calibrating", images.len());
+    let image = |index: usize| -> anyhow::Result<Vec<f32>> {
+        let sample = images.sample(index, recipe, source.input_size())?;
+        Ok(recipe.float_input(&sample.pixels, crate::graph::InputLayout::Nchw))
+    };
+    let done = || bar.inc(1);
+    let observed = calibrate::calibrate(&source.network, &source.inner, images.len(), image, done);
+    bar.finish_and_clear();
+    observed
+}
+
+fn comparison_images(args: &Args) -> anyhow::Result<Images> {
+    let limit = Some(args.limit);
+    Ok(match &args.images {
+        Some(path) => Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?,
+        None => Images::for_comparison(args.seed, args.limit),
+    })
+}
+
+/// Compares, with a progress bar.
+///
+/// # Errors
+/// The first image that fails.
+pub fn run_comparison(
+    subjects: &Subjects<'_>,
+    images: &Images,
+    layer_images: usize,
+) -> anyhow::Result<Comparison> {
+    let bar = progress("comparing", images.len());
+    let comparison = compare::compare(subjects, images, layer_images, || bar.inc(1));
+    bar.finish_and_clear();
+    Ok(comparison?)
+}

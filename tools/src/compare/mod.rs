@@ -1,0 +1,199 @@
+//! The judge: an int8 model against the float network that it was made from, run by tract.
+//!
+//! What may not be broken: both see the very same 8-bit pixels; ties go to the lowest class on both
+//! sides; and the result does not depend on the number of threads (images are reduced in order).
+//! Logits of the float side come from the ONNX file as given; the tensors inside come from its
+//! folded form, which is the same network in one layout.
+
+mod layers;
+mod scores;
+
+use fixnet::float::{FloatError, FloatModel};
+use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+use rayon::prelude::*;
+use serde::Serialize;
+
+pub use layers::LayerComparison;
+
+use crate::data::{DataError, InputSize, Recipe};
+use crate::graph::InputLayout;
+use crate::images::Images;
+use crate::lower::Network;
+use layers::{LayerJudge, LayerSums};
+use scores::Scores;
+
+/// What is compared.
+pub struct Subjects<'a> {
+    pub model: Model<'a>,
+    pub network: &'a Network,
+    /// The network of the ONNX file; its only output is the logits.
+    pub float: &'a FloatModel,
+    /// The folded network with the tensors of `network` (without the input) as outputs, in order.
+    pub inner: &'a FloatModel,
+    pub layout: InputLayout,
+    pub recipe: &'a Recipe,
+    pub kernels: KernelSet,
+}
+
+/// Share of images whose label is among the best.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Accuracy {
+    /// Fractions; `None` without labels.
+    pub top1: Option<f64>,
+    pub top5: Option<f64>,
+}
+
+/// The verdict.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    pub images: usize,
+    pub float: Accuracy,
+    pub int8: Accuracy,
+    /// Share of images on which both choose the same class.
+    pub agreement: f64,
+    /// Mean and largest absolute difference of a logit, and the largest absolute float logit.
+    pub mean_logit_error: f64,
+    pub worst_logit_error: f64,
+    pub largest_logit: f64,
+    /// Images that the per-layer figures come from.
+    pub layer_images: usize,
+    pub layers: Vec<LayerComparison>,
+}
+
+impl Comparison {
+    /// Float top-1 minus int8 top-1 in percentage points; `None` without labels.
+    #[must_use]
+    pub fn drop_points(&self) -> Option<f64> {
+        Some((self.float.top1? - self.int8.top1?) * 100.0)
+    }
+}
+
+/// Why a comparison failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompareError {
+    #[error(transparent)]
+    Float(#[from] FloatError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("image {name}: the float network gives a NaN or infinite logit")]
+    NotFinite { name: String },
+    #[error(
+        "the float network has {float} classes and the model file {int8}: it was made from another network"
+    )]
+    Classes { float: usize, int8: usize },
+    #[error(
+        "the model file has layer {found} where the network has {expected}: it was made from another network"
+    )]
+    Layers { found: String, expected: String },
+}
+
+/// What one image contributes.
+struct OneImage {
+    scores: Scores,
+    layers: Option<Vec<LayerSums>>,
+}
+
+/// Compares on all `images`; the per-layer figures come from the first `layer_images` of them.
+/// `done` is called once an image.
+///
+/// # Errors
+/// [`CompareError`]: the first image that fails, by index.
+pub fn compare(
+    subjects: &Subjects<'_>,
+    images: &Images,
+    layer_images: usize,
+    done: impl Fn() + Sync,
+) -> Result<Comparison, CompareError> {
+    check_layers(subjects)?;
+    let layer_images = layer_images.min(images.len());
+    let needed = subjects.model.required(subjects.kernels).arena();
+    let results: Vec<Result<OneImage, CompareError>> = (0..images.len())
+        .into_par_iter()
+        .map_init(
+            || AlignedBytes::zeroed(needed),
+            |arena, index| {
+                let with_layers = index < layer_images;
+                let result = one_image(subjects, images, index, with_layers, arena.as_mut_slice());
+                done();
+                result
+            },
+        )
+        .collect();
+    let mut total = Scores::default();
+    let mut layers = vec![LayerSums::default(); subjects.network.layers.len()];
+    for result in results {
+        let result = result?;
+        total.add(&result.scores);
+        for (sum, one) in layers.iter_mut().zip(result.layers.iter().flatten()) {
+            sum.add(one);
+        }
+    }
+    let names = subjects.network.layers.iter().map(|l| l.name.clone());
+    let layers = names.zip(&layers).map(|(name, sums)| sums.comparison(name)).collect();
+    Ok(total.comparison(images.has_labels(), layer_images, layers))
+}
+
+/// The file's layers must be the network's.
+fn check_layers(subjects: &Subjects<'_>) -> Result<(), CompareError> {
+    let mut found = subjects.model.layers();
+    for layer in &subjects.network.layers {
+        let name = found.next().map_or("(none)", |l| l.name);
+        if name != layer.name {
+            let (found, expected) = (name.to_string(), layer.name.clone());
+            return Err(CompareError::Layers { found, expected });
+        }
+    }
+    match found.next() {
+        Some(extra) => {
+            let (found, expected) = (extra.name.to_string(), "(none)".to_string());
+            Err(CompareError::Layers { found, expected })
+        }
+        None => Ok(()),
+    }
+}
+
+fn one_image(
+    subjects: &Subjects<'_>,
+    images: &Images,
+    index: usize,
+    with_layers: bool,
+    arena: &mut [u8],
+) -> Result<OneImage, CompareError> {
+    let input = subjects.model.input();
+    let size = InputSize { height: input.height, width: input.width };
+    let sample = images.sample(index, subjects.recipe, size)?;
+    let mut float = subjects.float.session();
+    let values = subjects.recipe.float_input(&sample.pixels, subjects.layout);
+    fill(float.input_mut(), &values)?;
+    let logits = float.run()?.into_iter().next().unwrap_or_default();
+    if logits.iter().any(|l| !l.is_finite()) {
+        return Err(CompareError::NotFinite { name: sample.name });
+    }
+    let mut session = Session::with_kernels(&subjects.model, arena, subjects.kernels)?;
+    session.set_rgb(&sample.pixels.data)?;
+    let layers = if with_layers {
+        let judge = LayerJudge::new(subjects, &sample.pixels)?;
+        Some(judge.judge(&mut session))
+    } else {
+        session.run();
+        None
+    };
+    let output = subjects.model.output();
+    let (float_classes, int8_classes) = (logits.len(), output.elements());
+    if float_classes != int8_classes {
+        return Err(CompareError::Classes { float: float_classes, int8: int8_classes });
+    }
+    let scores = Scores::of(&logits, session.logits(), output.scale, sample.label);
+    Ok(OneImage { scores, layers })
+}
+
+fn fill(to: &mut [f32], from: &[f32]) -> Result<(), FloatError> {
+    if to.len() != from.len() {
+        return Err(FloatError::InputLength { needed: to.len(), available: from.len() });
+    }
+    to.copy_from_slice(from);
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! From the folded float graph to layers: the operators that the runtime has steps for, with
+//! activation functions and residual additions fused, still in float.
+//!
+//! What may not be broken: a layer's output carries the ONNX name of the last tensor that it
+//! computes, so that the float reference can be tapped there, and lowering the same graph twice
+//! gives the same layers in the same order, so that `compare` finds the layers of a file again.
+
+mod classifier;
+mod fuse;
+
+use crate::graph::Graph;
+
+/// Index of a tensor in [`Network::tensors`].
+pub type TensorId = usize;
+
+/// A tensor between layers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// ONNX name of the same tensor in the float network.
+    pub name: String,
+    /// Height, width, channels.
+    pub shape: [usize; 3],
+}
+
+/// Geometry of a window: of a convolution or a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    /// Top, left, bottom, right.
+    pub pads: [usize; 4],
+    pub dilations: [usize; 2],
+    pub groups: usize,
+}
+
+impl Geometry {
+    /// A window of one pixel.
+    pub const POINT: Self =
+        Self { kernel: [1, 1], strides: [1, 1], pads: [0; 4], dilations: [1, 1], groups: 1 };
+}
+
+/// What a layer computes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// Weights in OHWI order.
+    Conv {
+        geometry: Geometry,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    },
+    MaxPool(Geometry),
+    /// Padding counts in the divisor.
+    AveragePool(Geometry),
+    Add,
+    Subsample {
+        strides: [usize; 2],
+        channels_before: usize,
+    },
+    /// Weights `[class][HWC]`.
+    Logits {
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    },
+}
+
+/// One layer, one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    pub name: String,
+    pub kind: Kind,
+    pub input: TensorId,
+    /// Residual of a convolution, second input of an addition.
+    pub operand: Option<TensorId>,
+    pub output: TensorId,
+    /// Bounds of the activation function; infinite where there is none.
+    pub clip: (f32, f32),
+}
+
+impl Layer {
+    /// Multiply-accumulates of the layer; 0 for layers without weights.
+    #[must_use]
+    pub fn macs(&self, network: &Network) -> u64 {
+        let output: usize = network.tensors[self.output].shape.iter().product();
+        match &self.kind {
+            Kind::Conv { geometry, .. } => {
+                let inputs = network.tensors[self.input].shape[2] / geometry.groups;
+                (output * geometry.kernel[0] * geometry.kernel[1] * inputs) as u64
+            }
+            Kind::Logits { weights, .. } => weights.len() as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// A network as the runtime will execute it, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    pub tensors: Vec<Tensor>,
+    pub layers: Vec<Layer>,
+    pub input: TensorId,
+    pub output: TensorId,
+}
+
+/// Why a graph has no int8 form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LowerError {
+    #[error("node {node}: {what}")]
+    Unsupported { node: String, what: &'static str },
+    #[error("the network's input has shape {shape:?}; an image of 3 channels is needed")]
+    NotAnImage { shape: Vec<usize> },
+    #[error("node {node}: a dimension of {shape:?} is larger than 65535")]
+    TooLarge { node: String, shape: [usize; 3] },
+}
+
+/// Lowers a folded graph.
+///
+/// # Errors
+/// [`LowerError`] naming the node that has no int8 form.
+pub fn lower(graph: &Graph) -> Result<Network, LowerError> {
+    let network = fuse::fuse(graph)?;
+    for layer in &network.layers {
+        let shape = network.tensors[layer.output].shape;
+        if shape[0] > 65_535 || shape[1] > 65_535 {
+            return Err(LowerError::TooLarge { node: layer.name.clone(), shape });
+        }
+    }
+    Ok(network)
+}
+
+#[cfg(test)]
+mod tests;

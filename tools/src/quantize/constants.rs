@@ -1,0 +1,76 @@
+//! Integer biases, the range of each accumulator, and bias correction.
+
+use super::weights::QuantizedWeights;
+use crate::calibrate::Range;
+use crate::lower::{Kind, Layer};
+
+/// A channel's bias and the exact range of `accumulator + bias`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChannelRange {
+    pub bias: i32,
+    pub low: i64,
+    pub high: i64,
+}
+
+/// Biases in units of the accumulator with the input's zero point folded in, and what the sums can
+/// become for any int8 input.
+pub(super) fn accumulate_channels(weights: &QuantizedWeights, input: Range) -> Vec<ChannelRange> {
+    let rows = weights.rows().zip(weights.scales.iter().zip(&weights.bias));
+    rows.map(|(row, (scale, bias))| {
+        let real = (bias / (scale * f64::from(input.scale))).round() as i64;
+        channel(row.iter().copied(), real, input)
+    })
+    .collect()
+}
+
+/// The average of `count` pixels is a row of ones.
+pub(super) fn average_channel(count: usize, input: Range) -> ChannelRange {
+    channel(std::iter::repeat_n(1, count), 0, input)
+}
+
+fn channel(row: impl Iterator<Item = i8>, real_bias: i64, input: Range) -> ChannelRange {
+    let zero = i64::from(input.zero_point);
+    let (mut low, mut high, mut sum) = (real_bias, real_bias, 0);
+    for weight in row {
+        let weight = i64::from(weight);
+        let (at_min, at_max) = (weight * (-128 - zero), weight * (127 - zero));
+        low += at_min.min(at_max);
+        high += at_min.max(at_max);
+        sum += weight;
+    }
+    // Wrapping is the definition: the accumulator of raw inputs plus this bias is the true sum.
+    ChannelRange { bias: (real_bias - zero * sum) as i32, low, high }
+}
+
+/// Adds to each bias what the rounded weights lose on the mean input: `sum (w - w') * E[x]`
+/// (Nagel et al., arXiv:1906.04721, section 4.2). Padding is not accounted for.
+pub(super) fn bias_correction(
+    layer: &Layer,
+    weights: &[f32],
+    means: &[f64],
+    [height, width, channels]: [usize; 3],
+    quantized: &mut QuantizedWeights,
+) {
+    let groups = match &layer.kind {
+        Kind::Conv { geometry, .. } => geometry.groups,
+        _ => 1,
+    };
+    if means.len() != channels {
+        return;
+    }
+    let outputs = quantized.scales.len();
+    let row = weights.len() / outputs.max(1);
+    let group_in = channels / groups;
+    debug_assert!(row.is_multiple_of(group_in) && height * width > 0);
+    for oc in 0..outputs {
+        let first = oc / (outputs / groups).max(1) * group_in;
+        let lost: f64 = (0..row)
+            .map(|i| {
+                let exact = f64::from(weights[oc * row + i]);
+                let rounded = f64::from(quantized.values[oc * row + i]) * quantized.scales[oc];
+                (exact - rounded) * means[first + i % group_in]
+            })
+            .sum();
+        quantized.bias[oc] += lost;
+    }
+}

@@ -1,0 +1,388 @@
+//! From layers and observed ranges to the integers of a model file.
+//!
+//! What may not be broken: for every input the arithmetic of `fixnet::numerics` neither wraps nor
+//! loses more than it documents; `fixed::FixedPoint` is where that is proved, per channel and
+//! from the actual weights.
+
+mod constants;
+mod fixed;
+mod input;
+mod weights;
+
+use fixnet::format::{ModelSpec, NONE, StepKind, StepRecord, StepSpec, TensorRecord, flags};
+use fixnet::numerics::ADD_FRACTION_BITS;
+
+pub use input::{input_range, recipe_of};
+
+use crate::calibrate::{Method, Observed, Range};
+use crate::data::Recipe;
+use crate::lower::{Geometry, Kind, Layer, Network, TensorId};
+use crate::plan::{self, Lifetime, Placement};
+use constants::{accumulate_channels, bias_correction};
+use fixed::FixedPoint;
+use weights::QuantizedWeights;
+
+/// Choices of a quantization.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub method: Method,
+    /// Correct each channel's bias for the mean error that its rounded weights make.
+    pub correct_bias: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { method: Method::Mse, correct_bias: true }
+    }
+}
+
+/// Why a network could not be quantized.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    #[error("layer {layer}: {what}")]
+    Layer { layer: String, what: &'static str },
+    #[error("layer {layer}: a weight or bias is NaN or infinite")]
+    NotFinite { layer: String },
+    #[error("the network has {count} {what}; a model file holds at most {limit}")]
+    TooMany { what: &'static str, count: usize, limit: usize },
+}
+
+/// A quantized network with the ranges that its integers stand for.
+#[derive(Debug, Clone)]
+pub struct Quantized {
+    pub spec: ModelSpec,
+    /// One per tensor; the logits' is unused.
+    pub ranges: Vec<Range>,
+}
+
+/// Quantizes and plans `network`; `observed` has one entry a tensor.
+///
+/// # Errors
+/// [`QuantizeError`] naming the layer.
+pub fn quantize(
+    name: &str,
+    network: &Network,
+    observed: &[Observed],
+    recipe: &Recipe,
+    options: Options,
+) -> Result<Quantized, QuantizeError> {
+    let limit = fixnet::format::MAX_RECORDS;
+    let count = network.layers.len().max(network.tensors.len());
+    if count > limit {
+        return Err(QuantizeError::TooMany { what: "layers or tensors", count, limit });
+    }
+    let mut ranges: Vec<Range> =
+        observed.iter().map(|o| Range::choose(&o.histogram, options.method)).collect();
+    ranges[network.input] = input_range(recipe);
+    let mut quantizer = Quantizer { network, observed, ranges, options, logit_scale: 1.0 };
+    let mut steps = Vec::with_capacity(network.layers.len());
+    for layer in &network.layers {
+        steps.push(quantizer.layer(layer)?);
+    }
+    let placement = placement(network);
+    for (layer, step) in network.layers.iter().zip(&mut steps) {
+        set_in_place(network, layer, &placement, step);
+    }
+    let tensors = tensor_records(&quantizer, &placement);
+    let input = network.tensors[network.input].shape;
+    let spec = ModelSpec {
+        name: name.to_string(),
+        tensors,
+        steps,
+        input_tensor: network.input as u16,
+        output_tensor: network.output as u16,
+        arena_bytes: placement.arena_bytes as u32,
+        preprocess: Some(input::preprocess(recipe, quantizer.ranges[network.input], input)),
+    };
+    Ok(Quantized { spec, ranges: quantizer.ranges })
+}
+
+fn tensor_records(quantizer: &Quantizer<'_>, placement: &Placement) -> Vec<TensorRecord> {
+    let network = quantizer.network;
+    let record = |id: TensorId| {
+        let [height, width, channels] = network.tensors[id].shape;
+        let logits = id == network.output;
+        let range = quantizer.ranges[id];
+        TensorRecord {
+            offset: placement.offsets[id] as u32,
+            channels: channels as u32,
+            height: height as u16,
+            width: width as u16,
+            scale: if logits { quantizer.logit_scale } else { range.scale },
+            zero_point: if logits { 0 } else { range.zero_point },
+            element: u8::from(logits),
+            reserved: [0; 2],
+        }
+    };
+    (0..network.tensors.len()).map(record).collect()
+}
+
+/// Lifetimes and places of all tensors.
+fn placement(network: &Network) -> Placement {
+    plan::place(&lifetimes(network))
+}
+
+/// When each tensor is alive, and which residuals are replaced in place.
+#[must_use]
+pub fn lifetimes(network: &Network) -> Vec<Lifetime> {
+    let last_read = |tensor: TensorId| {
+        let reads = |l: &Layer| l.input == tensor || l.operand == Some(tensor);
+        network.layers.iter().rposition(reads)
+    };
+    let mut lifetimes: Vec<Lifetime> = network
+        .tensors
+        .iter()
+        .enumerate()
+        .map(|(id, tensor)| {
+            let elements: usize = tensor.shape.iter().product();
+            let bytes = if id == network.output { elements * 4 } else { elements };
+            let written = network.layers.iter().position(|l| l.output == id).unwrap_or(0);
+            let last = last_read(id).unwrap_or(written).max(written);
+            Lifetime { bytes, first: written, last, replaces: None }
+        })
+        .collect();
+    for (index, layer) in network.layers.iter().enumerate() {
+        let Some(operand) = layer.operand else { continue };
+        if lifetimes[operand].last == index && operand != layer.input {
+            lifetimes[layer.output].replaces = Some(operand);
+        }
+    }
+    lifetimes
+}
+
+fn set_in_place(network: &Network, layer: &Layer, placement: &Placement, step: &mut StepSpec) {
+    if let Some(operand) = layer.operand
+        && placement.offsets[operand] == placement.offsets[layer.output]
+        && operand != layer.input
+        && network.tensors[operand].shape == network.tensors[layer.output].shape
+    {
+        step.record.flags |= flags::IN_PLACE;
+    }
+}
+
+struct Quantizer<'n> {
+    network: &'n Network,
+    observed: &'n [Observed],
+    ranges: Vec<Range>,
+    options: Options,
+    logit_scale: f32,
+}
+
+impl Quantizer<'_> {
+    fn layer(&mut self, layer: &Layer) -> Result<StepSpec, QuantizeError> {
+        match &layer.kind {
+            Kind::Conv { geometry, weights, bias } => self.conv(layer, geometry, weights, bias),
+            Kind::MaxPool(geometry) => Ok(self.max_pool(layer, geometry)),
+            Kind::AveragePool(geometry) => self.average_pool(layer, geometry),
+            Kind::Add => self.add(layer),
+            Kind::Subsample { strides, channels_before } => {
+                Ok(self.subsample(layer, *strides, *channels_before))
+            }
+            Kind::Logits { weights, bias } => self.logits(layer, weights, bias),
+        }
+    }
+
+    /// A step without weights and constants.
+    fn step(&self, layer: &Layer, kind: StepKind, geometry: &Geometry) -> StepSpec {
+        let clamp = self.clamp(layer);
+        let record = StepRecord {
+            kind: kind as u8,
+            flags: 0,
+            clamp_min: clamp.0,
+            clamp_max: clamp.1,
+            input: layer.input as u16,
+            operand: layer.operand.map_or(NONE, |t| t as u16),
+            output: layer.output as u16,
+            layer: 0,
+            layer_count: 0,
+            kernel: geometry.kernel.map(|v| v as u16),
+            strides: geometry.strides.map(|v| v as u16),
+            pads: geometry.pads.map(|v| v as u16),
+            dilations: geometry.dilations.map(|v| v as u16),
+            fraction_bits: 0,
+            groups: geometry.groups as u32,
+            channels_before: 0,
+            shift: 0,
+            offset: 0,
+            operand_multiplier: 0,
+            input_multiplier: 0,
+            weights_offset: 0,
+            weights_bytes: 0,
+            channels_offset: 0,
+            channels_bytes: 0,
+            weights_crc32: 0,
+            weight_layout: 0,
+            reserved_b: 0,
+        };
+        StepSpec {
+            record,
+            layer_name: layer.name.clone(),
+            macs: layer.macs(self.network),
+            weights: Vec::new(),
+            bias: Vec::new(),
+            multipliers: Vec::new(),
+        }
+    }
+
+    /// The activation function on the output's grid.
+    fn clamp(&self, layer: &Layer) -> (i8, i8) {
+        let range = self.ranges[layer.output];
+        let (low, high) = (range.quantize(layer.clip.0), range.quantize(layer.clip.1));
+        (low.min(high), high)
+    }
+
+    fn conv(
+        &mut self,
+        layer: &Layer,
+        geometry: &Geometry,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<StepSpec, QuantizeError> {
+        self.finite(layer, weights, bias)?;
+        let quantized = self.weights(layer, weights, bias);
+        let input = self.ranges[layer.input];
+        let channels = accumulate_channels(&quantized, input);
+        loop {
+            let output = self.ranges[layer.output];
+            let residual = layer.operand.map(|operand| self.ranges[operand]);
+            let factors = quantized.factors(input, output);
+            let Some(fixed) = FixedPoint::choose(&factors, &channels, residual, output) else {
+                // The output is small against what the weights could add up to: a coarser grid.
+                self.coarsen(layer)?;
+                continue;
+            };
+            let mut step = self.step(layer, StepKind::Conv, geometry);
+            fixed.apply(&mut step);
+            step.weights = quantized.values;
+            step.bias = channels.iter().map(|c| c.bias).collect();
+            return Ok(step);
+        }
+    }
+
+    fn logits(
+        &mut self,
+        layer: &Layer,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<StepSpec, QuantizeError> {
+        self.finite(layer, weights, bias)?;
+        let quantized = self.weights(layer, weights, bias);
+        let input = self.ranges[layer.input];
+        let channels = accumulate_channels(&quantized, input);
+        let largest = quantized.scales.iter().copied().fold(0.0, f64::max);
+        self.logit_scale = (largest * f64::from(input.scale) * 2.0 * (1.0 + 1e-6)) as f32;
+        let scale = f64::from(self.logit_scale);
+        let factor = |s: &f64| s * f64::from(input.scale) / scale;
+        let mut step = self.step(layer, StepKind::Logits, &Geometry::POINT);
+        (step.record.clamp_min, step.record.clamp_max) = (-128, 127);
+        step.multipliers =
+            quantized.scales.iter().map(|s| fixed::multiplier(factor(s), 0, 0)).collect();
+        step.weights = quantized.values;
+        step.bias = channels.iter().map(|c| c.bias).collect();
+        Ok(step)
+    }
+
+    fn weights(&self, layer: &Layer, weights: &[f32], bias: &[f32]) -> QuantizedWeights {
+        let input = self.ranges[layer.input];
+        let mut quantized = QuantizedWeights::new(weights, bias, input);
+        if self.options.correct_bias {
+            let means = self.observed[layer.input].means();
+            let area = self.network.tensors[layer.input].shape;
+            bias_correction(layer, weights, &means, area, &mut quantized);
+        }
+        quantized
+    }
+
+    fn finite(&self, layer: &Layer, weights: &[f32], bias: &[f32]) -> Result<(), QuantizeError> {
+        if weights.iter().chain(bias).all(|v| v.is_finite()) {
+            return Ok(());
+        }
+        Err(QuantizeError::NotFinite { layer: layer.name.clone() })
+    }
+
+    fn coarsen(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
+        let range = &mut self.ranges[layer.output];
+        range.scale *= 1.25;
+        if range.scale.is_finite() && range.scale < 1e30 {
+            return Ok(());
+        }
+        let what = "its weights cannot be represented in fixed point";
+        Err(QuantizeError::Layer { layer: layer.name.clone(), what })
+    }
+
+    /// Maximum and copies keep the grid of their input.
+    fn keep_range(&mut self, layer: &Layer) {
+        self.ranges[layer.output] = self.ranges[layer.input];
+    }
+
+    fn max_pool(&mut self, layer: &Layer, geometry: &Geometry) -> StepSpec {
+        self.keep_range(layer);
+        self.step(layer, StepKind::MaxPool, geometry)
+    }
+
+    fn subsample(
+        &mut self,
+        layer: &Layer,
+        strides: [usize; 2],
+        channels_before: usize,
+    ) -> StepSpec {
+        self.keep_range(layer);
+        let geometry = Geometry { strides, ..Geometry::POINT };
+        let mut step = self.step(layer, StepKind::Subsample, &geometry);
+        step.record.channels_before = channels_before as u32;
+        step
+    }
+
+    fn average_pool(
+        &mut self,
+        layer: &Layer,
+        geometry: &Geometry,
+    ) -> Result<StepSpec, QuantizeError> {
+        let input = self.ranges[layer.input];
+        let count = geometry.kernel[0] * geometry.kernel[1];
+        let channel = constants::average_channel(count, input);
+        loop {
+            let output = self.ranges[layer.output];
+            let factor = f64::from(input.scale) / f64::from(output.scale) / count as f64;
+            let Some(fixed) = FixedPoint::choose(&[factor], &[channel], None, output) else {
+                self.coarsen(layer)?;
+                continue;
+            };
+            let mut step = self.step(layer, StepKind::AveragePool, geometry);
+            fixed.apply(&mut step);
+            step.bias = vec![channel.bias];
+            return Ok(step);
+        }
+    }
+
+    fn add(&mut self, layer: &Layer) -> Result<StepSpec, QuantizeError> {
+        let Some(operand) = layer.operand else {
+            let what = "an addition without a second operand";
+            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+        };
+        let (a, b) = (self.ranges[layer.input], self.ranges[operand]);
+        loop {
+            let output = self.ranges[layer.output];
+            let ratio = |r: Range| f64::from(r.scale) / f64::from(output.scale);
+            // 255 steps of each operand and the offset stay within an i32.
+            if ratio(a) + ratio(b) > 14.0 {
+                self.coarsen(layer)?;
+                continue;
+            }
+            let one = f64::from(1u32 << ADD_FRACTION_BITS);
+            let (ka, kb) = ((ratio(a) * one).round() as i32, (ratio(b) * one).round() as i32);
+            let mut step = self.step(layer, StepKind::Add, &Geometry::POINT);
+            step.record.input_multiplier = ka;
+            step.record.operand_multiplier = kb;
+            let zero = i32::from(output.zero_point) << ADD_FRACTION_BITS;
+            step.record.offset = zero + (1 << (ADD_FRACTION_BITS - 1))
+                - i32::from(a.zero_point) * ka
+                - i32::from(b.zero_point) * kb;
+            return Ok(step);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Weights to int8: symmetric, one scale per output channel.
+
+use crate::calibrate::Range;
+
+/// Largest absolute weight; -128 is never used.
+const LIMIT: f64 = 127.0;
+/// A bias stays below this many units of the accumulator.
+const MAX_BIAS: f64 = (1u64 << 28) as f64;
+/// No channel's scale is smaller than this share of the layer's largest, so that all multipliers
+/// of a layer share one exponent; weights that small move the output by less than rounding does.
+const SMALLEST_SHARE: f64 = 1.0 / (1u64 << 14) as f64;
+
+/// A layer's weights, rows of one output channel each, and their scales.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct QuantizedWeights {
+    pub values: Vec<i8>,
+    /// Real value of one step, per output channel.
+    pub scales: Vec<f64>,
+    /// Real bias, per output channel.
+    pub bias: Vec<f64>,
+}
+
+impl QuantizedWeights {
+    /// Quantizes `weights`, which are finite, in rows of one per element of `bias`.
+    pub fn new(weights: &[f32], bias: &[f32], input: Range) -> Self {
+        let row = weights.len() / bias.len().max(1);
+        let rows: Vec<&[f32]> = weights.chunks_exact(row.max(1)).collect();
+        let natural: Vec<f64> = rows.iter().map(|row| natural_scale(row)).collect();
+        let largest = natural.iter().copied().fold(0.0, f64::max);
+        // A layer of zeros: any scale will do that gives the biases room.
+        let largest_bias = bias.iter().map(|b| f64::from(b.abs())).fold(0.0, f64::max);
+        let any = (largest_bias / f64::from(input.scale) / f64::from(1 << 20)).max(1e-30);
+        let floor = if largest > 0.0 { largest * SMALLEST_SHARE } else { any };
+        let scales: Vec<f64> = natural
+            .iter()
+            .zip(bias)
+            .map(|(&scale, &b)| {
+                let for_bias = f64::from(b.abs()) / (MAX_BIAS * f64::from(input.scale));
+                scale.max(floor).max(for_bias)
+            })
+            .collect();
+        let quantize = |(row, &scale): (&&[f32], &f64)| {
+            let round = move |&w: &f32| (f64::from(w) / scale).round().clamp(-LIMIT, LIMIT) as i8;
+            row.iter().map(round).collect::<Vec<i8>>()
+        };
+        Self {
+            values: rows.iter().zip(&scales).flat_map(quantize).collect(),
+            scales,
+            bias: bias.iter().map(|&b| f64::from(b)).collect(),
+        }
+    }
+
+    /// Rows of one output channel each.
+    pub fn rows(&self) -> impl Iterator<Item = &[i8]> {
+        self.values.chunks_exact((self.values.len() / self.scales.len().max(1)).max(1))
+    }
+
+    /// Output steps per unit of the accumulator, per channel.
+    pub fn factors(&self, input: Range, output: Range) -> Vec<f64> {
+        let ratio = f64::from(input.scale) / f64::from(output.scale);
+        self.scales.iter().map(|s| s * ratio).collect()
+    }
+}
+
+/// The scale that maps the largest weight to 127; 0 for a row of zeros.
+fn natural_scale(row: &[f32]) -> f64 {
+    row.iter().map(|w| f64::from(w.abs())).fold(0.0, f64::max) / LIMIT
+}

@@ -1,0 +1,45 @@
+//! Time per layer on this machine: the median over runs, after one run to warm up.
+
+use fixnet::profile::{Profiler, WallClock};
+use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+
+/// Runs whose median is reported.
+const RUNS: usize = 7;
+/// Layers of the largest network.
+const MAX_LAYERS: usize = fixnet::format::MAX_RECORDS;
+
+/// One layer's kernel and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerTime {
+    pub kernel: &'static str,
+    pub nanoseconds: u64,
+}
+
+/// Times every layer on an input of zeros.
+///
+/// # Errors
+/// None for an arena of the size that the model asks for.
+pub fn time_layers(model: &Model<'_>, kernels: KernelSet) -> Result<Vec<LayerTime>, SessionError> {
+    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
+    let mut times: Vec<Vec<u64>> = vec![Vec::with_capacity(RUNS); model.step_count()];
+    let mut profiler = Box::new(Profiler::<WallClock, MAX_LAYERS>::new(WallClock::default()));
+    let mut names = Vec::new();
+    for run in 0..=RUNS {
+        profiler.clear();
+        session.input_mut().fill(0);
+        session.run_with(&mut *profiler);
+        if run > 0 {
+            for (times, record) in times.iter_mut().zip(profiler.records()) {
+                times.push(record.ticks);
+            }
+        }
+        names = profiler.records().iter().map(|r| r.kernel).collect();
+    }
+    let median = |times: &mut Vec<u64>| {
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or(0)
+    };
+    let rows = names.into_iter().zip(&mut times);
+    Ok(rows.map(|(kernel, times)| LayerTime { kernel, nanoseconds: median(times) }).collect())
+}

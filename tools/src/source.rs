@@ -1,0 +1,94 @@
+//! A float network ready to be quantized or to judge: imported, folded, lowered, and loaded into
+//! tract twice, as given and folded.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use fixnet::float::FloatModel;
+use prost::Message;
+use tract_onnx::pb::ModelProto;
+
+use crate::data::InputSize;
+use crate::graph::InputLayout;
+use crate::import::{self, ImportOptions};
+use crate::lower::{self, Network};
+use crate::{fold, onnx_writer};
+
+/// The network that the program carries.
+pub const BUNDLED_NAME: &str = "resnet20-cifar10";
+const BUNDLED: &[u8] = include_bytes!("../../models/resnet20-cifar10.onnx");
+
+/// A float network in all the forms that the tools need.
+#[derive(Debug)]
+pub struct Source {
+    pub name: String,
+    pub network: Network,
+    pub layout: InputLayout,
+    /// The file as given; its only output is the logits.
+    pub float: FloatModel,
+    /// The folded network, NCHW, with all tensors of `network` but the input as outputs.
+    pub inner: FloatModel,
+    /// The Softmax that was taken off, if any.
+    pub removed_softmax: Option<String>,
+}
+
+impl Source {
+    /// Loads an ONNX file.
+    ///
+    /// # Errors
+    /// One line that names the file and what to do.
+    pub fn load(path: &Path, input_shape: Option<Vec<usize>>) -> anyhow::Result<Self> {
+        let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let imported = import::load(path, &ImportOptions { input_shape })?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Self::new(name, imported, &bytes, &folder).with_context(|| path.display().to_string())
+    }
+
+    /// The network that the program carries.
+    ///
+    /// # Errors
+    /// None but those of [`Source::load`].
+    pub fn bundled() -> anyhow::Result<Self> {
+        let file = PathBuf::from(format!("{BUNDLED_NAME}.onnx"));
+        let imported = import::load_bytes(&file, BUNDLED, &ImportOptions::default())?;
+        Self::new(BUNDLED_NAME.to_string(), imported, BUNDLED, Path::new("."))
+    }
+
+    fn new(
+        name: String,
+        imported: import::Imported,
+        bytes: &[u8],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let folder = folder.to_string_lossy();
+        let folder = if folder.is_empty() { "." } else { &folder };
+        let proto = ModelProto::decode(bytes)?;
+        let outputs = [imported.output_name.as_str()];
+        let float = FloatModel::load(&proto, Some(folder), &imported.input_shape, &outputs)?;
+        drop(proto);
+        let folded = fold::fold(&imported.graph)?;
+        let network = lower::lower(&folded)?;
+        let proto = onnx_writer::to_onnx(&folded);
+        let [height, width, channels] = network.tensors[network.input].shape;
+        let ids = (0..network.tensors.len()).filter(|&t| t != network.input);
+        let names: Vec<&str> = ids.map(|t| network.tensors[t].name.as_str()).collect();
+        let inner = FloatModel::load(&proto, None, &[1, channels, height, width], &names)?;
+        Ok(Self {
+            name,
+            layout: imported.graph.input_layout,
+            network,
+            float,
+            inner,
+            removed_softmax: imported.removed_softmax,
+        })
+    }
+
+    /// Height and width of the input.
+    #[must_use]
+    pub fn input_size(&self) -> InputSize {
+        let [height, width, _] = self.network.tensors[self.network.input].shape;
+        InputSize { height, width }
+    }
+}

@@ -54,11 +54,13 @@ pub use format::Model;
 pub use kernels::KernelSet;
 pub use session::{Hook, Session, StepInfo};
 
-/// Index of the highest logit; the lowest index wins a tie, `None` if there are no logits.
+/// Index of the highest logit; the lowest index wins a tie, a NaN never wins, and `None` means that
+/// there is no logit to choose.
 #[must_use]
 pub fn top_class<T: PartialOrd>(logits: &[T]) -> Option<usize> {
     let mut best: Option<(usize, &T)> = None;
-    for (class, logit) in logits.iter().enumerate() {
+    let ordered = |logit: &&T| logit.partial_cmp(logit).is_some();
+    for (class, logit) in logits.iter().enumerate().filter(|(_, logit)| ordered(logit)) {
         if best.is_none_or(|(_, highest)| logit > highest) {
             best = Some((class, logit));
         }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code)]
 
+#[cfg(feature = "write")]
+pub mod model;
+
 use fixnet::AlignedBytes;
 
 /// A small generator (xorshift64*), so that a case is its seed.

@@ -1,0 +1,283 @@
+//! A session: order of steps and hooks, records, input by pixels, single steps.
+
+#![cfg(feature = "write")]
+
+mod support;
+
+use fixnet::format::{CRC32, Operator};
+use fixnet::profile::{Checksums, Clock, Profiler};
+use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, SessionError, StepInfo};
+use support::model::{self, SMALL_LAYERS, small};
+
+/// An arena that fits the small model with any kernels.
+type Arena = fixnet::Arena<8192>;
+
+/// A small session that is ready to run.
+macro_rules! session {
+    ($session:ident, $model:ident) => {
+        let bytes = model::file(&small());
+        let $model = Model::new_checked(&bytes).unwrap();
+        let mut arena = Arena::new();
+        let mut $session = Session::new(&$model, arena.as_mut_slice()).unwrap();
+        set_input(&mut $session);
+    };
+}
+
+fn set_input(session: &mut Session<'_, '_>) {
+    let input = session.input_mut();
+    let len = input.len();
+    input.copy_from_slice(&model::input(len));
+}
+
+/// What was called, in order.
+#[derive(Debug, Default)]
+struct Log(Vec<String>);
+
+impl Hook for Log {
+    fn before(&mut self, info: &StepInfo<'_>) {
+        self.0.push(format!("before {} {}", info.index, info.layer.name));
+    }
+    fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
+        self.0.push(format!("after {} {}", info.index, output.len()));
+    }
+}
+
+/// The outputs of all steps.
+#[derive(Debug, Default)]
+struct Outputs(Vec<Vec<u8>>);
+
+impl Hook for Outputs {
+    fn after(&mut self, _info: &StepInfo<'_>, output: &[u8]) {
+        self.0.push(output.to_vec());
+    }
+}
+
+#[test]
+fn hooks_are_called_around_every_step_in_order() {
+    session!(session, model);
+    let mut log = Log::default();
+    session.run_with(&mut log);
+    let mut want = Vec::new();
+    for (index, (name, step)) in SMALL_LAYERS.iter().zip(model.steps()).enumerate() {
+        want.push(format!("before {index} {name}"));
+        want.push(format!("after {index} {}", step.output.bytes()));
+    }
+    assert_eq!(log.0, want);
+}
+
+#[test]
+fn two_hooks_nest() {
+    session!(session, model);
+    let (mut log, mut checksums) = (Log::default(), Checksums::<16>::new());
+    session.run_with(&mut (&mut log, &mut checksums));
+    assert_eq!(log.0.len(), 2 * model.step_count());
+    assert_eq!(checksums.values().len(), model.step_count());
+}
+
+#[test]
+fn steps_give_what_a_run_gives() {
+    session!(session, model);
+    let want = session.run().to_vec();
+    set_input(&mut session);
+    let mut steps = 0;
+    while session.step(&mut ()) {
+        steps += 1;
+    }
+    assert_eq!(steps, model.step_count());
+    assert_eq!(session.logits(), want);
+    // The end also starts over, and so does a new input half-way.
+    set_input(&mut session);
+    assert!(session.step(&mut ()) && session.step(&mut ()));
+    set_input(&mut session);
+    let mut log = Log::default();
+    session.step(&mut log);
+    assert_eq!(log.0[0], "before 0 stem");
+}
+
+#[test]
+fn two_runs_on_one_input_give_the_same() {
+    session!(session, model);
+    let (mut first, mut second) = (Outputs::default(), Outputs::default());
+    let logits = session.run_with(&mut first).to_vec();
+    set_input(&mut session);
+    assert_eq!(session.run_with(&mut second), logits);
+    assert_eq!(first.0, second.0);
+    // Something was computed: no layer is constant.
+    for (output, layer) in first.0.iter().zip(model.layers()) {
+        assert!(output.iter().any(|byte| byte != &output[0]), "{} is constant", layer.name);
+    }
+    assert!(fixnet::top_class(&logits).is_some());
+}
+
+#[test]
+fn all_kernel_sets_give_the_same_bytes_in_every_layer() {
+    let bytes = model::file(&small());
+    let model = Model::new_checked(&bytes).unwrap();
+    let outputs = KernelSet::available().map(|kernels| {
+        let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+        let mut session = Session::with_kernels(&model, arena.as_mut_slice(), kernels).unwrap();
+        assert_eq!(session.kernels(), kernels);
+        set_input(&mut session);
+        let mut outputs = Outputs::default();
+        session.run_with(&mut outputs);
+        outputs.0
+    });
+    let outputs: Vec<_> = outputs.collect();
+    assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn checksums_cover_each_layers_bytes() {
+    session!(session, model);
+    let (mut outputs, mut checksums) = (Outputs::default(), Checksums::<16>::new());
+    session.run_with(&mut (&mut outputs, &mut checksums));
+    let want: Vec<u32> = outputs.0.iter().map(|output| CRC32.checksum(output)).collect();
+    assert_eq!(checksums.values(), want);
+    let logits: Vec<u8> = session.logits().iter().flat_map(|l| l.to_le_bytes()).collect();
+    assert_eq!(outputs.0.last(), Some(&logits));
+    assert_eq!(model.output().bytes(), logits.len());
+    // The check value of CRC-32/ISO-HDLC.
+    assert_eq!(CRC32.checksum(b"123456789"), 0xCBF4_3926);
+}
+
+/// A clock that a test can read: one tick more at every look.
+#[derive(Debug, Default)]
+struct Ticker(u64);
+
+impl Clock for Ticker {
+    fn ticks(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+    fn ticks_per_second(&self) -> u64 {
+        1
+    }
+    fn emulated(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn the_profiler_names_kernel_macs_and_time() {
+    session!(session, model);
+    let mut profiler = Profiler::<_, 16>::new(Ticker::default());
+    session.run_with(&mut profiler);
+    assert_eq!(profiler.records().len(), model.step_count());
+    for (index, (record, step)) in profiler.records().iter().zip(model.steps()).enumerate() {
+        assert_eq!((record.step, record.ticks), (index, 1));
+        assert_eq!(record.macs, step.layer.macs);
+        assert_eq!(record.kernel, session.kernels().kernel_name(&step.operator));
+    }
+    assert!(profiler.clock().emulated());
+    profiler.clear();
+    assert_eq!((profiler.records().len(), profiler.dropped()), (0, 0));
+}
+
+#[test]
+fn a_full_profiler_counts_what_it_drops() {
+    session!(session, model);
+    let mut profiler = Profiler::<_, 4>::new(Ticker::default());
+    session.run_with(&mut profiler);
+    assert_eq!((profiler.records().len(), profiler.dropped()), (4, model.step_count() - 4));
+}
+
+#[test]
+fn a_single_step_gives_what_the_plan_gives() {
+    session!(session, model);
+    let mut outputs = Outputs::default();
+    session.run_with(&mut outputs);
+    for step in model.steps() {
+        // Tensors in place of each other: put this step's inputs back.
+        let written = |tensor: u16| {
+            let writer = model.steps().position(|s| s.output.tensor == tensor);
+            match writer {
+                Some(writer) => outputs.0[writer].clone(),
+                None => model::input(192).iter().map(|&x| x as u8).collect(),
+            }
+        };
+        for tensor in [Some(step.input), step.operand].into_iter().flatten() {
+            let bytes = written(tensor.tensor);
+            session.tensor_mut(tensor.tensor).unwrap().copy_from_slice(&bytes);
+        }
+        assert_eq!(session.run_single(step.index).unwrap(), outputs.0[step.index]);
+    }
+    assert!(session.run_single(model.step_count()).is_none());
+    assert!(session.tensor_mut(10).is_none());
+}
+
+#[test]
+fn pixels_go_through_the_tables_in_the_networks_order() {
+    let rgb: Vec<u8> = (0..192u32).map(|i| (i * 37 % 256) as u8).collect();
+    for bgr in [0, 1] {
+        let mut spec = small();
+        spec.preprocess.as_mut().unwrap().record.bgr = bgr;
+        let bytes = model::file(&spec);
+        let model = Model::new_checked(&bytes).unwrap();
+        let mut arena = Arena::new();
+        let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
+        session.set_rgb(&rgb).unwrap();
+        let tables = &model.preprocess().unwrap().tables;
+        let input = session.input_mut();
+        for (at, &value) in input.iter().enumerate() {
+            let (pixel, channel) = (at / 3, at % 3);
+            let source = if bgr == 1 { 2 - channel } else { channel };
+            assert_eq!(value, tables[channel][usize::from(rgb[pixel * 3 + source])]);
+        }
+    }
+}
+
+#[test]
+fn a_mean_image_is_subtracted_pixel_by_pixel() {
+    let bytes = model::file(&model::small_with_mean_image());
+    let model = Model::new_checked(&bytes).unwrap();
+    assert_eq!(model.mean_image().unwrap().len(), 192);
+    let mut arena = Arena::new();
+    let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
+    for fill in [0u8, 1, 127, 128, 255] {
+        session.set_rgb(&[fill; 192]).unwrap();
+        let gains = model.preprocess().unwrap().gains;
+        let offsets = model.pixel_offsets().unwrap();
+        for (at, (&value, &offset)) in session.input_mut().iter().zip(offsets).enumerate() {
+            let scaled = i64::from(fill) * i64::from(gains[at % 3]) + i64::from(offset);
+            assert_eq!(i64::from(value), scaled.div_euclid(1 << 16).clamp(-128, 127));
+        }
+    }
+}
+
+#[test]
+fn an_input_of_another_length_is_refused() {
+    session!(session, model);
+    for available in [0, 191, 193] {
+        let refused = session.set_rgb(&vec![0; available]).unwrap_err();
+        assert_eq!(refused, SessionError::InputLength { needed: 192, available });
+    }
+    assert_eq!(session.model().name(), model.name());
+}
+
+#[test]
+fn pixels_need_a_recipe() {
+    let bytes = model::file(&fixnet::format::ModelSpec { preprocess: None, ..small() });
+    let model = Model::new_checked(&bytes).unwrap();
+    let mut arena = Arena::new();
+    let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
+    assert_eq!(session.set_rgb(&[0; 192]), Err(SessionError::NoPreprocessing));
+}
+
+#[test]
+fn the_lowest_class_wins_a_tie() {
+    assert_eq!(fixnet::top_class(&[1, 3, 2, 3]), Some(1));
+    assert_eq!(fixnet::top_class::<i32>(&[]), None);
+    assert_eq!(fixnet::top_class(&[f32::NAN, 1.0, f32::NAN, 1.0]), Some(1));
+}
+
+/// What a session asks of a kernel set is what the table shows.
+#[test]
+fn kernels_have_names() {
+    session!(session, model);
+    let names: Vec<_> = model.steps().map(|s| session.kernels().kernel_name(&s.operator)).collect();
+    assert!(names.iter().all(|name| name.contains('_')));
+    let convolutions = model.steps().filter(|s| matches!(s.operator, Operator::Conv { .. }));
+    assert_eq!(convolutions.count(), 4);
+    let reference = model.steps().map(|s| KernelSet::Reference.kernel_name(&s.operator));
+    assert!(reference.into_iter().all(|name| name.ends_with("_reference")));
+}

@@ -1,0 +1,187 @@
+//! A small residual network with every kind of step, as a specification and as a file.
+
+use fixnet::AlignedBytes;
+use fixnet::format::{
+    self, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind, StepRecord, StepSpec,
+    TensorRecord, WeightLayout, flags,
+};
+
+use super::Random;
+
+/// Bytes of activations of [`small`]: not a multiple of the alignment.
+pub const SMALL_ARENA: u32 = 844;
+/// Steps of [`small`] in order.
+pub const SMALL_LAYERS: [&str; 9] =
+    ["stem", "pool", "conv1", "conv2+shortcut", "shortcut", "conv3", "add", "average", "fc"];
+
+pub fn tensor(offset: u32, [height, width, channels]: [u32; 3]) -> TensorRecord {
+    TensorRecord {
+        offset,
+        channels,
+        height: height as u16,
+        width: width as u16,
+        scale: 0.05,
+        zero_point: -7,
+        element: 0,
+        reserved: [0; 2],
+    }
+}
+
+pub fn logits(offset: u32, classes: u32) -> TensorRecord {
+    TensorRecord { zero_point: 0, element: 1, ..tensor(offset, [1, 1, classes]) }
+}
+
+/// A step from tensor `input` to tensor `output` with nothing set that not every kind needs.
+pub fn record(kind: StepKind, input: u16, output: u16) -> StepRecord {
+    StepRecord {
+        kind: kind as u8,
+        flags: 0,
+        clamp_min: -128,
+        clamp_max: 127,
+        input,
+        operand: NONE,
+        output,
+        layer: 0,
+        layer_count: 0,
+        kernel: [1, 1],
+        strides: [1, 1],
+        pads: [0; 4],
+        dilations: [1, 1],
+        fraction_bits: 14,
+        groups: 1,
+        channels_before: 0,
+        shift: 8,
+        offset: (-7 << 14) + (1 << 13),
+        operand_multiplier: 0,
+        input_multiplier: 0,
+        weights_offset: 0,
+        weights_bytes: 0,
+        channels_offset: 0,
+        channels_bytes: 0,
+        weights_crc32: 0,
+        weight_layout: WeightLayout::Ohwi as u16,
+        reserved_b: 0,
+    }
+}
+
+/// A 3x3 window with a border of one.
+pub fn window(record: StepRecord, stride: u16) -> StepRecord {
+    StepRecord { kernel: [3, 3], strides: [stride; 2], pads: [1; 4], ..record }
+}
+
+/// A step with `weights` random weights and `channels` random constants.
+pub fn step(
+    record: StepRecord,
+    macs: u64,
+    weights: usize,
+    channels: usize,
+    random: &mut Random,
+) -> StepSpec {
+    StepSpec {
+        record,
+        layer_name: String::new(),
+        macs,
+        weights: random.int8(weights),
+        bias: (0..channels).map(|_| random.i32() >> 16).collect(),
+        multipliers: (0..channels).map(|_| (1 << 28) + ((random.i32() >> 5) & !1)).collect(),
+    }
+}
+
+/// `q = x - 128`, each channel a little differently.
+pub fn preprocess() -> PreprocessRecord {
+    let table = |shift: i32| std::array::from_fn(|x| (x as i32 - shift).clamp(-128, 127) as i8);
+    PreprocessRecord {
+        resize: 9,
+        crop: 8,
+        bgr: 0,
+        reserved: [0; 3],
+        scale: 1.0 / 255.0,
+        mean: [0.5, 0.4, 0.3],
+        std: [0.2, 0.3, 0.4],
+        mean_image_offset: 0,
+        pixel_offsets: 0,
+        gains: [0; 3],
+        tables: [table(126), table(128), table(130)],
+    }
+}
+
+/// 8x8x3 to 10 classes: convolution, max pool, a residual block in place, an option-A shortcut, a
+/// grouped convolution, an addition, an average pool and logits.
+pub fn small() -> ModelSpec {
+    let random = &mut Random::new(7);
+    let conv = |input, output| window(record(StepKind::Conv, input, output), 1);
+    let residual = StepRecord {
+        operand: 2,
+        flags: flags::IN_PLACE,
+        operand_multiplier: 20_000,
+        offset: (-7 << 14) + (1 << 13) + 7 * 20_000,
+        clamp_min: -7,
+        ..conv(3, 4)
+    };
+    let subsample =
+        StepRecord { strides: [2, 2], channels_before: 2, ..record(StepKind::Subsample, 4, 5) };
+    let grouped = StepRecord { groups: 4, ..window(record(StepKind::Conv, 4, 6), 2) };
+    let addition = StepRecord {
+        operand: 6,
+        input_multiplier: 150_000,
+        operand_multiplier: 170_000,
+        offset: (-7 << 18) + (1 << 17) + 7 * 320_000,
+        ..record(StepKind::Add, 5, 7)
+    };
+    // A quarter of the sum of four: 2^28 * 2^(16 - 32 - 14).
+    let average = StepRecord { kernel: [2, 2], shift: 16, ..record(StepKind::AveragePool, 7, 8) };
+    let mut steps = vec![
+        step(conv(0, 1), 8 * 8 * 8 * 27, 8 * 27, 8, random),
+        step(window(record(StepKind::MaxPool, 1, 2), 2), 0, 0, 0, random),
+        step(conv(2, 3), 4 * 4 * 8 * 72, 8 * 72, 8, random),
+        step(residual, 4 * 4 * 8 * 72, 8 * 72, 8, random),
+        step(subsample, 0, 0, 0, random),
+        step(grouped, 2 * 2 * 12 * 18, 12 * 18, 12, random),
+        step(addition, 0, 0, 0, random),
+        step(average, 0, 0, 1, random),
+        step(record(StepKind::Logits, 8, 9), 120, 120, 10, random),
+    ];
+    steps[7].bias = vec![0];
+    steps[7].multipliers = vec![1 << 28];
+    for (step, name) in steps.iter_mut().zip(SMALL_LAYERS) {
+        step.layer_name = name.to_owned();
+    }
+    ModelSpec {
+        name: "small".to_owned(),
+        tensors: vec![
+            tensor(0, [8, 8, 3]),
+            tensor(192, [8, 8, 8]),
+            tensor(704, [4, 4, 8]),
+            tensor(0, [4, 4, 8]),
+            tensor(704, [4, 4, 8]),
+            tensor(128, [2, 2, 12]),
+            tensor(176, [2, 2, 12]),
+            tensor(224, [2, 2, 12]),
+            tensor(832, [1, 1, 12]),
+            logits(304, 10),
+        ],
+        steps,
+        input_tensor: 0,
+        output_tensor: 9,
+        arena_bytes: SMALL_ARENA,
+        preprocess: Some(PreprocessSpec { record: preprocess(), mean_image: None }),
+    }
+}
+
+/// [`small`] with a per-pixel mean.
+pub fn small_with_mean_image() -> ModelSpec {
+    let mean: Vec<f32> = (0..192).map(|i| 100.0 + i as f32 / 4.0).collect();
+    let offsets = mean.iter().map(|mean| (-mean * 65536.0) as i32 + (1 << 15)).collect();
+    let record = PreprocessRecord { gains: [65536, 50_000, 70_000], ..preprocess() };
+    let preprocess = Some(PreprocessSpec { record, mean_image: Some((mean, offsets)) });
+    ModelSpec { preprocess, ..small() }
+}
+
+pub fn file(spec: &ModelSpec) -> AlignedBytes {
+    format::write(spec).expect("a consistent specification")
+}
+
+/// A reproducible input.
+pub fn input(len: usize) -> Vec<i8> {
+    Random::new(99).int8(len)
+}

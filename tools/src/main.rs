@@ -18,12 +18,14 @@ struct Cli {
 enum Command {
     Quantize(cmd::quantize::Args),
     Compare(cmd::compare::Args),
+    Fetch(cmd::fetch::Args),
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Quantize(args) => cmd::quantize::run(args),
         Command::Compare(args) => cmd::compare::run(args),
+        Command::Fetch(args) => cmd::fetch::run(args),
     }
 }
 

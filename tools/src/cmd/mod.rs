@@ -1,6 +1,7 @@
 //! One file a subcommand: its arguments and its `run`.
 
 pub mod compare;
+pub mod fetch;
 pub mod quantize;
 
 use std::io::IsTerminal;

@@ -8,12 +8,15 @@ thousand lossless ones (CIFAR binary records). See README.md.
 import argparse
 import io
 import json
+import os
 import tarfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 from PIL import Image
 
@@ -125,19 +128,29 @@ def main():
     p.add_argument("--label-smoothing", type=float, default=0.0)
     p.add_argument("--ema", type=float, default=0.998)
     p.add_argument("--seed", type=int, default=20)
-    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--workers", type=int, default=2, help="processes of one thread; each takes its part of a batch")
     p.add_argument("--no-compile", action="store_true", help="without torch.compile")
     p.add_argument("--float32", action="store_true", help="without bfloat16 autocast")
     a = p.parse_args()
 
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(a.seed)
     a.out.mkdir(parents=True, exist_ok=True)
+    load_jpeg(a.jpeg, a.out / "jpeg.npz")
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "29620")
+    mp.spawn(train, (a,), nprocs=a.workers)
+
+
+def train(rank: int, a: argparse.Namespace):
+    dist.init_process_group("gloo", rank=rank, world_size=a.workers)
+    # One thread: a process then waits for the others once a step, not once an operation.
+    torch.set_num_threads(1)
+    torch.manual_seed(a.seed)
+    say = print if rank == 0 else lambda *_, **__: None
     xj, yj = load_jpeg(a.jpeg, a.out / "jpeg.npz")
     xl, yl = load_records(a.lossless)
     x = torch.from_numpy(np.concatenate([xj, xl]))
     y = torch.from_numpy(np.concatenate([yj, yl]))
-    print(f"{len(xj)} JPEG and {len(xl)} lossless training images", flush=True)
+    say(f"{len(xj)} JPEG and {len(xl)} lossless training images", flush=True)
 
     model = ResNet20().to(memory_format=torch.channels_last)
     ema = ResNet20()
@@ -146,17 +159,25 @@ def main():
     decay = [q for q in model.parameters() if q.ndim > 1]
     plain = [q for q in model.parameters() if q.ndim == 1]
     groups = [{"params": decay, "weight_decay": a.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    gradients = decay + plain
     opt = torch.optim.SGD(groups, lr=a.lr, momentum=0.9, nesterov=True)
 
     checkpoint = a.out / "checkpoint.pt"
-    first = 0
+    first, first_step = 0, 0
     if checkpoint.exists():
         s = torch.load(checkpoint)
         model.load_state_dict(s["model"])
         ema.load_state_dict(s["ema"])
         opt.load_state_dict(s["opt"])
-        first = s["epoch"]
-        print(f"resuming after epoch {first}", flush=True)
+        first, first_step = s["epoch"], s.get("step", 0)
+        say(f"resuming after epoch {first}, step {first_step}", flush=True)
+
+    def save(epoch, step):
+        if rank != 0:
+            return
+        state = dict(model=model.state_dict(), ema=ema.state_dict(), opt=opt.state_dict(), epoch=epoch, step=step)
+        torch.save(state, checkpoint.with_suffix(".tmp"))
+        checkpoint.with_suffix(".tmp").rename(checkpoint)
 
     def losses(view, target):
         with torch.autocast("cpu", torch.bfloat16, enabled=not a.float32):
@@ -171,46 +192,61 @@ def main():
     model.train()
     for epoch in range(first, a.epochs):
         rng = torch.Generator().manual_seed(a.seed * 1000 + epoch)
+        skip, first_step = first_step, 0
         share = a.final_share if epoch >= a.epochs - a.final_epochs else a.lossless_share
         size, pad = (24, 0) if epoch < a.small_epochs else (32, 4)
         order = epoch_indices(len(xj), len(xl), per_epoch * a.batch, share, rng)
         start, sums = time.time(), torch.zeros(5)
         for k, i in enumerate(order.split(a.batch)):
+            if k < skip:
+                continue
+            rng.manual_seed(((a.seed * 1000 + epoch) * 1000 + k) * 100 + rank)
             t = (epoch * per_epoch + k) / total
             lr = a.lr * min(t / a.warmup, (1 - t) / (1 - a.warmup))
             for g in opt.param_groups:
                 g["lr"] = lr
+            i = i[rank :: a.workers]
             view = normalise(random_view(x[i], size, pad, rng))
             loss, guess = step_fn(view.contiguous(memory_format=torch.channels_last), y[i])
             opt.zero_grad()
             loss.backward()
+            flat = torch.cat([q.grad.flatten() for q in gradients])
+            dist.all_reduce(flat)
+            flat /= a.workers
+            for q, g in zip(gradients, flat.split([q.numel() for q in gradients])):
+                q.grad.copy_(g.view_as(q.grad))
             opt.step()
-            rate = min(a.ema, (1 + epoch * per_epoch + k) / 10)
+            n = epoch * per_epoch + k
+            rate = min(a.ema, (1 + n) / (10 + n))
             with torch.no_grad():
                 torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - rate)
                 hit, clean = guess == y[i], i >= len(xj)
                 sums += torch.stack([loss, (hit & ~clean).sum(), (~clean).sum(), (hit & clean).sum(), clean.sum()])
             if k % 50 == 49:
-                print(f"  epoch {epoch + 1} step {k + 1}/{per_epoch} loss {sums[0] / (k + 1):.4f} "
+                say(f"  epoch {epoch + 1} step {k + 1}/{per_epoch} loss {sums[0] / (k + 1 - skip):.4f} "
                       f"{(time.time() - start):.0f} s", flush=True)
+                save(epoch, k + 1)
         # Running statistics of the average: those of the trained network, until export.
         for b, c in zip(ema.buffers(), model.buffers()):
             b.copy_(c)
+        dist.all_reduce(sums)
         line = dict(epoch=epoch + 1, of=a.epochs, size=size, lossless_share=share, lr=round(lr, 5),
-                    loss=round(float(sums[0]) / per_epoch, 4), train_top1_jpeg=round(float(sums[1] / sums[2]), 4),
+                    loss=round(float(sums[0]) / a.workers / (per_epoch - skip), 4), train_top1_jpeg=round(float(sums[1] / sums[2]), 4),
                     train_top1_lossless=round(float(sums[3] / sums[4]), 4), seconds=round(time.time() - start))
-        print(json.dumps(line), flush=True)
-        with open(a.out / "log.jsonl", "a") as f:
-            f.write(json.dumps(line) + "\n")
-        state = dict(model=model.state_dict(), ema=ema.state_dict(), opt=opt.state_dict(), epoch=epoch + 1)
-        torch.save(state, checkpoint.with_suffix(".tmp"))
-        checkpoint.with_suffix(".tmp").rename(checkpoint)
+        say(json.dumps(line), flush=True)
+        if rank == 0:
+            with open(a.out / "log.jsonl", "a") as f:
+                f.write(json.dumps(line) + "\n")
+        save(epoch + 1, 0)
 
     # The average of the weights has no statistics of its own: measure them, on the kind of
     # images that the network is meant for.
-    recalibrate(ema, torch.from_numpy(xl))
-    torch.save(ema.state_dict(), a.out / "final.pt")
-    print("wrote final.pt", flush=True)
+    if rank == 0:
+        recalibrate(ema, torch.from_numpy(xl))
+        torch.save(ema.state_dict(), a.out / "final.pt")
+        say("wrote final.pt", flush=True)
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ impl<C: Clock, const N: usize> Hook for Profiler<C, N> {
         let macs = info.layer.macs;
         let record = LayerTiming { step: info.index, kernel: info.kernel, macs, ticks };
         if self.records.push(record).is_err() {
-            self.dropped += 1;
+            self.dropped = self.dropped.saturating_add(1);
         }
     }
 }

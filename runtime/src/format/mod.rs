@@ -109,8 +109,9 @@ pub struct StepRecord {
     /// Residual of a convolution or second operand of an addition, or [`NONE`].
     pub operand: u16,
     pub output: u16,
-    /// First layer that this step computes, and how many.
+    /// The layer that this step computes: its own index.
     pub layer: u16,
+    /// 1; more are left to steps of several layers.
     pub layer_count: u16,
     /// Height and width of the window; of everything that has one.
     pub kernel: [u16; 2],
@@ -171,11 +172,12 @@ pub struct PreprocessRecord {
     /// 1 if the network wants blue first.
     pub bgr: u8,
     pub reserved: [u8; 3],
-    /// `real = (x * scale - mean[c]) / std[c]` for x in 0..=255, channels in the network's order.
+    /// `real = ((x - mean_image) * scale - mean) / std` for x in 0..=255; mean, std and mean image are
+    /// given red first, tables, gains and offsets in the network's order.
     pub scale: f32,
     pub mean: [f32; 3],
     pub std: [f32; 3],
-    /// Per-pixel mean: `height * width * 3` f32 in HWC, subtracted from x before all else; 0: none.
+    /// Per-pixel mean: `height * width * 3` f32 in HWC; 0: none.
     pub mean_image_offset: u32,
     /// Per-pixel offsets in fixed point: as many i32; 0 if there is no mean image.
     pub pixel_offsets: u32,

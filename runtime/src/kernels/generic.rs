@@ -2,6 +2,10 @@
 //!
 //! A window is gathered once, widened to i16, and multiplied with every output channel's weights,
 //! which lie in the same order. No panics: slices are walked by iterators.
+//!
+//! With a checked model no product of extents overflows 32 bits: a tensor has at most 2^30 elements,
+//! weights lie in the file, and every window ends inside its padded input, which has at most
+//! 3 * 65,535 rows and columns.
 
 use zerocopy::FromBytes;
 

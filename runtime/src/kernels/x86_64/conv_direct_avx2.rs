@@ -95,7 +95,7 @@ fn multiply(
     [first, second]: [&mut [i32]; PIXELS],
 ) {
     let len = len.max(1);
-    let rows = weights.chunks_exact(len * CHANNELS);
+    let rows = weights.chunks_exact(len.saturating_mul(CHANNELS));
     let rest = rows.remainder().chunks_exact(len);
     let whole = rows.len() * CHANNELS;
     let accumulators =

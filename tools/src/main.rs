@@ -18,6 +18,7 @@ struct Cli {
 enum Command {
     Quantize(cmd::quantize::Args),
     Compare(cmd::compare::Args),
+    Run(cmd::run::Args),
     Fetch(cmd::fetch::Args),
 }
 
@@ -25,6 +26,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Quantize(args) => cmd::quantize::run(args),
         Command::Compare(args) => cmd::compare::run(args),
+        Command::Run(args) => cmd::run::run(args),
         Command::Fetch(args) => cmd::fetch::run(args),
     }
 }

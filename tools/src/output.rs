@@ -1,9 +1,31 @@
-//! Files are written whole or not at all: to a temporary name beside the target, then renamed.
+//! What leaves the program. Files are written whole or not at all: to a temporary name beside the
+//! target, then renamed. Standard output may be full or closed, which is no reason to panic.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use serde::Serialize;
+
+/// Writes `text` to standard output. A reader that has seen enough (`| head`) is no error.
+///
+/// # Errors
+/// One line, if standard output cannot be written.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("standard output cannot be written; is the disk full?"),
+    }
+}
+
+/// Writes `value` to standard output as indented JSON.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
 
 /// Writes `bytes` to `path`; on any failure an existing file is untouched and no other is left.
 ///

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use fixnet::KernelSet;
 
 use super::quantize::run_comparison;
-use super::{Shape, check_model, parse_kernels, parse_shape, read_model};
+use super::{Shape, check_model, embedded_recipe, parse_kernels, parse_shape, read_model};
 use crate::compare::Subjects;
 use crate::data::OpenOptions;
 use crate::images::Images;
-use crate::quantize::recipe_of;
+use crate::output::{print, print_json};
 use crate::report;
 use crate::source::Source;
 
@@ -62,9 +62,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
-    let recipe = recipe_of(&model).ok_or_else(|| {
-        anyhow::anyhow!("{}: the file carries no preprocessing", args.file.display())
-    })?;
+    let recipe = embedded_recipe(&args.file, &model)?;
     let source = Source::load(&args.model, args.input_shape.as_ref().map(|s| s.0.clone()))?;
     let images = match &args.images {
         Some(path) => {
@@ -90,9 +88,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, _) => false,
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&comparison)?);
+        print_json(&comparison)?;
     } else {
-        print!("{}", report::comparison_text(&comparison, args.images.as_deref()));
+        print(&report::comparison_text(&comparison, args.images.as_deref()))?;
     }
     if let (true, Some(limit), Some(drop)) = (too_much, args.max_drop, comparison.drop_points()) {
         eprintln!("error: top-1 drops by {drop:.2} points, more than --max-drop {limit}");

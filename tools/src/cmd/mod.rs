@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod fetch;
 pub mod quantize;
+pub mod run;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -11,6 +12,9 @@ use std::time::Duration;
 use anyhow::Context;
 use fixnet::{AlignedBytes, KernelSet, Model};
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::data::Recipe;
+use crate::quantize::recipe_of;
 
 /// A bar for whatever takes longer than a second; nothing where nobody looks.
 #[must_use]
@@ -47,6 +51,19 @@ pub fn check_model<'m>(path: &Path, bytes: &'m [u8]) -> anyhow::Result<Model<'m>
     });
     checked.map_err(|error| {
         anyhow::anyhow!("{}: {error}; make the file again with `fixnet quantize`", path.display())
+    })
+}
+
+/// The preprocessing that a model file carries.
+///
+/// # Errors
+/// One line that names the file.
+pub fn embedded_recipe(path: &Path, model: &Model<'_>) -> anyhow::Result<Recipe> {
+    recipe_of(model).ok_or_else(|| {
+        anyhow::anyhow!(
+            "{}: the file carries no preprocessing; make it again with `fixnet quantize`",
+            path.display()
+        )
     })
 }
 

@@ -11,7 +11,7 @@ use crate::calibrate::{self, Method, Observed};
 use crate::compare::{self, Comparison, Subjects};
 use crate::data::{OpenOptions, Recipe};
 use crate::images::Images;
-use crate::output::write_atomically;
+use crate::output::{print, print_json, write_atomically};
 use crate::quantize::{self, Options};
 use crate::report;
 use crate::source::{BUNDLED_NAME, Source};
@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         };
         Some(run_comparison(&subjects, &images, super::compare::LAYER_IMAGES)?)
     };
-    let timings = report::time_layers(&model, kernels)?;
+    let timings = report::time_layers(&model, kernels, &vec![0; model.input().elements()])?;
     let summary = report::Summary {
         file: &out,
         model: &model,
@@ -113,9 +113,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         images: args.images.as_deref(),
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&summary.json())?);
+        print_json(&summary.json())?;
     } else {
-        print!("{}", summary.text());
+        print(&summary.text())?;
     }
     Ok(ExitCode::SUCCESS)
 }

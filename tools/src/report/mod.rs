@@ -1,5 +1,6 @@
 //! What the tools print: tables for people, JSON for scripts. No figures are made here but times.
 
+mod inference;
 mod table;
 mod timing;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 use fixnet::{KernelSet, Model};
 use serde_json::{Value, json};
 
+pub use inference::{Inference, TopClass, top_classes};
 pub use table::{bytes, count, shape};
 pub use timing::{LayerTime, time_layers};
 

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Everything that must hold, in one command: format, lints, documentation, licences, tests.
+# Installs what it needs beyond a Rust toolchain, and prints the time of each stage.
+#
+#   ./test.sh            all stages
+#   ./test.sh quick      without the licence check and the accuracy tests
+#
+# Accuracy tests read real networks and images from the folder that FIXNET_DATA names (default:
+# ../shared/data) and say plainly when it is not there.
+set -euo pipefail
+cd "$(dirname "$0")"
+mode=${1:-all}
+case "$mode" in all | quick) ;; *) echo "usage: ./test.sh [quick]" >&2; exit 2 ;; esac
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+export CARGO_INCREMENTAL=0
+times=()
+
+stage() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    "$@"
+    times+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
+}
+
+need() {
+    command -v "$1" >/dev/null || { echo "error: $1 is not installed: $2" >&2; exit 2; }
+}
+
+# The runtime alone, as an application without an operating system sees it.
+bare_runtime() {
+    cargo check -p fixnet --no-default-features
+    cargo check -p fixnet --no-default-features --features defmt,embedded-hal
+    local target=thumbv7em-none-eabihf
+    if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
+        cargo check -p fixnet --no-default-features --target "$target"
+    else
+        echo "NOT RUN: the runtime was not built for $target; 'rustup target add $target' installs it"
+    fi
+}
+
+licences() {
+    local root=$PWD/target/cargo-tools
+    if ! cargo deny --version >/dev/null 2>&1 && [ ! -x "$root/bin/cargo-deny" ]; then
+        cargo install --quiet --locked --root "$root" cargo-deny
+    fi
+    PATH="$root/bin:$PATH" cargo deny --log-level error check licenses
+}
+
+# The main job as the README tells it, on the bundled network.
+main_job() {
+    local folder
+    folder=$(mktemp -d)
+    cargo run --quiet -p tools -- quantize --calib-limit 32 --limit 32 --out "$folder/model.fxn"
+    cargo run --quiet -p tools -- inspect "$folder/model.fxn" >/dev/null
+    rm -r "$folder"
+}
+
+need cargo "install Rust with rustup (https://rustup.rs)"
+need cc "install a C compiler (Debian: apt-get install gcc)"
+
+stage "format" cargo fmt --all --check
+stage "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
+stage "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+stage "runtime without std" bare_runtime
+stage "build" cargo build --workspace --quiet
+stage "main job" main_job
+if [ "$mode" = quick ]; then
+    stage "tests" env FIXNET_DATA=none cargo test --workspace --quiet
+else
+    stage "tests" cargo test --workspace
+    stage "licences" licences
+fi
+
+printf '\n== time\n'
+printf '%s\n' "${times[@]}"

@@ -1,8 +1,6 @@
 //! The model file: stored bytes keep their meaning, and hostile bytes get a typed error or run
 //! within their bounds.
 
-#![cfg(feature = "write")]
-
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -58,6 +56,13 @@ fn stored_models_keep_their_bytes_and_logits() {
             assert_eq!(lines, wanted, "{name} with {} kernels", kernels.name());
         }
     }
+}
+
+/// `include_model!` aligns a file as the reader needs it.
+#[test]
+fn an_included_model_is_aligned() {
+    static BYTES: &[u8] = fixnet::include_model!("golden/small.fxn");
+    assert_eq!(Model::new_checked(BYTES).unwrap().name(), "small");
 }
 
 #[test]

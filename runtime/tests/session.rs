@@ -1,7 +1,5 @@
 //! A session: order of steps and hooks, records, input by pixels, single steps.
 
-#![cfg(feature = "write")]
-
 mod support;
 
 use fixnet::format::{CRC32, Operator};

@@ -1,9 +1,9 @@
 //! Direct convolution in 16-bit multiply-adds (`vpmaddwd`): no saturation, so exact for every int8
 //! input and weight.
 //!
-//! Two output pixels' windows are gathered as i16 into scratch, padded with zeros to whole vectors,
-//! and multiplied with four output channels at a time, whose int8 weights are widened as they are
-//! loaded.
+//! Two output pixels' windows are gathered as i16 into scratch, in whole vectors, and multiplied with
+//! four output channels at a time, whose int8 weights are widened as they are loaded. The weights of
+//! the last vector are filled up with zeros, so what lies behind a window there does not matter.
 
 use core::arch::x86_64::{
     __m128i, __m256i, _mm_add_epi32, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi32,
@@ -66,10 +66,6 @@ fn conv(args: ConvArgs<'_>) {
     else {
         return;
     };
-    // What lies beyond the patch meets weights of zero, but must not be left to chance.
-    for patch in [&mut *first, &mut *second] {
-        patch.iter_mut().skip(len).for_each(|value| *value = 0);
-    }
     let (channels, rq) = (args.channels, args.requantization);
     let position = |pixel: usize| (pixel / out_w.max(1), pixel % out_w.max(1));
     for (tile, output) in args.output.chunks_mut((PIXELS * out_c).max(1)).enumerate() {
@@ -132,8 +128,8 @@ fn store(to: &mut [i32], sums: __m128i) {
 
 /// Two patches times four rows of weights of `len` elements: the four sums of each patch.
 ///
-/// The patches have the same length, a multiple of [`VECTOR`] and at least `len`, and are zero from
-/// `len` on.
+/// The patches have the same length, a multiple of [`VECTOR`] and at least `len`; what they hold from
+/// `len` on does not matter.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn tile(patches: [&[i16]; PIXELS], rows: [&[i8]; CHANNELS], len: usize) -> [__m128i; PIXELS] {

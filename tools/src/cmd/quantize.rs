@@ -70,7 +70,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Source::bundled()?,
     };
     let preset = args.model.is_none().then_some(BUNDLED_NAME);
-    let recipe = args.preprocess.resolve(preset)?.recipe;
+    let preprocessing = args.preprocess.resolve(preset)?;
+    if let Some(layout) = preprocessing.layout.filter(|&layout| layout != source.layout) {
+        anyhow::bail!(
+            "--layout {layout:?}: the input of {} is {:?}; leave the flag out",
+            source.name,
+            source.layout
+        );
+    }
+    let recipe = preprocessing.recipe;
     recipe.check_mean_image(source.input_size())?;
     let images = match &args.calib {
         Some(path) => {

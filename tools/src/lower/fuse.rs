@@ -235,7 +235,19 @@ fn layer_name(node: &Node) -> String {
         .iter()
         .find_map(|s| trimmed.strip_suffix(s))
         .unwrap_or(trimmed);
-    trimmed.replace('/', ".")
+    // Names in a model file hold no control characters.
+    trimmed
+        .chars()
+        .map(|c| {
+            if c == '/' {
+                '.'
+            } else if c.is_control() {
+                '_'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn convolution(conv: &Conv) -> Kind {

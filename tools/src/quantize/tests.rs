@@ -1,1 +1,224 @@
-//! Filled in below.
+use fixnet::{AlignedBytes, KernelSet, Model, Session};
+use proptest::prelude::*;
+
+use super::*;
+use crate::calibrate::Histogram;
+use crate::data::{ChannelOrder, MeanImage};
+use crate::lower::Tensor;
+
+const SIDE: usize = 4;
+const CHANNELS: usize = 3;
+const OUTPUTS: usize = 5;
+
+/// input -> conv (1x1 or 3x3, with the input as residual if `residual`) -> logits.
+fn network(weights: Vec<f32>, bias: Vec<f32>, kernel: usize, residual: bool) -> Network {
+    let outputs = bias.len();
+    let tensor = |name: &str, shape| Tensor { name: name.into(), shape };
+    let unbounded = (f32::NEG_INFINITY, f32::INFINITY);
+    let pad = kernel / 2;
+    let geometry = Geometry { kernel: [kernel; 2], pads: [pad; 4], ..Geometry::POINT };
+    let classes = SIDE * SIDE * outputs;
+    let conv = Layer {
+        name: "conv".into(),
+        kind: Kind::Conv { geometry, weights, bias },
+        input: 0,
+        operand: residual.then_some(0),
+        output: 1,
+        clip: unbounded,
+    };
+    let logits = Layer {
+        name: "fc".into(),
+        kind: Kind::Logits { weights: vec![1.0; classes], bias: vec![0.0] },
+        input: 1,
+        operand: None,
+        output: 2,
+        clip: unbounded,
+    };
+    Network {
+        tensors: vec![
+            tensor("input", [SIDE, SIDE, CHANNELS]),
+            tensor("conv", [SIDE, SIDE, outputs]),
+            tensor("fc", [1, 1, 1]),
+        ],
+        layers: vec![conv, logits],
+        input: 0,
+        output: 2,
+    }
+}
+
+fn observed(low: f32, high: f32) -> Observed {
+    let mut observed = Observed::default();
+    let mut histogram = Histogram::default();
+    histogram.extend(&[low, high]);
+    observed.histogram = histogram;
+    observed
+}
+
+fn model(network: &Network, output: (f32, f32)) -> AlignedBytes {
+    let observed = [observed(0.0, 1.0), observed(output.0, output.1), observed(-1.0, 1.0)];
+    let options = Options { method: Method::MinMax, correct_bias: false };
+    let recipe = Recipe { std: [0.25; 3], ..Recipe::default() };
+    let quantized = quantize("test", network, &observed, &recipe, options).unwrap();
+    fixnet::format::write(&quantized.spec).unwrap()
+}
+
+/// Runs step 0 on `input` and returns its output.
+fn first_step(model: &Model<'_>, input: &[i8]) -> Vec<i8> {
+    let mut arena = AlignedBytes::zeroed(model.required(KernelSet::Reference).arena());
+    let mut session =
+        Session::with_kernels(model, arena.as_mut_slice(), KernelSet::Reference).unwrap();
+    session.input_mut().copy_from_slice(input);
+    session.run_single(0).unwrap().iter().map(|&b| b as i8).collect()
+}
+
+/// Real value of the convolution at one output, in f64.
+fn convolve(network: &Network, input: &[f64], (y, x, oc): (usize, usize, usize)) -> f64 {
+    let Kind::Conv { geometry, weights, bias } = &network.layers[0].kind else { panic!() };
+    let [kernel, _] = geometry.kernel;
+    let mut sum = f64::from(bias[oc]);
+    for ky in 0..kernel {
+        for kx in 0..kernel {
+            let (sy, sx) = ((y + ky).wrapping_sub(kernel / 2), (x + kx).wrapping_sub(kernel / 2));
+            if sy >= SIDE || sx >= SIDE {
+                continue;
+            }
+            for ic in 0..CHANNELS {
+                let weight = weights[((oc * kernel + ky) * kernel + kx) * CHANNELS + ic];
+                sum += f64::from(weight) * input[(sy * SIDE + sx) * CHANNELS + ic];
+            }
+        }
+    }
+    sum
+}
+
+/// Checks each output against real arithmetic on the dequantized input, in output steps.
+fn within_half_a_step(network: &Network, range: (f32, f32), input: &[i8], limit: f64) {
+    let bytes = model(network, range);
+    let model = Model::new_checked(&bytes).unwrap();
+    let step = model.step(0).unwrap();
+    let (from, to) = (step.input, step.output);
+    let real = |q: i8| (f64::from(q) - f64::from(from.zero_point)) * f64::from(from.scale);
+    let reals: Vec<f64> = input.iter().map(|&q| real(q)).collect();
+    let output = first_step(&model, input);
+    for (index, &got) in output.iter().enumerate() {
+        let (pixel, oc) = (index / to.channels, index % to.channels);
+        let mut want = convolve(network, &reals, (pixel / SIDE, pixel % SIDE, oc));
+        if step.operand.is_some() {
+            want += reals[index];
+        }
+        let want = want / f64::from(to.scale) + f64::from(to.zero_point);
+        let error = (f64::from(got) - want.clamp(-128.0, 127.0)).abs();
+        assert!(error <= limit, "output {index}: {got} for {want}");
+    }
+}
+
+fn grid_weights(count: usize) -> impl Strategy<Value = Vec<f32>> {
+    prop::collection::vec(-127i8..=127, count)
+        .prop_map(|w| w.into_iter().map(|w| f32::from(w) / 1024.0).collect())
+}
+
+fn image() -> impl Strategy<Value = Vec<i8>> {
+    prop::collection::vec(any::<i8>(), SIDE * SIDE * CHANNELS)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Weights that int8 represents exactly leave nothing but the rounding of bias and result.
+    #[test]
+    fn weights_on_the_grid_cost_half_a_step(
+        mut weights in grid_weights(OUTPUTS * 9 * CHANNELS), input in image(),
+        bias in prop::collection::vec(-1f32..1.0, OUTPUTS), high in 0.5f32..4.0,
+    ) {
+        weights.chunks_exact_mut(9 * CHANNELS).for_each(|row| row[0] = 127.0 / 1024.0);
+        within_half_a_step(&network(weights, bias, 3, false), (-high, high), &input, 0.53);
+    }
+
+    #[test]
+    fn a_residual_is_added_before_the_only_rounding(
+        mut weights in grid_weights(CHANNELS * CHANNELS), input in image(),
+        bias in prop::collection::vec(-1f32..1.0, CHANNELS), high in 1f32..8.0,
+    ) {
+        weights.chunks_exact_mut(CHANNELS).for_each(|row| row[0] = 127.0 / 1024.0);
+        within_half_a_step(&network(weights, bias, 1, true), (-high, high), &input, 0.54);
+    }
+
+    /// Channels without weights, or with tiny ones, still give their biases.
+    #[test]
+    fn a_bias_survives_weights_of_zero_or_next_to_it(
+        exponent in -300i32..0, bias in -4f32..4.0, input in image(), all: bool,
+    ) {
+        let tiny = 10f64.powi(exponent) as f32;
+        let mut weights = vec![tiny; OUTPUTS * CHANNELS];
+        if !all {
+            weights[0] = 0.1;
+        }
+        within_half_a_step(&network(weights, vec![bias; OUTPUTS], 1, false), (-4.0, 4.0), &input, 0.7);
+    }
+}
+
+#[test]
+fn weights_that_dwarf_the_output_coarsen_its_grid_and_do_not_overflow() {
+    let weights = vec![1e6; OUTPUTS * CHANNELS];
+    let network = network(weights, vec![0.0; OUTPUTS], 1, false);
+    let bytes = model(&network, (-1e-3, 1e-3));
+    let model = Model::new_checked(&bytes).unwrap();
+    let output = first_step(&model, &[127; SIDE * SIDE * CHANNELS]);
+    assert!(output.iter().all(|&q| q == 127));
+    let output = first_step(&model, &[-128; SIDE * SIDE * CHANNELS]);
+    let zero = model.step(0).unwrap().output.zero_point;
+    assert!(output.iter().all(|&q| q == zero), "real 0 stays exact: {output:?}");
+}
+
+#[test]
+fn a_weight_that_is_not_finite_is_refused_by_name() {
+    let mut weights = vec![0.5; OUTPUTS * CHANNELS];
+    weights[3] = f32::NAN;
+    let network = network(weights, vec![0.0; OUTPUTS], 1, false);
+    let observed = [observed(0.0, 1.0), observed(0.0, 1.0), observed(0.0, 1.0)];
+    let result = quantize("test", &network, &observed, &Recipe::default(), Options::default());
+    assert_eq!(result.unwrap_err(), QuantizeError::NotFinite { layer: "conv".into() });
+}
+
+/// The integer preprocessor follows the recipe that the float network gets, to one step of rounding.
+fn preprocesses(recipe: &Recipe) {
+    let network = network(vec![0.1; OUTPUTS * CHANNELS], vec![0.0; OUTPUTS], 1, false);
+    let observed = [observed(0.0, 1.0), observed(0.0, 1.0), observed(0.0, 1.0)];
+    let quantized = quantize("test", &network, &observed, recipe, Options::default()).unwrap();
+    let bytes = fixnet::format::write(&quantized.spec).unwrap();
+    let model = Model::new_checked(&bytes).unwrap();
+    assert_eq!(recipe_of(&model).as_ref(), Some(recipe));
+    let input = model.input();
+    let pixels = crate::data::RgbPixels {
+        width: SIDE,
+        height: SIDE,
+        data: (0..SIDE * SIDE * 3).map(|i| (i * 5) as u8).collect(),
+    };
+    let mut arena = AlignedBytes::zeroed(model.required(KernelSet::Reference).arena());
+    let mut session =
+        Session::with_kernels(&model, arena.as_mut_slice(), KernelSet::Reference).unwrap();
+    session.set_rgb(&pixels.data).unwrap();
+    let real = recipe.float_input(&pixels, crate::graph::InputLayout::Nhwc);
+    for (&q, real) in session.input_mut().iter().zip(real) {
+        let want = real / input.scale + f32::from(input.zero_point);
+        assert!((f32::from(q) - want).abs() <= 0.51, "{q} for {want}");
+    }
+}
+
+#[test]
+fn the_integer_preprocessor_follows_the_recipe() {
+    let plain = Recipe {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+        resize: Some(8),
+        crop: Some(4),
+        ..Recipe::default()
+    };
+    preprocesses(&plain);
+    preprocesses(&Recipe { channel_order: ChannelOrder::Bgr, ..plain.clone() });
+    let data = (0..SIDE * SIDE * 3).map(|i| 100.0 + i as f32 * 0.7).collect();
+    let mean_image = Some(MeanImage { width: SIDE, height: SIDE, data });
+    let with_mean = Recipe { mean_image, ..Recipe::default() };
+    preprocesses(&with_mean);
+    preprocesses(&Recipe { channel_order: ChannelOrder::Bgr, ..with_mean });
+}

@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&comparison)?;
     } else {
-        print(&report::comparison_text(&comparison, args.images.as_deref()))?;
+        print(&report::comparison_text(&comparison, origin.as_deref()))?;
     }
     if let (true, Some(limit), Some(drop)) = (too_much, args.max_drop, comparison.drop_points()) {
         eprintln!("error: top-1 drops by {drop:.2} points, more than --max-drop {limit}");

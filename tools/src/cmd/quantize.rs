@@ -29,7 +29,7 @@ pub struct Args {
     /// Images to calibrate on, in file-name or record order.
     #[arg(long, value_name = "N", default_value_t = 256)]
     calib_limit: usize,
-    /// Images to compare on [default: generated].
+    /// Images to compare on [default: those of --calib behind the calibration images, or generated].
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
     /// Images to compare on, at most.
@@ -96,10 +96,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     write_atomically(&out, &bytes)?;
     let model = check_model(&out, &bytes)?;
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let comparison = if args.no_compare {
-        None
+    let (comparison, origin) = if args.no_compare {
+        (None, None)
     } else {
-        let images = comparison_images(args)?;
+        let (images, origin) = comparison_images(args)?;
         let subjects = Subjects {
             model,
             network: &source.network,
@@ -109,7 +109,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             recipe: &recipe,
             kernels,
         };
-        Some(run_comparison(&subjects, &images, super::compare::LAYER_IMAGES)?)
+        (Some(run_comparison(&subjects, &images, super::compare::LAYER_IMAGES)?), origin)
     };
     let timings = report::time_layers(&model, kernels, &vec![0; model.input().elements()])?;
     let summary = report::Summary {
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         kernels,
         timings: &timings,
         comparison: comparison.as_ref(),
-        images: args.images.as_deref(),
+        images: origin.as_deref(),
     };
     if args.json {
         print_json(&summary.json())?;
@@ -144,12 +144,24 @@ pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Res
     observed
 }
 
-fn comparison_images(args: &Args) -> anyhow::Result<Images> {
+/// What to compare on: `--images`; else the calibration folder's images behind those that were
+/// calibrated on, or these themselves if there are no others; else generated images.
+fn comparison_images(args: &Args) -> anyhow::Result<(Images, Option<String>)> {
     let limit = Some(args.limit);
-    Ok(match &args.images {
-        Some(path) => Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?,
-        None => Images::for_comparison(args.seed, args.limit),
-    })
+    if let Some(path) = &args.images {
+        let images = Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?;
+        return Ok((images, Some(path.display().to_string())));
+    }
+    let Some(path) = &args.calib else {
+        return Ok((Images::for_comparison(args.seed, args.limit), None));
+    };
+    let behind = OpenOptions { skip: args.calib_limit, limit, ..OpenOptions::default() };
+    if let Ok(images) = Images::open(path, &behind) {
+        let origin = format!("{}, not calibrated on", path.display());
+        return Ok((images, Some(origin)));
+    }
+    let images = Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?;
+    Ok((images, Some(format!("{}, which were calibrated on", path.display()))))
 }
 
 /// Compares, with a progress bar.

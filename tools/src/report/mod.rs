@@ -25,7 +25,7 @@ pub struct Summary<'a> {
     pub timings: &'a [LayerTime],
     pub comparison: Option<&'a Comparison>,
     /// The images that were compared on; `None`: generated ones.
-    pub images: Option<&'a Path>,
+    pub images: Option<&'a str>,
 }
 
 /// The keys of `inspect`: memory, work and layers.
@@ -158,7 +158,7 @@ pub fn memory_text(model: &Model<'_>, kernels: KernelSet) -> String {
 }
 
 /// Float and int8 side by side.
-fn verdict_text(comparison: &Comparison, images: Option<&Path>) -> String {
+fn verdict_text(comparison: &Comparison, images: Option<&str>) -> String {
     let count = comparison.images;
     let mut text = String::new();
     let agreement = comparison.agreement * 100.0;
@@ -170,14 +170,13 @@ fn verdict_text(comparison: &Comparison, images: Option<&Path>) -> String {
             );
         }
         (Some(path), None) => {
-            let path = path.display();
             let _ = writeln!(
                 text,
                 "agreement {agreement:.2} % on {count} images of {path} without labels, not accuracy"
             );
         }
         (Some(path), Some(_)) => {
-            let _ = writeln!(text, "{count} images of {}", path.display());
+            let _ = writeln!(text, "{count} images of {path}");
             text.push_str(&accuracy_table(comparison));
             let _ = writeln!(text, "agreement {agreement:.2} %");
         }
@@ -211,7 +210,7 @@ fn accuracy_table(comparison: &Comparison) -> String {
 
 /// What `compare` prints.
 #[must_use]
-pub fn comparison_text(comparison: &Comparison, images: Option<&Path>) -> String {
+pub fn comparison_text(comparison: &Comparison, images: Option<&str>) -> String {
     let mut rows = table(&[left("layer"), right("SQNR dB"), right("cosine"), right("SQNR alone")]);
     for layer in &comparison.layers {
         rows.add_row(vec![

@@ -21,3 +21,4 @@ pub mod quantize;
 pub mod report;
 pub mod source;
 pub mod zoo;
+pub mod zoo_models;

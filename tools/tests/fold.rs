@@ -2,10 +2,29 @@
 
 mod common;
 
+use tools::fold::{FoldError, fold};
+use tools::graph::{Graph, Node, Op, Value};
 use tools::import::{ImportOptions, load};
 use tools::onnx_writer;
+use tools::zoo_models::{self, ModelOptions};
 
 use common::*;
+
+fn narrow(classes: usize, input_size: usize) -> ModelOptions {
+    ModelOptions {
+        classes: Some(classes),
+        input_size: Some(input_size),
+        width_multiplier: 0.125,
+    }
+}
+
+fn batch_norms(graph: &Graph) -> usize {
+    graph.nodes.iter().filter(|n| matches!(n.op, Op::BatchNorm(_))).count()
+}
+
+fn affines(graph: &Graph) -> usize {
+    graph.nodes.iter().filter(|n| matches!(n.op, Op::Affine { .. })).count()
+}
 
 #[test]
 fn real_networks_fold_exactly() {
@@ -20,9 +39,144 @@ fn real_networks_fold_exactly() {
     ] {
         let path = real_model(&data, scratch.path(), name);
         let folded = assert_folds_exactly(&path, &ImportOptions::default());
+        assert_eq!(batch_norms(&folded) + affines(&folded), 0, "{name}");
         let copy = scratch.path().join("folded.onnx");
         std::fs::write(&copy, onnx_writer::to_bytes(&folded)).expect("a writable folder");
         let again = load(&copy, &ImportOptions::default()).unwrap_or_else(|e| panic!("{e}"));
         assert!(again.graph == folded, "{name}: written and read back is not the same graph");
+    }
+}
+
+#[test]
+fn exported_networks_fold_exactly() {
+    for name in [
+        "basic-torchscript",
+        "basic-torchscript-fused",
+        "basic-dynamo-dynamic",
+        "bottleneck-torchscript-dynamic",
+        "bottleneck-dynamo",
+        "bottleneck-dynamo-external",
+        "option-a-torchscript",
+        "option-a-torchscript-dynamic",
+        "option-a-dynamo",
+        "keras-resnet",
+    ] {
+        let path = fixture(&format!("{name}.onnx"));
+        let folded = assert_folds_exactly(&path, &ImportOptions::default());
+        assert_eq!(batch_norms(&folded), 0, "{name}");
+        // Only the scaling of Keras' pixels has no layer before it.
+        assert_eq!(affines(&folded), usize::from(name == "keras-resnet"), "{name}");
+        assert!(!folded.nodes.iter().any(|n| matches!(n.op, Op::Pad { .. }))
+            || name == "keras-resnet", "{name}: a Pad is left");
+    }
+}
+
+#[test]
+fn a_batch_norm_before_a_convolution_becomes_an_affine_step() {
+    let path = fixture("keras-preactivation.onnx");
+    let folded = assert_folds_exactly(&path, &ImportOptions::default());
+    // The first and the last norm follow a convolution with two readers, and an addition.
+    assert_eq!(affines(&folded), 2);
+}
+
+#[test]
+fn generated_networks_fold_exactly_and_survive_the_file() {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    for name in zoo_models::names() {
+        let size = if name.ends_with("18") || name.ends_with("34") { 64 } else { 32 };
+        let graph = zoo_models::build(name, 7, &narrow(10, size)).expect("a known name");
+        let path = write_model(scratch.path(), &graph);
+        let imported = load(&path, &ImportOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+        assert!(imported.graph == graph, "{name}: written and read back is not the same graph");
+        let folded = assert_folds_exactly(&path, &ImportOptions::default());
+        assert_eq!(batch_norms(&folded) + affines(&folded), 0, "{name}");
+        assert!(fold(&folded).expect("finite") == folded, "{name}: folding twice changes it");
+    }
+}
+
+/// A narrow ResNet whose batch norms and biases were changed by `change`.
+fn changed(mut change: impl FnMut(&mut Op)) -> Graph {
+    let mut graph = zoo_models::build("resnet18", 3, &narrow(10, 32)).expect("a known name");
+    graph.nodes.iter_mut().for_each(|node| change(&mut node.op));
+    graph
+}
+
+#[test]
+fn a_convolutions_own_bias_is_scaled_too() {
+    let graph = changed(|op| {
+        if let Op::Conv(conv) = op {
+            conv.bias = Some(noise(11, conv.out_channels));
+        }
+    });
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    assert_folds_exactly(&write_model(scratch.path(), &graph), &ImportOptions::default());
+}
+
+#[test]
+fn tiny_variances_and_zero_gammas_fold_exactly() {
+    let graph = changed(|op| match op {
+        Op::BatchNorm(norm) => {
+            norm.epsilon = 1e-5;
+            norm.variance[0] = 1e-6;
+            // Keeps the activations in scale, as a trained network with so small a variance would.
+            norm.gamma[0] = 1e-3;
+            if let Some(gamma) = norm.gamma.get_mut(1) {
+                *gamma = 0.0;
+            }
+        }
+        Op::Conv(conv) => conv.bias = Some(noise(5, conv.out_channels)),
+        _ => {}
+    });
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    assert_folds_exactly(&write_model(scratch.path(), &graph), &ImportOptions::default());
+}
+
+#[test]
+fn a_shared_convolution_keeps_its_weights() {
+    let mut graph = zoo_models::build("plain18", 3, &narrow(4, 32)).expect("a known name");
+    // conv1 -> bn1 gets a second reader: conv1 + bn1.
+    let conv = graph.nodes[0].output;
+    let norm = graph.nodes[1].output;
+    let sum = graph.values.len();
+    let shape = graph.shape(norm).to_vec();
+    graph.values.push(Value { name: "sum".into(), shape });
+    graph.nodes[2].inputs = vec![sum];
+    let add = Node { name: "sum".into(), op: Op::Add, inputs: vec![conv, norm], output: sum };
+    graph.nodes.insert(2, add);
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let folded =
+        assert_folds_exactly(&write_model(scratch.path(), &graph), &ImportOptions::default());
+    assert_eq!(affines(&folded), 1);
+    assert_eq!(folded.nodes[0].op, graph.nodes[0].op);
+}
+
+#[test]
+fn the_merged_value_keeps_the_last_tensors_name() {
+    let graph = zoo_models::build("resnet20", 0, &narrow(10, 32)).expect("a known name");
+    let folded = fold(&graph).expect("finite");
+    assert_eq!(folded.nodes[0].name, "conv1");
+    assert_eq!(folded.values[folded.nodes[0].output].name, "bn1");
+    assert_eq!(folded.values[folded.output].name, "logits");
+}
+
+#[test]
+fn an_overflow_names_the_layer_and_the_channel() {
+    let graph = changed(|op| {
+        if let Op::BatchNorm(norm) = op {
+            (norm.gamma[1], norm.epsilon, norm.variance[1]) = (f32::MAX, 0.0, 1e-30);
+        }
+    });
+    let error = fold(&graph).expect_err("beyond f32");
+    assert!(matches!(error, FoldError::NonFinite { channel: 1, .. }), "{error}");
+}
+
+#[test]
+fn generated_activations_keep_their_scale() {
+    for (name, width_multiplier) in [("resnet110", 1.0), ("plain34", 0.25), ("resnet50", 0.25)] {
+        let options = ModelOptions { width_multiplier, ..narrow(10, 64) };
+        let graph = zoo_models::build(name, 1, &options).expect("a known name");
+        let logits = run_graph(&graph, &noise(0, 3 * 64 * 64));
+        let largest = logits.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!((0.05..50.0).contains(&largest), "{name}: largest logit {largest}");
     }
 }

@@ -1,7 +1,9 @@
 //! One file a subcommand: its arguments and its `run`.
 
+pub mod check;
 pub mod compare;
 pub mod fetch;
+pub mod make_model;
 pub mod quantize;
 pub mod run;
 

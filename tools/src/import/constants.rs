@@ -54,6 +54,7 @@ pub(super) fn is_foldable(op: &str) -> bool {
         "Flatten",
         "Transpose",
         "Cast",
+        "CastLike",
         "Identity",
         "ConstantOfShape",
         "Range",
@@ -103,6 +104,7 @@ pub(super) fn evaluate(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut
     let first = inputs.first().copied().flatten().ok_or(NodeProblem::MissingInput { index: 0 })?;
     match node.op() {
         "Shape" => Ok(shape_of(node, &first.shape)),
+        "CastLike" => cast_like(first, operand(inputs, 1)?, budget),
         "Size" => Ok(Tensor::int(first.len() as i64)),
         "ConstantOfShape" => constant_of_shape(node, first, budget),
         "Concat" => concat(node, inputs, budget),
@@ -292,6 +294,16 @@ fn cast(node: &OnnxNode, tensor: &Tensor) -> Folded {
         _ => {
             return Err(NodeProblem::unsupported("Cast of a constant to this element type"));
         }
+    };
+    Ok(Tensor { shape: tensor.shape.clone(), data })
+}
+
+fn cast_like(tensor: &Tensor, like: &Tensor, budget: &mut Budget) -> Folded {
+    budget.charge(Some(tensor.len()))?;
+    let data = match (&like.data, &tensor.data) {
+        (Data::Float(_), _) => Data::Float(tensor.to_floats()),
+        (Data::Int(_), Data::Int(v)) => Data::Int(v.clone()),
+        (Data::Int(_), Data::Float(v)) => Data::Int(v.iter().map(|&v| v as i64).collect()),
     };
     Ok(Tensor { shape: tensor.shape.clone(), data })
 }

@@ -19,16 +19,16 @@ pub fn noise(seed: u64, len: usize) -> Vec<f32> {
 }
 
 /// Runs `model` up to its tensor `output`.
-fn run(model: InferenceModel, shape: &[usize], output: &str, image: &[f32]) -> Vec<f32> {
+fn run(mut model: InferenceModel, shape: &[usize], output: &str, image: &[f32]) -> Vec<f32> {
     let input = Tensor::from_shape(shape, image).expect("an image of the input's size");
+    model.select_outputs_by_name([output]).expect("the tensor exists");
     let plan = model
         .with_input_fact(0, f32::fact(shape).into())
-        .and_then(|model| model.with_output_names([output]))
         .and_then(|model| model.into_optimized())
         .and_then(|model| model.into_runnable())
         .expect("tract takes the model");
     let result = plan.run(tvec!(input.into())).expect("tract runs the model");
-    result[0].as_slice::<f32>().expect("floats").to_vec()
+    result[0].view().as_slice::<f32>().expect("floats").to_vec()
 }
 
 /// Logits of the ONNX file at `path` as tract computes them.

@@ -153,7 +153,7 @@ impl<'a> Importer<'a> {
             "Slice" => self.slice(node),
             "Concat" => self.concat(node),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.layout(node),
-            "Identity" | "Dropout" | "Cast" => self.identity(node),
+            "Identity" | "Dropout" | "Cast" | "CastLike" => self.identity(node),
             "Softmax" | "LogSoftmax" => self.softmax(node),
             op if constants::is_foldable(op) => Err(self.not_constant(node)),
             _ => Err(unknown_operator(node)),
@@ -192,6 +192,10 @@ impl<'a> Importer<'a> {
                 }
                 Held::Activation(a) if node.op() == "Size" => {
                     return Ok(Some(Tensor::int(a.view.elements() as i64)));
+                }
+                // Only the element type of the second input matters: the network's data is float.
+                Held::Activation(_) if node.op() == "CastLike" && index == 1 => {
+                    inputs.push(Some(Rc::new(Tensor::float(0.0))));
                 }
                 Held::Activation(_) | Held::Unknown => return Ok(None),
             }

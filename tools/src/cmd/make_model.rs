@@ -1,0 +1,41 @@
+//! `fixnet make-model NAME`: a residual network with generated weights, as an ONNX file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::onnx_writer;
+use crate::output::write_atomically;
+use crate::zoo_models::{self, ModelOptions};
+
+/// Write a residual network with random, well-scaled weights: for tests and benchmarks.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// resnet18, resnet34, resnet50, plain18, plain34, resnet20, 32, 44, 56 or 110 (CIFAR).
+    name: String,
+    /// Weights are drawn from this number; the same seed gives the same file everywhere.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// File to write.
+    #[arg(long, value_name = "FILE.onnx")]
+    out: PathBuf,
+    /// Number of classes [default: 1000, CIFAR networks 10].
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Rows and columns of the input [default: 224, CIFAR networks 32].
+    #[arg(long, value_name = "PIXELS")]
+    input_size: Option<usize>,
+    /// Factor on all channel counts.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    width_multiplier: f64,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let options = ModelOptions {
+        classes: args.classes,
+        input_size: args.input_size,
+        width_multiplier: args.width_multiplier,
+    };
+    let graph = zoo_models::build(&args.name, args.seed, &options)?;
+    write_atomically(&args.out, &onnx_writer::to_bytes(&graph))?;
+    Ok(ExitCode::SUCCESS)
+}

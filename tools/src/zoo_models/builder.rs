@@ -176,7 +176,9 @@ impl Builder {
         let op = Op::GlobalAveragePool;
         let pooled = self.push("avgpool", op, vec![input], vec![inputs, 1, 1], moments.clone());
         let flat = self.push("flatten", Op::Flatten, vec![pooled], vec![inputs], moments.clone());
-        let weight = self.normals(classes * inputs, (1.0 / inputs as f64).sqrt());
+        // The pooled features hardly vary about their means; the logits get a deviation of 3.
+        let power: f64 = moments.mean.iter().map(|mean| mean * mean).sum();
+        let weight = self.normals(classes * inputs, 3.0 / power.max(1e-6).sqrt());
         let moments = moments.weighted(&weight, classes);
         let bias = Some(to_f32(&self.uniforms(classes, (-0.1, 0.1))));
         let op = Op::Gemm { weight, bias, outputs: classes, inputs };

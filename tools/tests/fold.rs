@@ -11,11 +11,7 @@ use tools::zoo_models::{self, ModelOptions};
 use common::*;
 
 fn narrow(classes: usize, input_size: usize) -> ModelOptions {
-    ModelOptions {
-        classes: Some(classes),
-        input_size: Some(input_size),
-        width_multiplier: 0.125,
-    }
+    ModelOptions { classes: Some(classes), input_size: Some(input_size), width_multiplier: 0.125 }
 }
 
 fn batch_norms(graph: &Graph) -> usize {
@@ -66,8 +62,10 @@ fn exported_networks_fold_exactly() {
         assert_eq!(batch_norms(&folded), 0, "{name}");
         // Only the scaling of Keras' pixels has no layer before it.
         assert_eq!(affines(&folded), usize::from(name == "keras-resnet"), "{name}");
-        assert!(!folded.nodes.iter().any(|n| matches!(n.op, Op::Pad { .. }))
-            || name == "keras-resnet", "{name}: a Pad is left");
+        assert!(
+            !folded.nodes.iter().any(|n| matches!(n.op, Op::Pad { .. })) || name == "keras-resnet",
+            "{name}: a Pad is left"
+        );
     }
 }
 
@@ -172,11 +170,11 @@ fn an_overflow_names_the_layer_and_the_channel() {
 
 #[test]
 fn generated_activations_keep_their_scale() {
-    for (name, width_multiplier) in [("resnet110", 1.0), ("plain34", 0.25), ("resnet50", 0.25)] {
+    for (name, width_multiplier) in [("resnet110", 1.0), ("plain34", 0.25), ("resnet34", 0.25)] {
         let options = ModelOptions { width_multiplier, ..narrow(10, 64) };
         let graph = zoo_models::build(name, 1, &options).expect("a known name");
         let logits = run_graph(&graph, &noise(0, 3 * 64 * 64));
         let largest = logits.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        assert!((0.05..50.0).contains(&largest), "{name}: largest logit {largest}");
+        assert!((0.5..50.0).contains(&largest), "{name}: largest logit {largest}");
     }
 }

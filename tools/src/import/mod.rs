@@ -172,11 +172,12 @@ fn finish(graph: &GraphProto, mut importer: Importer<'_>) -> Result<Imported, Pr
     let name = single_output(graph)?;
     let end = importer.output(name)?;
     let output = logits(&mut importer, name, &end)?;
+    let output_name = importer.file_tensor(&end, output);
     let (mut graph, input_shape) = importer.into_graph(output);
     graph.retain_live();
     Ok(Imported {
         input_name: graph.values[graph.input].name.clone(),
-        output_name: graph.values[graph.output].name.clone(),
+        output_name,
         removed_softmax: end.softmax.clone(),
         input_shape,
         graph,

@@ -4,9 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::moments::Moments;
-use crate::graph::{
-    BatchNorm, Conv, Graph, InputLayout, Node, Op, Value, ValueId, Window,
-};
+use crate::graph::{BatchNorm, Conv, Graph, InputLayout, Node, Op, Value, ValueId, Window};
 
 /// Range of a batch norm's scale where nothing else is asked for.
 pub(super) const GAMMA: (f64, f64) = (0.5, 1.5);
@@ -109,7 +107,8 @@ impl Builder {
         let channels = mean.len();
         let gamma = self.uniforms(channels, gamma);
         let beta = self.uniforms(channels, BETA);
-        let (offsets, spreads) = (self.uniforms(channels, (-0.2, 0.2)), self.uniforms(channels, (0.7, 1.3)));
+        let (offsets, spreads) =
+            (self.uniforms(channels, (-0.2, 0.2)), self.uniforms(channels, (0.7, 1.3)));
         let (mut norm, mut moments) = (
             BatchNorm {
                 gamma: to_f32(&gamma),

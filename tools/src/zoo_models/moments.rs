@@ -1,7 +1,6 @@
 //! Estimated mean and variance of each channel, carried through the network instead of running it.
 //!
-//! Elements are taken as independent and normally distributed, and the normal distribution as
-//! straight near its middle. The estimates serve as batch-norm statistics: they need the right
+//! Elements are taken as independent and normally distributed. The estimates serve as batch-norm statistics: they need the right
 //! size, not the right digits.
 
 /// Mean and variance of each channel of a value.
@@ -39,10 +38,7 @@ impl Moments {
 
     pub fn add(&self, other: &Self) -> Self {
         let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect();
-        Self {
-            mean: sum(&self.mean, &other.mean),
-            variance: sum(&self.variance, &other.variance),
-        }
+        Self { mean: sum(&self.mean, &other.mean), variance: sum(&self.variance, &other.variance) }
     }
 
     /// The maximum of a 3x3 window lies about one deviation higher and varies less.
@@ -61,14 +57,24 @@ impl Moments {
     }
 }
 
-/// Mean and variance of `max(z, 0)` for normal `z`, with the normal distribution function taken as
-/// `0.5 + 0.4 t` and its density as `0.4 (1 - t^2 / 2)` for `t` of at most one deviation.
+/// Mean and variance of `max(z, 0)` for normal `z`: within one deviation of zero by polynomials for
+/// the normal distribution function and its density, beyond it by how fast the other side fades.
 fn rectified(mean: f64, variance: f64) -> (f64, f64) {
     let deviation = variance.sqrt();
-    let t = if deviation > 0.0 { (mean / deviation).clamp(-1.0, 1.0) } else { 1.0 };
-    let above = 0.5 + 0.4 * t;
-    let density = 0.4 * (1.0 - 0.5 * t * t);
-    let first = (mean * above + deviation * density).max(0.0);
+    if deviation == 0.0 {
+        return (mean.max(0.0), 0.0);
+    }
+    let t = mean / deviation;
+    let fade = 1.0 / (t * t * t * t).max(1.0);
+    if t > 1.0 {
+        return (mean + 0.083 * deviation * fade, variance * (1.0 - 0.25 * fade));
+    }
+    if t < -1.0 {
+        return (0.083 * deviation * fade, 0.068 * variance * fade);
+    }
+    let above = 0.5 + t * (0.4 - 0.058 * t * t);
+    let density = 0.4 - t * t * (0.2 - 0.042 * t * t);
+    let first = mean * above + deviation * density;
     let second = (mean * mean + variance) * above + mean * deviation * density;
-    (first, (second - first * first).max(0.01 * variance))
+    (first, second - first * first)
 }

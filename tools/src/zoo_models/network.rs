@@ -4,8 +4,8 @@ use super::builder::{Builder, GAMMA};
 use super::{Block, Family, ModelOptions};
 use crate::graph::{Graph, ValueId};
 
-/// Scale of the last batch norm of a residual branch: small, as trained networks have it, so that a
-/// long chain of additions does not grow.
+/// Scale of the last batch norm of a residual branch in a stage of two blocks. Longer stages get
+/// smaller ones, as trained networks have them, so that a long chain of additions does not grow.
 const BRANCH_GAMMA: (f64, f64) = (0.2, 0.8);
 /// Channels that a bottleneck block gives out for each of its own.
 const EXPANSION: usize = 4;
@@ -19,6 +19,7 @@ pub(super) fn build(family: Family, seed: u64, options: &ModelOptions) -> Graph 
     let mut network = Network {
         builder: Builder::new(seed, 3, size),
         width_multiplier: options.width_multiplier,
+        branch_gamma: BRANCH_GAMMA,
     };
     let features = match family {
         Family::ImageNet { block, stages } => network.imagenet(block, stages),
@@ -31,11 +32,19 @@ pub(super) fn build(family: Family, seed: u64, options: &ModelOptions) -> Graph 
 struct Network {
     builder: Builder,
     width_multiplier: f64,
+    /// Scale of the last batch norm of a branch in the present stage.
+    branch_gamma: (f64, f64),
 }
 
 impl Network {
     fn channels(&self, base: usize) -> usize {
         ((base as f64 * self.width_multiplier + 0.5) as usize).max(1)
+    }
+
+    /// Prepares for a stage of `blocks` blocks.
+    fn enter_stage(&mut self, blocks: usize) {
+        let factor = (2.0 / blocks.max(2) as f64).sqrt();
+        self.branch_gamma = (BRANCH_GAMMA.0 * factor, BRANCH_GAMMA.1 * factor);
     }
 
     fn imagenet(&mut self, block: Block, stages: [usize; 4]) -> ValueId {
@@ -44,6 +53,7 @@ impl Network {
         value = self.builder.max_pool("maxpool", value);
         for (stage, &blocks) in stages.iter().enumerate() {
             let channels = self.channels(64 << stage);
+            self.enter_stage(blocks);
             for index in 0..blocks {
                 let name = format!("layer{}.{index}", stage + 1);
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
@@ -58,6 +68,7 @@ impl Network {
         let mut value = self.conv_bn_relu(["conv1", "bn1", "relu"], 0, stem, 3, 1);
         for stage in 0..3 {
             let channels = self.channels(16 << stage);
+            self.enter_stage(blocks);
             for index in 0..blocks {
                 let name = format!("layer{}.{index}", stage + 1);
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
@@ -116,7 +127,7 @@ impl Network {
     ) -> ValueId {
         let first = self.layer(name, 1, input, channels, 3, stride);
         let last = self.builder.conv(&format!("{name}.conv2"), first, channels, 3, 1);
-        self.builder.batch_norm(&format!("{name}.bn2"), last, BRANCH_GAMMA)
+        self.builder.batch_norm(&format!("{name}.bn2"), last, self.branch_gamma)
     }
 
     fn bottleneck_branch(
@@ -130,7 +141,7 @@ impl Network {
         let second = self.layer(name, 2, first, channels, 3, stride);
         let wide = channels * EXPANSION;
         let last = self.builder.conv(&format!("{name}.conv3"), second, wide, 1, 1);
-        self.builder.batch_norm(&format!("{name}.bn3"), last, BRANCH_GAMMA)
+        self.builder.batch_norm(&format!("{name}.bn3"), last, self.branch_gamma)
     }
 
     /// The shortcut of the ImageNet family: the input itself, or a strided 1x1 convolution.

@@ -425,6 +425,13 @@ impl<'a> Importer<'a> {
         }
     }
 
+    /// Name of the file's tensor that holds the elements of `vector`, made from `activation`.
+    pub fn file_tensor(&self, activation: &Activation, vector: ValueId) -> String {
+        let named_here = vector != activation.value && activation.shaped_by.is_none();
+        let value = if named_here { activation.value } else { vector };
+        self.graph.values[value].name.clone()
+    }
+
     /// The graph that ends in `output`, and the shape of the file's input.
     pub fn into_graph(mut self, output: ValueId) -> (Graph, Vec<usize>) {
         self.graph.output = output;

@@ -19,6 +19,8 @@ enum Command {
     Quantize(cmd::quantize::Args),
     Compare(cmd::compare::Args),
     Run(cmd::run::Args),
+    Check(cmd::check::Args),
+    MakeModel(cmd::make_model::Args),
     Fetch(cmd::fetch::Args),
 }
 
@@ -27,6 +29,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Quantize(args) => cmd::quantize::run(args),
         Command::Compare(args) => cmd::compare::run(args),
         Command::Run(args) => cmd::run::run(args),
+        Command::Check(args) => cmd::check::run(args),
+        Command::MakeModel(args) => cmd::make_model::run(args),
         Command::Fetch(args) => cmd::fetch::run(args),
     }
 }

@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn table(nodes: &[NodeVerdict]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::NOTHING);
     table.set_header(["#", "node", "op", "output", "verdict"]);
     for node in nodes {
         table.add_row([

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::translate::{Importer, Outcome};
 use super::{ImportError, ImportOptions, ModelFile, NodeProblem, finish, in_file};
-use crate::fold;
+use crate::fold::{self, Absorbed};
 use crate::graph::Graph;
 
 /// The verdict on one node of the file.
@@ -128,11 +128,7 @@ impl From<Outcome> for Role {
 }
 
 /// Tells the steps that folding absorbs, and those that the output does not need, from the rest.
-fn name_folded_nodes(
-    graph: &Graph,
-    mut absorbed: Vec<(String, String)>,
-    verdicts: &mut [NodeVerdict],
-) {
+fn name_folded_nodes(graph: &Graph, mut absorbed: Vec<Absorbed>, verdicts: &mut [NodeVerdict]) {
     let Ok((folded, folds)) = fold::fold_with_report(graph) else {
         return;
     };
@@ -142,10 +138,22 @@ fn name_folded_nodes(
             continue;
         };
         let is_named = |name: &str| name == verdict.name;
-        if let Some((_, into)) = absorbed.iter().find(|(name, _)| is_named(name)) {
-            *role = Role::FoldedInto(into.clone());
+        if let Some(into) = final_home(&absorbed, &verdict.name) {
+            *role = Role::FoldedInto(into.to_string());
         } else if !folded.nodes.iter().any(|node| is_named(&node.name)) {
             *role = Role::Unused;
         }
     }
+}
+
+/// The node in which `name` ends up after all foldings, which come in the order in which they were
+/// made; `None` if it stays by itself.
+fn final_home<'n>(absorbed: &'n [Absorbed], name: &str) -> Option<&'n str> {
+    let mut home = None;
+    for (node, into) in absorbed {
+        if node == home.unwrap_or(name) {
+            home = Some(into.as_str());
+        }
+    }
+    home
 }

@@ -116,7 +116,7 @@ impl ModelFile {
     fn import(&self, options: &ImportOptions) -> Result<Imported, Problem> {
         let mut importer = self.importer(options)?;
         for index in 0..self.graph.node.len() {
-            self.translate(index, &mut importer).map_err(|e| Problem::Node(Box::new(e)))?;
+            self.translate(index, &mut importer).map_err(Problem::Node)?;
         }
         finish(&self.graph, importer)
     }
@@ -135,15 +135,17 @@ impl ModelFile {
         &'a self,
         index: usize,
         importer: &mut Importer<'a>,
-    ) -> Result<translate::Outcome, NodeError> {
+    ) -> Result<translate::Outcome, Box<NodeError>> {
         let node = self.node(index);
-        importer.translate(&node).map_err(|problem| NodeError {
+        let result = importer.translate(&node);
+        let place = |problem| NodeError {
             index,
             name: node.name().to_string(),
             op: node.op().to_string(),
             input_shapes: importer.input_shapes(&node),
             problem,
-        })
+        };
+        result.map_err(|problem| Box::new(place(problem)))
     }
 }
 

@@ -45,8 +45,8 @@ impl Sweep {
     /// Turns `ceil_mode` into padding at the bottom and right. The last window must still start
     /// inside the input or its leading padding.
     fn round_up(&mut self, input: [usize; 2]) {
-        for axis in 0..2 {
-            let leading = input[axis] + self.pads[axis];
+        for (axis, &size) in input.iter().enumerate() {
+            let leading = size + self.pads[axis];
             let padded = leading + self.pads[axis + 2];
             let Some(span) = padded.checked_sub(self.extent[axis]) else {
                 continue;

@@ -90,6 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         print_json(&comparison)?;
     } else {
+        let origin = args.images.as_ref().map(|path| path.display().to_string());
         print(&report::comparison_text(&comparison, origin.as_deref()))?;
     }
     if let (true, Some(limit), Some(drop)) = (too_much, args.max_drop, comparison.drop_points()) {

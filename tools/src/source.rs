@@ -68,16 +68,21 @@ impl Source {
         let outputs = [imported.output_name.as_str()];
         let float = FloatModel::load(&proto, Some(folder), &imported.input_shape, &outputs)?;
         drop(proto);
-        let folded = fold::fold(&imported.graph)?;
+        let mut folded = fold::fold(&imported.graph)?;
+        // Inside, everything is NCHW whatever the file's layout is.
+        folded.input_layout = InputLayout::Nchw;
         let network = lower::lower(&folded)?;
+        let layout = imported.graph.input_layout;
+        drop(imported.graph);
         let proto = onnx_writer::to_onnx(&folded);
+        drop(folded);
         let [height, width, channels] = network.tensors[network.input].shape;
         let ids = (0..network.tensors.len()).filter(|&t| t != network.input);
         let names: Vec<&str> = ids.map(|t| network.tensors[t].name.as_str()).collect();
         let inner = FloatModel::load(&proto, None, &[1, channels, height, width], &names)?;
         Ok(Self {
             name,
-            layout: imported.graph.input_layout,
+            layout,
             network,
             float,
             inner,

@@ -5,6 +5,7 @@
 //! `fixnet::format::write`; [`compare`] judges the result by the float network, [`report`] prints,
 //! [`cmd`] is the command line.
 
+pub mod bench;
 pub mod calibrate;
 pub mod cmd;
 pub mod compare;

@@ -21,6 +21,8 @@ enum Command {
     Run(cmd::run::Args),
     Check(cmd::check::Args),
     MakeModel(cmd::make_model::Args),
+    Inspect(cmd::inspect::Args),
+    Bench(cmd::bench::Args),
     Fetch(cmd::fetch::Args),
 }
 
@@ -31,6 +33,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => cmd::run::run(args),
         Command::Check(args) => cmd::check::run(args),
         Command::MakeModel(args) => cmd::make_model::run(args),
+        Command::Inspect(args) => cmd::inspect::run(args),
+        Command::Bench(args) => cmd::bench::run(args),
         Command::Fetch(args) => cmd::fetch::run(args),
     }
 }

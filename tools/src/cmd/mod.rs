@@ -1,8 +1,10 @@
 //! One file a subcommand: its arguments and its `run`.
 
+pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod fetch;
+pub mod inspect;
 pub mod make_model;
 pub mod quantize;
 pub mod run;

@@ -1,6 +1,10 @@
 //! What the tools print: tables for people, JSON for scripts. No figures are made here but times.
 
+mod arena_map;
+mod arena_svg;
+mod bench;
 mod inference;
+mod plan;
 mod table;
 mod timing;
 
@@ -10,7 +14,11 @@ use std::path::Path;
 use fixnet::{KernelSet, Model};
 use serde_json::{Value, json};
 
+pub use arena_map::{ArenaMap, Occupant};
+pub use arena_svg::arena_svg;
+pub use bench::bench_table;
 pub use inference::{Inference, TopClass, top_classes};
+pub use plan::{plan_json, plan_text};
 pub use table::{bytes, count, shape};
 pub use timing::{LayerTime, time_layers};
 
@@ -26,35 +34,6 @@ pub struct Summary<'a> {
     pub comparison: Option<&'a Comparison>,
     /// The images that were compared on; `None`: generated ones.
     pub images: Option<&'a str>,
-}
-
-/// The keys of `inspect`: memory, work and layers.
-#[must_use]
-pub fn plan_json(model: &Model<'_>, kernels: KernelSet) -> Value {
-    let required = model.required(kernels);
-    let layers: Vec<Value> = model
-        .steps()
-        .map(|step| {
-            json!({
-                "name": step.layer.name,
-                "kernel": kernels.kernel_name(&step.operator),
-                "macs": step.layer.macs,
-                "shape": step.layer.shape,
-                "weight_bytes": model.weight_bytes_of(step.index),
-            })
-        })
-        .collect();
-    json!({
-        "name": model.name(),
-        "kernels": kernels.name(),
-        "arena_bytes": required.arena(),
-        "activation_bytes": required.activations,
-        "scratch_bytes": required.scratch,
-        "weight_bytes": model.weight_bytes(),
-        "file_bytes": model.file_bytes(),
-        "macs": model.macs(),
-        "layers": layers,
-    })
 }
 
 impl Summary<'_> {

@@ -1,0 +1,117 @@
+//! Whole inferences against the clock: contestants take turns in one process, so that a change of
+//! the machine's speed meets all of them.
+
+use std::time::{Duration, Instant};
+
+/// Runs of every contestant that do not count.
+const WARM_UP: usize = 3;
+
+/// Something that runs one inference.
+pub struct Contestant<'a> {
+    pub name: &'static str,
+    pub run: Box<dyn FnMut() -> anyhow::Result<()> + 'a>,
+}
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Runs of every contestant.
+    pub runs: usize,
+    /// No round starts after this time, once `least` are done.
+    pub budget: Duration,
+    pub least: usize,
+}
+
+/// Times of one contestant, ascending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Times(Vec<Duration>);
+
+impl Times {
+    fn new(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self(times)
+    }
+
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The time that `percent` of the runs do not exceed (nearest rank), in milliseconds.
+    #[must_use]
+    pub fn percentile_ms(&self, percent: usize) -> f64 {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).map_or(0.0, |time| time.as_secs_f64() * 1e3)
+    }
+
+    #[must_use]
+    pub fn median_ms(&self) -> f64 {
+        self.percentile_ms(50)
+    }
+
+    #[must_use]
+    pub fn p90_ms(&self) -> f64 {
+        self.percentile_ms(90)
+    }
+}
+
+/// Runs the contestants in turn after a warm-up; `done` is called once a round.
+///
+/// # Errors
+/// The first run that fails.
+pub fn take_turns(
+    contestants: &mut [Contestant<'_>],
+    limits: Limits,
+    done: impl Fn(),
+) -> anyhow::Result<Vec<Times>> {
+    for _ in 0..WARM_UP {
+        for contestant in contestants.iter_mut() {
+            (contestant.run)()?;
+        }
+    }
+    let mut times = vec![Vec::with_capacity(limits.runs); contestants.len()];
+    let started = Instant::now();
+    for round in 0..limits.runs {
+        if round >= limits.least && started.elapsed() > limits.budget {
+            break;
+        }
+        for (contestant, times) in contestants.iter_mut().zip(&mut times) {
+            let start = Instant::now();
+            (contestant.run)()?;
+            times.push(start.elapsed());
+        }
+        done();
+    }
+    Ok(times.into_iter().map(Times::new).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn contestants_take_turns() {
+        let log = RefCell::new(String::new());
+        let contestant = |name: &'static str| {
+            let log = &log;
+            let run = Box::new(move || {
+                log.borrow_mut().push_str(name);
+                Ok(())
+            });
+            Contestant { name, run }
+        };
+        let limits = Limits { runs: 2, budget: Duration::ZERO, least: 2 };
+        let times = take_turns(&mut [contestant("a"), contestant("b")], limits, || {}).unwrap();
+        assert_eq!(log.into_inner(), "ab".repeat(WARM_UP + 2));
+        assert!(times.iter().all(|t| t.runs() == 2));
+    }
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let times = Times::new((1..=10).rev().map(Duration::from_millis).collect());
+        assert_eq!((times.median_ms(), times.p90_ms()), (5.0, 9.0));
+        assert_eq!(Times::new(vec![Duration::from_millis(3)]).p90_ms(), 3.0);
+    }
+}

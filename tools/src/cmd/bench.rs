@@ -1,0 +1,169 @@
+//! `fixnet bench`: whole inferences against the clock, alone or against another runtime.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::RangedU64ValueParser;
+use fixnet::{AlignedBytes, KernelSet, Model, Session};
+use serde_json::{Value, json};
+
+use super::{
+    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, progress, read_model,
+};
+use crate::bench::{Contestant, Limits, Times, take_turns};
+use crate::data::dead_leaves::dead_leaves;
+use crate::output::{print, print_json};
+use crate::report::bench_table;
+use crate::source::{BUNDLED_NAME, Source};
+
+/// Runs without `--runs`, unless they take longer than the budget.
+const DEFAULT_RUNS: usize = 50;
+const BUDGET: Duration = Duration::from_secs(20);
+const LEAST_RUNS: usize = 5;
+
+/// Measure the time of whole inferences, alone or against another runtime.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The int8 model.
+    #[arg(value_name = "FILE.fxn")]
+    file: PathBuf,
+    /// Threads that an inference may use; this version runs on one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    threads: usize,
+    /// Runtime to measure against: it runs the float network on the same image.
+    #[arg(long, value_enum)]
+    against: Option<Rival>,
+    /// The float network for --against [default: the bundled one, for a file made from it].
+    #[arg(long, value_name = "MODEL.onnx", requires = "against")]
+    model: Option<PathBuf>,
+    /// Shape of the float network's input, for a model that leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape, requires = "model")]
+    input_shape: Option<Shape>,
+    /// Runs that count [default: 50, or as many as 20 seconds allow].
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    runs: Option<usize>,
+    /// Kernels to run [default: the fastest].
+    #[arg(long, value_name = "SET", value_parser = parse_kernels)]
+    kernels: Option<KernelSet>,
+    /// Print figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A runtime for float networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Rival {
+    Tract,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One line that says what to do.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        args.threads == 1,
+        "--threads {}: this version runs an inference on one thread; leave --threads out",
+        args.threads
+    );
+    let bytes = read_model(&args.file)?;
+    let model = check_model(&args.file, &bytes)?;
+    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let input = model.input();
+    let image = dead_leaves(0, 0, input.width, input.height);
+    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let session = Session::with_kernels(&model, arena.as_mut_slice(), kernels)?;
+    let mut contestants = vec![fixnet_contestant(session, &image.data)?];
+    if args.against == Some(Rival::Tract) {
+        let recipe = embedded_recipe(&args.file, &model)?;
+        let source = float_network(args, &model)?;
+        recipe.check_mean_image(source.input_size())?;
+        let values = recipe.float_input(&image, source.layout);
+        contestants.push(tract_contestant(&source, &values)?);
+    }
+    let times = measure(args, &mut contestants)?;
+    let names: Vec<&str> = contestants.iter().map(|c| c.name).collect();
+    if args.json {
+        print_json(&bench_json(args.threads, kernels, &names, &times))?;
+    } else {
+        print(&bench_table(model.name(), kernels, &names, &times))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: &Args, contestants: &mut [Contestant<'_>]) -> anyhow::Result<Vec<Times>> {
+    let limits = match args.runs {
+        Some(runs) => Limits { runs, budget: Duration::MAX, least: runs },
+        None => Limits { runs: DEFAULT_RUNS, budget: BUDGET, least: LEAST_RUNS },
+    };
+    let bar = progress("measuring", limits.runs);
+    let times = take_turns(contestants, limits, || bar.inc(1));
+    bar.finish_and_clear();
+    times
+}
+
+/// From the int8 input to the logits.
+fn fixnet_contestant<'a>(
+    mut session: Session<'a, 'a>,
+    rgb: &[u8],
+) -> anyhow::Result<Contestant<'a>> {
+    session.set_rgb(rgb)?;
+    let input = session.input_mut().to_vec();
+    let run = move || {
+        session.input_mut().copy_from_slice(&input);
+        session.run();
+        Ok(())
+    };
+    Ok(Contestant { name: "fixnet", run: Box::new(run) })
+}
+
+/// From the float input to the logits.
+fn tract_contestant(source: &Source, values: &[f32]) -> anyhow::Result<Contestant<'static>> {
+    let mut session = source.float.session();
+    let (needed, available) = (session.input_mut().len(), values.len());
+    anyhow::ensure!(needed == available, "{}: not an RGB image network", source.name);
+    session.input_mut().copy_from_slice(values);
+    let run = move || {
+        session.run()?;
+        Ok(())
+    };
+    Ok(Contestant { name: "tract", run: Box::new(run) })
+}
+
+/// The float network that the model file was made from.
+fn float_network(args: &Args, model: &Model<'_>) -> anyhow::Result<Source> {
+    let source = match &args.model {
+        Some(path) => Source::load(path, args.input_shape.as_ref().map(|s| s.0.clone()))?,
+        None if model.name() == BUNDLED_NAME => Source::bundled()?,
+        None => anyhow::bail!(
+            "{}: the file does not hold the float network of {}; give it with --model MODEL.onnx",
+            args.file.display(),
+            model.name()
+        ),
+    };
+    let file = model.layers().map(|layer| layer.name);
+    anyhow::ensure!(
+        file.eq(source.network.layers.iter().map(|layer| layer.name.as_str())),
+        "{} was not made from {}; give its float network with --model MODEL.onnx",
+        args.file.display(),
+        source.name
+    );
+    Ok(source)
+}
+
+fn bench_json(threads: usize, kernels: KernelSet, names: &[&str], times: &[Times]) -> Value {
+    let mut json = json!({ "threads": threads, "kernels": kernels.name(), "against": {} });
+    let Some((ours, others)) = times.split_first() else { return json };
+    json["runs"] = json!(ours.runs());
+    json["median_ms"] = json!(ours.median_ms());
+    json["p90_ms"] = json!(ours.p90_ms());
+    for (name, other) in names.iter().skip(1).zip(others) {
+        json["against"][name] = json!({
+            "median_ms": other.median_ms(),
+            "p90_ms": other.p90_ms(),
+            "ratio": other.median_ms() / ours.median_ms(),
+        });
+    }
+    json
+}

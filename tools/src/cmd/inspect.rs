@@ -1,0 +1,46 @@
+//! `fixnet inspect`: the plan of a model file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use fixnet::KernelSet;
+
+use super::{check_model, parse_kernels, read_model};
+use crate::output::{print, print_json, write_atomically};
+use crate::report;
+
+/// Print the plan of a model file: steps, arena over time, and bytes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The int8 model.
+    #[arg(value_name = "FILE.fxn")]
+    file: PathBuf,
+    /// Kernels to plan for [default: the fastest].
+    #[arg(long, value_name = "SET", value_parser = parse_kernels)]
+    kernels: Option<KernelSet>,
+    /// Draw the arena over time.
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
+    /// Print figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One line that says what to do.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let bytes = read_model(&args.file)?;
+    let model = check_model(&args.file, &bytes)?;
+    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    if let Some(path) = &args.svg {
+        write_atomically(path, report::arena_svg(&model, kernels).as_bytes())?;
+    }
+    if args.json {
+        print_json(&report::plan_json(&model, kernels))?;
+    } else {
+        print(&report::plan_text(&model, kernels))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

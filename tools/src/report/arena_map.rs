@@ -1,0 +1,227 @@
+//! Which bytes of the arena hold which tensor, step by step.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::ops::Range;
+
+use fixnet::Model;
+use fixnet::format::Activation;
+use serde_json::{Value, json};
+
+use super::table::{bytes, left, right, table};
+
+/// Cells of the bar that stands for the arena.
+const CELLS: usize = 56;
+
+/// A tensor while it holds data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occupant<'m> {
+    pub tensor: Activation,
+    /// Name of the layer that writes it, or `input`.
+    pub name: &'m str,
+    /// The step that writes it; none for the input, which is there before step 0.
+    pub written_by: Option<usize>,
+    /// The steps that read it, in order.
+    pub read_by: Vec<usize>,
+    /// Whether it is written over the residual.
+    pub in_place: bool,
+    /// Whether the last step that reads it writes its own output there, in place.
+    pub replaced: bool,
+}
+
+impl<'m> Occupant<'m> {
+    fn new(name: &'m str, tensor: Activation, written_by: Option<usize>, in_place: bool) -> Self {
+        Self { tensor, name, written_by, read_by: Vec::new(), in_place, replaced: false }
+    }
+
+    /// The first step during which it is there.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.written_by.unwrap_or(0)
+    }
+
+    /// The last step that reads or writes it.
+    #[must_use]
+    pub fn last(&self) -> usize {
+        self.read_by.last().copied().unwrap_or(self.first())
+    }
+
+    /// What it is to `step`; `None` if its bytes are free, or the output's that replaces it.
+    fn cell(&self, step: usize) -> Option<Cell> {
+        let (first, last) = (self.first(), self.last());
+        if !(first..=last).contains(&step) || (self.replaced && step == last) {
+            return None;
+        }
+        Some(match self.written_by {
+            Some(writer) if writer == step && self.in_place => Cell::Rewritten,
+            Some(writer) if writer == step => Cell::Written,
+            _ if self.read_by.contains(&step) => Cell::Read,
+            _ => Cell::Kept,
+        })
+    }
+}
+
+/// What a piece of the arena is to a step; what comes later hides what comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cell {
+    Free,
+    Kept,
+    Read,
+    Written,
+    Rewritten,
+}
+
+impl Cell {
+    const fn symbol(self) -> char {
+        match self {
+            Self::Free => '·',
+            Self::Kept => '░',
+            Self::Read => '▒',
+            Self::Written => '█',
+            Self::Rewritten => '▚',
+        }
+    }
+}
+
+/// All tensors of a plan in the order in which they are written, the input first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArenaMap<'m> {
+    pub occupants: Vec<Occupant<'m>>,
+    /// Bytes of all activations.
+    pub activation_bytes: usize,
+    /// Names of the steps' layers.
+    pub layers: Vec<&'m str>,
+}
+
+impl<'m> ArenaMap<'m> {
+    /// The map of `model`'s plan.
+    #[must_use]
+    pub fn new(model: &Model<'m>) -> Self {
+        let input = model.input();
+        let mut occupants = vec![Occupant::new("input", input, None, false)];
+        let mut newest = HashMap::from([(input.tensor, 0)]);
+        for step in model.steps() {
+            let operand = step.operand.map(|o| o.tensor);
+            for tensor in [Some(step.input.tensor), operand].into_iter().flatten() {
+                let Some(&at) = newest.get(&tensor) else { continue };
+                occupants[at].read_by.push(step.index);
+                occupants[at].replaced = step.in_place && Some(tensor) == operand;
+            }
+            newest.insert(step.output.tensor, occupants.len());
+            let writer = Some(step.index);
+            occupants.push(Occupant::new(step.layer.name, step.output, writer, step.in_place));
+        }
+        let ends = occupants.iter().map(|o| o.tensor.range().end);
+        let activation_bytes = ends.max().unwrap_or(0);
+        let layers = model.steps().map(|s| s.layer.name).collect();
+        Self { occupants, activation_bytes, layers }
+    }
+
+    /// Bytes that hold data while `step` runs.
+    #[must_use]
+    pub fn live_bytes(&self, step: usize) -> usize {
+        let live = self.occupants.iter().filter(|o| o.cell(step).is_some());
+        live.map(|o| o.tensor.bytes()).sum()
+    }
+
+    /// The first step with the most live bytes.
+    #[must_use]
+    pub fn peak_step(&self) -> usize {
+        let steps = 0..self.layers.len();
+        steps.rev().max_by_key(|&step| self.live_bytes(step)).unwrap_or(0)
+    }
+
+    /// One object a tensor.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let tensor = |o: &Occupant<'_>| {
+            json!({
+                "tensor": o.tensor.tensor,
+                "name": o.name,
+                "shape": o.tensor.shape(),
+                "scale": o.tensor.scale,
+                "zero_point": o.tensor.zero_point,
+                "offset": o.tensor.offset,
+                "bytes": o.tensor.bytes(),
+                "first": o.first(),
+                "last": o.last(),
+                "in_place": o.in_place,
+            })
+        };
+        self.occupants.iter().map(tensor).collect()
+    }
+
+    /// One row a tensor: its place, its life, and the arena while it is written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut rows = table(&[
+            right("step"),
+            left("writes"),
+            right("offset"),
+            right("bytes"),
+            left("alive"),
+            right("live bytes"),
+            left("arena"),
+        ]);
+        for occupant in &self.occupants {
+            let (step, live, bar) = match occupant.written_by {
+                None => (String::new(), occupant.tensor.bytes(), self.input_bar(occupant)),
+                Some(step) => (step.to_string(), self.live_bytes(step), self.bar(step)),
+            };
+            rows.add_row(vec![
+                step,
+                occupant.name.to_string(),
+                occupant.tensor.offset.to_string(),
+                bytes(occupant.tensor.bytes()),
+                format!("{}..{}", occupant.first(), occupant.last()),
+                bytes(live),
+                bar,
+            ]);
+        }
+        format!("{rows}\n{}", self.legend())
+    }
+
+    fn legend(&self) -> String {
+        let [free, kept, read, written, rewritten] =
+            [Cell::Free, Cell::Kept, Cell::Read, Cell::Written, Cell::Rewritten].map(Cell::symbol);
+        let peak = self.peak_step();
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{written} written  {rewritten} rewritten in place  {read} read  {kept} kept for later  \
+             {free} free; the bar is {} B",
+            self.activation_bytes,
+        );
+        let _ = writeln!(
+            text,
+            "most live bytes: {} in step {peak}, {}",
+            self.live_bytes(peak),
+            self.layers.get(peak).unwrap_or(&""),
+        );
+        text
+    }
+
+    fn input_bar(&self, input: &Occupant<'_>) -> String {
+        let mut cells = [Cell::Free; CELLS];
+        cells[self.cells(&input.tensor)].fill(Cell::Written);
+        cells.map(Cell::symbol).iter().collect()
+    }
+
+    /// The arena while `step` runs.
+    fn bar(&self, step: usize) -> String {
+        let mut cells = [Cell::Free; CELLS];
+        for occupant in &self.occupants {
+            let Some(cell) = occupant.cell(step) else { continue };
+            for place in &mut cells[self.cells(&occupant.tensor)] {
+                *place = cell.max(*place);
+            }
+        }
+        cells.map(Cell::symbol).iter().collect()
+    }
+
+    /// The cells of the bar that a tensor touches.
+    fn cells(&self, tensor: &Activation) -> Range<usize> {
+        let (range, total) = (tensor.range(), self.activation_bytes.max(1));
+        range.start * CELLS / total..(range.end * CELLS).div_ceil(total)
+    }
+}

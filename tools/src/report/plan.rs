@@ -1,0 +1,238 @@
+//! What `inspect` tells of a model file: its input, its steps, its arena and its bytes.
+
+use std::fmt::Write;
+
+use fixnet::format::{Operator, Step, Target, VERSION_MAJOR, VERSION_MINOR};
+use fixnet::{KernelSet, Model};
+use serde_json::{Value, json};
+
+use super::arena_map::ArenaMap;
+use super::table::{bytes, count, left, right, shape, table};
+use crate::data::{ChannelOrder, Recipe};
+use crate::quantize::recipe_of;
+
+/// The keys of `inspect`: memory, work, layers and tensors.
+#[must_use]
+pub fn plan_json(model: &Model<'_>, kernels: KernelSet) -> Value {
+    let required = model.required(kernels);
+    let (input, output) = (model.input(), model.output());
+    let layers: Vec<Value> = model.steps().map(|step| layer_json(model, kernels, &step)).collect();
+    let memory = KernelSet::available().map(|set| {
+        let required = model.required(set);
+        json!({
+            "kernels": set.name(),
+            "scratch_bytes": required.scratch,
+            "arena_bytes": required.arena(),
+        })
+    });
+    json!({
+        "name": model.name(),
+        "format_version": format!("{VERSION_MAJOR}.{VERSION_MINOR}"),
+        "target": target_name(model.target()),
+        "kernels": kernels.name(),
+        "input": {
+            "tensor": input.tensor,
+            "shape": input.shape(),
+            "scale": input.scale,
+            "zero_point": input.zero_point,
+        },
+        "output": { "tensor": output.tensor, "shape": output.shape(), "scale": output.scale },
+        "preprocessing": recipe_of(model).map(|recipe| recipe_json(&recipe)),
+        "arena_bytes": required.arena(),
+        "activation_bytes": required.activations,
+        "scratch_bytes": required.scratch,
+        "weight_bytes": model.weight_bytes(),
+        "file_bytes": model.file_bytes(),
+        "macs": model.macs(),
+        "memory": memory.collect::<Vec<_>>(),
+        "layers": layers,
+        "tensors": ArenaMap::new(model).json(),
+    })
+}
+
+fn layer_json(model: &Model<'_>, kernels: KernelSet, step: &Step<'_>) -> Value {
+    json!({
+        "name": step.layer.name,
+        "operator": operator_text(&step.operator),
+        "kernel": kernels.kernel_name(&step.operator),
+        "macs": step.layer.macs,
+        "shape": step.layer.shape,
+        "input": step.input.tensor,
+        "operand": step.operand.map(|o| o.tensor),
+        "output": step.output.tensor,
+        "in_place": step.in_place,
+        "weight_bytes": model.weight_bytes_of(step.index),
+        "scratch_bytes": kernels.scratch_bytes(&step.operator),
+    })
+}
+
+fn recipe_json(recipe: &Recipe) -> Value {
+    json!({
+        "scale": recipe.scale,
+        "mean": recipe.mean,
+        "std": recipe.std,
+        "resize": recipe.resize,
+        "crop": recipe.crop,
+        "channel_order": recipe.channel_order,
+        "mean_image": recipe.mean_image.is_some(),
+    })
+}
+
+/// The plan as a page of text.
+#[must_use]
+pub fn plan_text(model: &Model<'_>, kernels: KernelSet) -> String {
+    let header = header_text(model);
+    let steps = step_table(model, kernels);
+    let map = ArenaMap::new(model).text();
+    format!("{header}\n{steps}\n{map}\n{}", memory_table(model))
+}
+
+fn header_text(model: &Model<'_>) -> String {
+    let (input, output) = (model.input(), model.output());
+    let recipe = recipe_of(model).map_or("none".to_string(), |recipe| recipe_text(&recipe));
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{}, format {VERSION_MAJOR}.{VERSION_MINOR}, target {}",
+        model.name(),
+        target_name(model.target()),
+    );
+    let _ = writeln!(
+        text,
+        "input   {} int8, real value = (q - {}) * {}",
+        shape(input.shape()),
+        input.zero_point,
+        input.scale,
+    );
+    let _ = writeln!(
+        text,
+        "output  {} i32 logits, real value = q * {}",
+        output.elements(),
+        output.scale
+    );
+    let _ = writeln!(text, "images  {recipe}");
+    text
+}
+
+const fn target_name(target: Target) -> &'static str {
+    match target {
+        Target::Portable => "portable",
+        _ => "unknown",
+    }
+}
+
+/// `resize 256, crop 224, RGB, (x * 0.0039 - [..]) / [..]`.
+fn recipe_text(recipe: &Recipe) -> String {
+    let mut text = String::new();
+    if let Some(side) = recipe.resize {
+        let _ = write!(text, "resize {side}, ");
+    }
+    if let Some(side) = recipe.crop {
+        let _ = write!(text, "crop {side}, ");
+    }
+    text.push_str(match recipe.channel_order {
+        ChannelOrder::Rgb => "RGB",
+        ChannelOrder::Bgr => "BGR",
+    });
+    let x = if recipe.mean_image.is_some() { "(x - mean image)" } else { "x" };
+    let _ = write!(text, ", ({x} * {} - {:?}) / {:?}", recipe.scale, recipe.mean, recipe.std);
+    text
+}
+
+fn step_table(model: &Model<'_>, kernels: KernelSet) -> String {
+    let mut rows = table(&[
+        right("step"),
+        left("layer"),
+        left("operator"),
+        left("reads"),
+        left("shape"),
+        left("kernel"),
+        right("MACs"),
+        right("weights"),
+        right("scratch"),
+    ]);
+    let map = ArenaMap::new(model);
+    for step in model.steps() {
+        rows.add_row(vec![
+            step.index.to_string(),
+            step.layer.name.to_string(),
+            operator_text(&step.operator),
+            reads_text(&map, &step),
+            shape(step.layer.shape),
+            kernels.kernel_name(&step.operator).to_string(),
+            count(step.layer.macs),
+            bytes(model.weight_bytes_of(step.index)),
+            bytes(kernels.scratch_bytes(&step.operator)),
+        ]);
+    }
+    format!("{rows}\n")
+}
+
+/// The steps whose results `step` reads: `7 + 5 in place`.
+fn reads_text(map: &ArenaMap<'_>, step: &Step<'_>) -> String {
+    let writer = |tensor: u16| {
+        let before = map.occupants.iter().rev().filter(|o| o.tensor.tensor == tensor);
+        let mut writers = before.map(|o| o.written_by).filter(|w| w.is_none_or(|w| w < step.index));
+        writers.next().flatten().map_or("input".to_string(), |w| w.to_string())
+    };
+    let mut text = writer(step.input.tensor);
+    if let Some(operand) = step.operand {
+        let _ = write!(text, " + {}", writer(operand.tensor));
+    }
+    if step.in_place {
+        text.push_str(" in place");
+    }
+    text
+}
+
+/// `conv 3x3 /2`.
+fn operator_text(operator: &Operator<'_>) -> String {
+    let window = |name: &str, [height, width]: [usize; 2], strides: [usize; 2]| {
+        format!("{name} {height}x{width}{}", strides_text(strides))
+    };
+    match operator {
+        Operator::Conv { shape, .. } => {
+            let mut text = window("conv", shape.kernel, shape.strides);
+            if shape.groups > 1 {
+                let _ = write!(text, " groups {}", shape.groups);
+            }
+            text
+        }
+        Operator::MaxPool { shape, .. } => window("max-pool", shape.kernel, shape.strides),
+        Operator::AveragePool { shape, .. } => window("average-pool", shape.kernel, shape.strides),
+        Operator::Add(_) => "add".to_string(),
+        Operator::Subsample { strides, .. } => format!("subsample{}", strides_text(*strides)),
+        Operator::Logits { .. } => "classifier".to_string(),
+        _ => "unknown".to_string(),
+    }
+}
+
+/// ` /2`, or nothing for a stride of 1.
+fn strides_text([height, width]: [usize; 2]) -> String {
+    match (height, width) {
+        (1, 1) => String::new(),
+        _ if height == width => format!(" /{height}"),
+        _ => format!(" /{height}x{width}"),
+    }
+}
+
+/// The arena of every kernel set of this machine, and the bytes of the file.
+fn memory_table(model: &Model<'_>) -> String {
+    let mut rows =
+        table(&[left("kernels"), right("activations"), right("scratch"), right("arena, bytes")]);
+    for set in KernelSet::available() {
+        let required = model.required(set);
+        rows.add_row(vec![
+            set.name().to_string(),
+            bytes(required.activations),
+            bytes(required.scratch),
+            bytes(required.arena()),
+        ]);
+    }
+    format!(
+        "{rows}\n\nweights {:>11} B\nfile    {:>11} B\nwork    {:>11} MACs\n",
+        model.weight_bytes(),
+        model.file_bytes(),
+        model.macs(),
+    )
+}

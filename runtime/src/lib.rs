@@ -67,3 +67,8 @@ pub fn top_class<T: PartialOrd>(logits: &[T]) -> Option<usize> {
     }
     best.map(|(class, _)| class)
 }
+
+/// The README's example, compiled and run with the documentation tests.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

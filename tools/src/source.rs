@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use fixnet::float::FloatModel;
+use fixnet::{KernelSet, Model};
 use prost::Message;
 use tract_onnx::pb::ModelProto;
 
-use crate::data::InputSize;
+use crate::compare::Subjects;
+use crate::data::{InputSize, Recipe};
 use crate::graph::InputLayout;
 use crate::import::{self, ImportOptions};
 use crate::lower::{self, Network};
@@ -80,14 +82,26 @@ impl Source {
         let ids = (0..network.tensors.len()).filter(|&t| t != network.input);
         let names: Vec<&str> = ids.map(|t| network.tensors[t].name.as_str()).collect();
         let inner = FloatModel::load(&proto, None, &[1, channels, height, width], &names)?;
-        Ok(Self {
-            name,
-            layout,
-            network,
-            float,
-            inner,
-            removed_softmax: imported.removed_softmax,
-        })
+        Ok(Self { name, layout, network, float, inner, removed_softmax: imported.removed_softmax })
+    }
+
+    /// This network and an int8 model of it, to be compared.
+    #[must_use]
+    pub fn subjects<'a>(
+        &'a self,
+        model: Model<'a>,
+        recipe: &'a Recipe,
+        kernels: KernelSet,
+    ) -> Subjects<'a> {
+        Subjects {
+            model,
+            network: &self.network,
+            float: &self.float,
+            inner: &self.inner,
+            layout: self.layout,
+            recipe,
+            kernels,
+        }
     }
 
     /// Height and width of the input.

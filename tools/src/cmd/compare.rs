@@ -7,7 +7,6 @@ use fixnet::KernelSet;
 
 use super::quantize::run_comparison;
 use super::{Shape, check_model, embedded_recipe, parse_kernels, parse_shape, read_model};
-use crate::compare::Subjects;
 use crate::data::OpenOptions;
 use crate::images::Images;
 use crate::output::{print, print_json};
@@ -72,15 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Images::for_comparison(args.seed, args.limit.unwrap_or(256)),
     };
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let subjects = Subjects {
-        model,
-        network: &source.network,
-        float: &source.float,
-        inner: &source.inner,
-        layout: source.layout,
-        recipe: &recipe,
-        kernels,
-    };
+    let subjects = source.subjects(model, &recipe, kernels);
     let comparison = run_comparison(&subjects, &images, args.layer_images)?;
     let too_much = match (args.max_drop, comparison.drop_points()) {
         (Some(limit), Some(drop)) => drop > limit,

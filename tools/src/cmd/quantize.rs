@@ -100,15 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, None)
     } else {
         let (images, origin) = comparison_images(args)?;
-        let subjects = Subjects {
-            model,
-            network: &source.network,
-            float: &source.float,
-            inner: &source.inner,
-            layout: source.layout,
-            recipe: &recipe,
-            kernels,
-        };
+        let subjects = source.subjects(model, &recipe, kernels);
         (Some(run_comparison(&subjects, &images, super::compare::LAYER_IMAGES)?), origin)
     };
     let timings = report::time_layers(&model, kernels, &vec![0; model.input().elements()])?;

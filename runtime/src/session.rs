@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use crate::arena;
+use crate::bands;
 use crate::error::SessionError;
 use crate::format::{ALIGNMENT, Layer, Model, Operator, Step, align_up};
 use crate::kernels::{ConvArgs, KernelSet, LogitsArgs, Residual, SubsampleArgs};
@@ -58,6 +59,7 @@ pub struct Session<'m, 'a> {
     arena: &'a mut [u8],
     scratch: Range<usize>,
     kernels: KernelSet,
+    threads: usize,
     next: usize,
 }
 
@@ -79,7 +81,23 @@ impl<'m, 'a> Session<'m, 'a> {
         arena: &'a mut [u8],
         kernels: KernelSet,
     ) -> Result<Self, SessionError> {
-        let required = model.required(kernels);
+        Self::with_threads(model, arena, kernels, 1)
+    }
+
+    /// A session whose convolutions are split by rows over `threads` threads, which changes no byte.
+    ///
+    /// Without the feature `threads` the parts run one after the other. With it they run on the
+    /// current rayon pool: the global one, or that of `ThreadPool::install`.
+    ///
+    /// # Errors
+    /// As [`Session::new`], for an arena of [`Model::required_by_threads`] bytes.
+    pub fn with_threads(
+        model: &Model<'m>,
+        arena: &'a mut [u8],
+        kernels: KernelSet,
+        threads: usize,
+    ) -> Result<Self, SessionError> {
+        let required = model.required_by_threads(kernels, threads);
         let (needed, available) = (required.arena(), arena.len());
         if available < needed {
             return Err(SessionError::ArenaTooSmall { needed, available });
@@ -90,7 +108,14 @@ impl<'m, 'a> Session<'m, 'a> {
         }
         let start = needed - required.scratch;
         debug_assert!(start == required.activations || start == align_up(required.activations));
-        Ok(Self { model: *model, arena, scratch: start..needed, kernels, next: 0 })
+        Ok(Self {
+            model: *model,
+            arena,
+            scratch: start..needed,
+            kernels,
+            threads: threads.max(1),
+            next: 0,
+        })
     }
 
     /// The model that this session runs.
@@ -193,16 +218,18 @@ impl<'m, 'a> Session<'m, 'a> {
                     (Some(_), None) => Residual::InPlace,
                     (None, _) => Residual::None,
                 };
-                self.kernels.conv(ConvArgs {
+                let args = ConvArgs {
                     shape,
                     input,
                     weights,
                     channels,
                     requantization,
                     residual,
+                    first_row: 0,
                     output,
                     scratch: views.scratch,
-                });
+                };
+                bands::conv(self.kernels, self.threads, args);
             }
             Operator::MaxPool { ref shape, clamp } => {
                 self.kernels.max_pool(shape, clamp, input, output);

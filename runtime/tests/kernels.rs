@@ -191,6 +191,7 @@ impl Conv {
                 Shortcut::Separate => Residual::Separate(&self.residual),
                 Shortcut::InPlace => Residual::InPlace,
             },
+            first_row: 0,
             output: output.as_mut_int8(),
             scratch: scratch.as_mut_slice(),
         });
@@ -625,6 +626,7 @@ macro_rules! kernel_suite {
                         channels: Channels { bias: &conv.bias, multipliers: &conv.multipliers },
                         requantization: &conv.rq,
                         residual: Residual::InPlace,
+                        first_row: 0,
                         output: output.as_mut_int8(),
                         scratch: &mut [],
                     });

@@ -279,3 +279,40 @@ fn kernels_have_names() {
     let reference = model.steps().map(|s| KernelSet::Reference.kernel_name(&s.operator));
     assert!(reference.into_iter().all(|name| name.ends_with("_reference")));
 }
+
+/// Runs the small model on `threads` threads in an arena of exactly the required size.
+fn outputs_by_threads(model: &Model<'_>, kernels: KernelSet, threads: usize) -> Outputs {
+    let needed = model.required_by_threads(kernels, threads).arena();
+    let mut arena = AlignedBytes::zeroed(needed);
+    arena.as_mut_slice().fill(threads as u8);
+    let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads).unwrap();
+    set_input(&mut session);
+    let mut outputs = Outputs::default();
+    session.run_with(&mut outputs);
+    outputs
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let bytes = model::file(&small());
+    let model = Model::new_checked(&bytes).unwrap();
+    for kernels in KernelSet::available() {
+        let want = outputs_by_threads(&model, kernels, 1);
+        for threads in [0, 2, 3, 5, 64] {
+            let got = outputs_by_threads(&model, kernels, threads);
+            assert_eq!(got.0, want.0, "{} on {threads} threads", kernels.name());
+        }
+    }
+}
+
+#[test]
+fn scratch_for_more_threads_is_part_of_the_exact_figure() {
+    let bytes = model::file(&small());
+    let model = Model::new_checked(&bytes).unwrap();
+    let needed = model.required_by_threads(KernelSet::Generic, 3).arena();
+    assert!(needed > model.required(KernelSet::Generic).arena());
+    let mut arena = AlignedBytes::zeroed(needed - 1);
+    let session = Session::with_threads(&model, arena.as_mut_slice(), KernelSet::Generic, 3);
+    let available = needed - 1;
+    assert_eq!(session.unwrap_err(), SessionError::ArenaTooSmall { needed, available });
+}

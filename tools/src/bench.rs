@@ -9,6 +9,8 @@ const WARM_UP: usize = 3;
 /// Something that runs one inference.
 pub struct Contestant<'a> {
     pub name: &'static str,
+    /// Threads that it runs on.
+    pub threads: usize,
     pub run: Box<dyn FnMut() -> anyhow::Result<()> + 'a>,
 }
 
@@ -100,7 +102,7 @@ mod tests {
                 log.borrow_mut().push_str(name);
                 Ok(())
             });
-            Contestant { name, run }
+            Contestant { name, threads: 1, run }
         };
         let limits = Limits { runs: 2, budget: Duration::ZERO, least: 2 };
         let times = take_turns(&mut [contestant("a"), contestant("b")], limits, || {}).unwrap();

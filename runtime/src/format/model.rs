@@ -187,7 +187,18 @@ impl<'m> Model<'m> {
     /// Memory that a session with these kernels needs.
     #[must_use]
     pub fn required(&self, kernels: KernelSet) -> Required {
+        self.required_by_threads(kernels, 1)
+    }
+
+    /// Memory that a session with these kernels needs if its layers run on `threads` threads, each
+    /// with scratch of its own.
+    #[must_use]
+    pub fn required_by_threads(&self, kernels: KernelSet, threads: usize) -> Required {
         let scratch = self.steps().map(|s| kernels.scratch_bytes(&s.operator)).max().unwrap_or(0);
+        let scratch = match threads {
+            0 | 1 => scratch,
+            _ => super::align_up(scratch).saturating_mul(threads),
+        };
         Required { activations: self.header.arena_bytes as usize, scratch }
     }
 

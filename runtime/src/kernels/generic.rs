@@ -29,7 +29,7 @@ pub fn conv(args: ConvArgs<'_>) {
     let group_out = out_c.checked_div(shape.groups).unwrap_or(0).max(1);
     let per_group = args.weights.chunks_exact((group_out * len).max(1));
     for (pixel, output) in args.output.chunks_exact_mut(out_c.max(1)).enumerate() {
-        let position = (pixel / out_w.max(1), pixel % out_w.max(1));
+        let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
         let groups = output.chunks_exact_mut(group_out).zip(per_group.clone()).enumerate();
         for (group, (output, weights)) in groups {
             patch::gather(shape, args.input, position, group, patch, i16::from);

@@ -96,7 +96,10 @@ pub struct ConvArgs<'a> {
     pub weights: &'a [i8],
     pub channels: Channels<'a>,
     pub requantization: &'a Requantization,
+    /// A separate residual holds the same rows as `output`.
     pub residual: Residual<'a>,
+    /// The output row that `output` begins with; a kernel computes as many whole rows as fit.
+    pub first_row: usize,
     /// HWC.
     pub output: &'a mut [i8],
     /// At least [`KernelSet::scratch_bytes`] bytes, aligned to [`ALIGNMENT`]; contents arbitrary.

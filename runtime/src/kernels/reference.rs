@@ -23,10 +23,12 @@ fn source(
 pub fn conv(args: ConvArgs<'_>) {
     let shape = args.shape;
     let [in_h, in_w, in_c] = shape.input;
-    let [out_h, out_w, out_c] = shape.output;
+    let [_, out_w, out_c] = shape.output;
+    let rows = args.output.len() / (out_w * out_c);
     let group_in = shape.group_channels();
     let group_out = out_c / shape.groups;
-    for oy in 0..out_h {
+    for row in 0..rows {
+        let oy = args.first_row + row;
         for ox in 0..out_w {
             for oc in 0..out_c {
                 let first = oc / group_out * group_in;
@@ -53,7 +55,7 @@ pub fn conv(args: ConvArgs<'_>) {
                     bias: args.channels.bias[oc],
                     multiplier: args.channels.multipliers[oc],
                 };
-                let index = (oy * out_w + ox) * out_c + oc;
+                let index = (row * out_w + ox) * out_c + oc;
                 let residual = args.residual.at(index, args.output[index]);
                 args.output[index] =
                     requantize_residual(acc, residual, channel, args.requantization);

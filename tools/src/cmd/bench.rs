@@ -28,7 +28,7 @@ pub struct Args {
     /// The int8 model.
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
-    /// Threads that an inference may use; this version runs on one.
+    /// Threads of one inference.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     threads: usize,
     /// Runtime to measure against: it runs the float network on the same image.
@@ -62,19 +62,19 @@ enum Rival {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        args.threads == 1,
-        "--threads {}: this version runs an inference on one thread; leave --threads out",
-        args.threads
-    );
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
     let input = model.input();
     let image = dead_leaves(0, 0, input.width, input.height);
-    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
-    let session = Session::with_kernels(&model, arena.as_mut_slice(), kernels)?;
-    let mut contestants = vec![fixnet_contestant(session, &image.data)?];
+    let required = model.required_by_threads(kernels, args.threads);
+    let mut arena = AlignedBytes::zeroed(required.arena());
+    let session = Session::with_threads(&model, arena.as_mut_slice(), kernels, args.threads)?;
+    let pool = match args.threads {
+        1 => None,
+        threads => Some(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?),
+    };
+    let mut contestants = vec![fixnet_contestant(session, pool.as_ref(), &image.data)?];
     if args.against == Some(Rival::Tract) {
         let recipe = embedded_recipe(&args.file, &model)?;
         let source = float_network(args, &model)?;
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         contestants.push(tract_contestant(&source, &values)?);
     }
     let times = measure(args, &mut contestants)?;
-    let names: Vec<&str> = contestants.iter().map(|c| c.name).collect();
+    let names: Vec<(&str, usize)> = contestants.iter().map(|c| (c.name, c.threads)).collect();
     if args.json {
         print_json(&bench_json(args.threads, kernels, &names, &times))?;
     } else {
@@ -106,16 +106,24 @@ fn measure(args: &Args, contestants: &mut [Contestant<'_>]) -> anyhow::Result<Ve
 /// From the int8 input to the logits.
 fn fixnet_contestant<'a>(
     mut session: Session<'a, 'a>,
+    pool: Option<&'a rayon::ThreadPool>,
     rgb: &[u8],
 ) -> anyhow::Result<Contestant<'a>> {
     session.set_rgb(rgb)?;
     let input = session.input_mut().to_vec();
     let run = move || {
         session.input_mut().copy_from_slice(&input);
-        session.run();
+        let mut infer = || {
+            session.run();
+        };
+        match pool {
+            Some(pool) => pool.install(infer),
+            None => infer(),
+        }
         Ok(())
     };
-    Ok(Contestant { name: "fixnet", run: Box::new(run) })
+    let threads = pool.map_or(1, rayon::ThreadPool::current_num_threads);
+    Ok(Contestant { name: "fixnet", threads, run: Box::new(run) })
 }
 
 /// From the float input to the logits.
@@ -128,7 +136,7 @@ fn tract_contestant(source: &Source, values: &[f32]) -> anyhow::Result<Contestan
         session.run()?;
         Ok(())
     };
-    Ok(Contestant { name: "tract", run: Box::new(run) })
+    Ok(Contestant { name: "tract", threads: 1, run: Box::new(run) })
 }
 
 /// The float network that the model file was made from.
@@ -152,14 +160,20 @@ fn float_network(args: &Args, model: &Model<'_>) -> anyhow::Result<Source> {
     Ok(source)
 }
 
-fn bench_json(threads: usize, kernels: KernelSet, names: &[&str], times: &[Times]) -> Value {
+fn bench_json(
+    threads: usize,
+    kernels: KernelSet,
+    names: &[(&str, usize)],
+    times: &[Times],
+) -> Value {
     let mut json = json!({ "threads": threads, "kernels": kernels.name(), "against": {} });
     let Some((ours, others)) = times.split_first() else { return json };
     json["runs"] = json!(ours.runs());
     json["median_ms"] = json!(ours.median_ms());
     json["p90_ms"] = json!(ours.p90_ms());
-    for (name, other) in names.iter().skip(1).zip(others) {
+    for ((name, threads), other) in names.iter().skip(1).zip(others) {
         json["against"][name] = json!({
+            "threads": threads,
             "median_ms": other.median_ms(),
             "p90_ms": other.p90_ms(),
             "ratio": other.median_ms() / ours.median_ms(),

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
+use clap::builder::RangedU64ValueParser;
 use fixnet::KernelSet;
 
 use super::quantize::run_comparison;
-use super::{Shape, check_model, embedded_recipe, parse_kernels, parse_shape, read_model};
+use super::{
+    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, read_model, with_spinner,
+};
 use crate::data::OpenOptions;
 use crate::images::Images;
 use crate::output::{print, print_json};
@@ -32,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: usize,
     /// Images to compare on, at most [default: all, or 256 generated ones].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: Option<usize>,
     /// Images that the per-layer figures come from.
     #[arg(long, value_name = "N", default_value_t = LAYER_IMAGES)]
@@ -62,7 +66,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
-    let source = Source::load(&args.model, args.input_shape.as_ref().map(|s| s.0.clone()))?;
+    let shape = args.input_shape.as_ref().map(|s| s.0.clone());
+    let source = with_spinner("loading", || Source::load(&args.model, shape))?;
     let images = match &args.images {
         Some(path) => {
             let classes = Some(model.output().elements());
@@ -72,7 +77,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
     let subjects = source.subjects(model, &recipe, kernels);
-    let comparison = run_comparison(&subjects, &images, args.layer_images)?;
+    let comparison = run_comparison(&subjects, &images, args.layer_images)
+        .with_context(|| format!("{} with {}", args.model.display(), args.file.display()))?;
     let too_much = match (args.max_drop, comparison.drop_points()) {
         (Some(limit), Some(drop)) => drop > limit,
         (Some(_), None) => anyhow::bail!("--max-drop needs images with labels"),

@@ -34,6 +34,19 @@ pub fn progress(what: &'static str, count: usize) -> ProgressBar {
     bar
 }
 
+/// A sign of life while `work` runs; nothing where nobody looks.
+pub fn with_spinner<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
+    let spinner = if std::io::stderr().is_terminal() {
+        ProgressBar::new_spinner().with_message(what)
+    } else {
+        ProgressBar::hidden()
+    };
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    let result = work();
+    spinner.finish_and_clear();
+    result
+}
+
 /// Reads a model file into aligned memory.
 ///
 /// # Errors

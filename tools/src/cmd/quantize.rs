@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use clap::builder::RangedU64ValueParser;
 use fixnet::KernelSet;
 
-use super::{Shape, check_model, parse_kernels, parse_shape, progress};
+use super::{Shape, check_model, parse_kernels, parse_shape, progress, with_spinner};
 use crate::calibrate::{self, Method, Observed};
 use crate::compare::{self, Comparison, Subjects};
 use crate::data::{OpenOptions, Recipe};
@@ -27,13 +28,13 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     calib: Option<PathBuf>,
     /// Images to calibrate on, in file-name or record order.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     calib_limit: usize,
     /// Images to compare on [default: those of --calib behind the calibration images, or generated].
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
     /// Images to compare on, at most.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
     /// Output file [default: the model's name with .fxn, here].
     #[arg(long, value_name = "FILE.fxn")]
@@ -65,10 +66,11 @@ pub struct Args {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let source = match &args.model {
-        Some(path) => Source::load(path, args.input_shape.as_ref().map(|s| s.0.clone()))?,
-        None => Source::bundled()?,
-    };
+    let shape = args.input_shape.as_ref().map(|s| s.0.clone());
+    let source = with_spinner("loading", || match &args.model {
+        Some(path) => Source::load(path, shape),
+        None => Source::bundled(),
+    })?;
     let preset = args.model.is_none().then_some(BUNDLED_NAME);
     let preprocessing = args.preprocess.resolve(preset)?;
     if let Some(layout) = preprocessing.layout.filter(|&layout| layout != source.layout) {

@@ -67,7 +67,7 @@ fn conv(args: ConvArgs<'_>) {
         return;
     };
     let (channels, rq) = (args.channels, args.requantization);
-    let position = |pixel: usize| (pixel / out_w.max(1), pixel % out_w.max(1));
+    let position = |pixel: usize| (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
     for (tile, output) in args.output.chunks_mut((PIXELS * out_c).max(1)).enumerate() {
         let pixel = tile * PIXELS;
         patch::gather(shape, args.input, position(pixel), 0, first, i16::from);

@@ -27,12 +27,28 @@ pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
+/// Whether a file could be written to `path`, asked before long work.
+///
+/// # Errors
+/// One line that names the file.
+pub fn check_destination(path: &Path) -> anyhow::Result<()> {
+    let folder = folder_of(path);
+    anyhow::ensure!(
+        folder.is_dir(),
+        "{}: cannot be written; {} is not a folder",
+        path.display(),
+        folder.display()
+    );
+    anyhow::ensure!(!path.is_dir(), "{}: is a folder; name a file", path.display());
+    Ok(())
+}
+
 /// Writes `bytes` to `path`; on any failure an existing file is untouched and no other is left.
 ///
 /// # Errors
 /// One line that names the file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
@@ -47,6 +63,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
             path.display()
         )
     })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Temporary files are private; results are ordinary files.

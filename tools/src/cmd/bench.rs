@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
 use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::{Value, json};
 
 use super::{
-    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, progress, read_model,
+    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, positive, progress, read_model,
 };
 use crate::bench::{Contestant, Limits, Times, take_turns};
 use crate::data::dead_leaves::dead_leaves;
@@ -21,6 +20,8 @@ use crate::source::{BUNDLED_NAME, Source};
 const DEFAULT_RUNS: usize = 50;
 const BUDGET: Duration = Duration::from_secs(20);
 const LEAST_RUNS: usize = 5;
+/// More than any machine in sight has cores.
+const MAX_THREADS: u64 = 256;
 
 /// Measure the time of whole inferences, alone or against another runtime.
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub struct Args {
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
     /// Threads of one inference.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive().range(..=MAX_THREADS))]
     threads: usize,
     /// Runtime to measure against: it runs the float network on the same image.
     #[arg(long, value_enum)]
@@ -41,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape, requires = "model")]
     input_shape: Option<Shape>,
     /// Runs that count [default: 50, or as many as 20 seconds allow].
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = positive())]
     runs: Option<usize>,
     /// Kernels to run [default: the fastest].
     #[arg(long, value_name = "SET", value_parser = parse_kernels)]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{Shape, parse_shape};
 use crate::import::{self, ImportOptions, NodeVerdict};
+use crate::output::{print, print_json};
 
 /// List every node of an ONNX model and whether fixnet can run it.
 #[derive(Debug, clap::Args)]
@@ -36,9 +37,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let supported = nodes.iter().all(|node| node.verdict.is_supported());
     if args.json {
         let report = Report { model: &args.model, supported, nodes: &nodes };
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        print_json(&report)?;
     } else {
-        println!("{}\n{}", table(&nodes), summary(&nodes));
+        print(&format!("{}\n{}\n", table(&nodes), summary(&nodes)))?;
     }
     Ok(if supported { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::builder::RangedU64ValueParser;
 use fixnet::KernelSet;
 
 use super::quantize::run_comparison;
 use super::{
-    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, read_model, with_spinner,
+    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, positive, read_model,
+    with_spinner,
 };
 use crate::data::OpenOptions;
 use crate::images::Images;
@@ -36,10 +36,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: usize,
     /// Images to compare on, at most [default: all, or 256 generated ones].
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", value_parser = positive())]
     limit: Option<usize>,
     /// Images that the per-layer figures come from.
-    #[arg(long, value_name = "N", default_value_t = LAYER_IMAGES)]
+    #[arg(long, value_name = "N", default_value_t = LAYER_IMAGES, value_parser = positive())]
     layer_images: usize,
     /// Exit with 1 if int8 top-1 is more than this many points below float top-1.
     #[arg(long, value_name = "POINTS")]

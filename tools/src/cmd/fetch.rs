@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use comfy_table::{Table, presets::NOTHING};
 
+use crate::output::print;
 use crate::zoo::fetch::{agent, fetch, unpack};
 use crate::zoo::{Entry, Zoo};
 
@@ -27,7 +28,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let zoo = Zoo::open(args.zoo.as_deref())?;
     match &args.name {
         Some(name) => fetch_entry(zoo.get(name)?, args)?,
-        None => println!("{}", listing(&zoo)),
+        None => print(&format!("{}\n", listing(&zoo)))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -35,18 +36,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn fetch_entry(entry: &Entry, args: &Args) -> anyhow::Result<()> {
     let fetched = fetch(&agent(), entry, &args.out)?;
     let path = fetched.path.display();
-    match (entry.verified, fetched.present) {
-        (true, true) => println!("{path}: already there, sha256 verified"),
-        (true, false) => println!("{path}: sha256 verified"),
-        (false, _) => println!(
-            "{path}: NOT verified, no checksum was published; its sha256 is {}",
-            fetched.sha256
-        ),
-    }
+    let verdict = match (entry.verified, fetched.present) {
+        (true, true) => "already there, sha256 verified".to_owned(),
+        (true, false) => "sha256 verified".to_owned(),
+        (false, _) => {
+            format!("NOT verified, no checksum was published; its sha256 is {}", fetched.sha256)
+        }
+    };
+    print(&format!("{path}: {verdict}\n"))?;
     if let Some(extension) = &entry.unpack {
         let folder = args.out.join(&entry.name);
         for file in unpack(&fetched.path, extension, &folder)? {
-            println!("{}", file.display());
+            print(&format!("{}\n", file.display()))?;
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::RangedU64ValueParser;
 use fixnet::{AlignedBytes, KernelSet, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -94,6 +95,12 @@ pub fn parse_kernels(name: &str) -> Result<KernelSet, String> {
         let names: Vec<&str> = KernelSet::available().map(KernelSet::name).collect();
         format!("this machine has {}", names.join(", "))
     })
+}
+
+/// Understands a count that may not be 0.
+#[must_use]
+pub fn positive() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// Understands `1,3,224,224`.

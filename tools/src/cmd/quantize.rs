@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::builder::RangedU64ValueParser;
 use fixnet::KernelSet;
 
-use super::{Shape, check_model, parse_kernels, parse_shape, progress, with_spinner};
+use super::{Shape, check_model, parse_kernels, parse_shape, positive, progress, with_spinner};
 use crate::calibrate::{self, Method, Observed};
 use crate::compare::{self, Comparison, Subjects};
 use crate::data::{OpenOptions, Recipe};
 use crate::images::Images;
-use crate::output::{print, print_json, write_atomically};
+use crate::output::{check_destination, print, print_json, write_atomically};
 use crate::quantize::{self, Options};
 use crate::report;
 use crate::source::{BUNDLED_NAME, Source};
@@ -28,13 +27,13 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     calib: Option<PathBuf>,
     /// Images to calibrate on, in file-name or record order.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive())]
     calib_limit: usize,
     /// Images to compare on [default: those of --calib behind the calibration images, or generated].
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
     /// Images to compare on, at most.
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive())]
     limit: usize,
     /// Output file [default: the model's name with .fxn, here].
     #[arg(long, value_name = "FILE.fxn")]
@@ -71,6 +70,42 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(path) => Source::load(path, shape),
         None => Source::bundled(),
     })?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.fxn", source.name)));
+    check_destination(&out)?;
+    let recipe = recipe(args, &source)?;
+    let calibration = calibration_images(args)?;
+    let judged = if args.no_compare { None } else { Some(comparison_images(args, &source)?) };
+    let bytes = model_file(args, &source, &calibration, &recipe)?;
+    let model = check_model(&out, &bytes)?;
+    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let subjects = source.subjects(model, &recipe, kernels);
+    let (comparison, origin) = match &judged {
+        Some((images, origin)) => {
+            let layer_images = super::compare::LAYER_IMAGES;
+            (Some(run_comparison(&subjects, images, layer_images)?), origin.as_deref())
+        }
+        None => (None, None),
+    };
+    let timings = report::time_layers(&model, kernels, &vec![0; model.input().elements()])?;
+    write_atomically(&out, &bytes)?;
+    let summary = report::Summary {
+        file: &out,
+        model: &model,
+        kernels,
+        timings: &timings,
+        comparison: comparison.as_ref(),
+        images: origin,
+    };
+    if args.json {
+        print_json(&summary.json())?;
+    } else {
+        print(&summary.text())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The preprocessing that the flags and the zoo give.
+fn recipe(args: &Args, source: &Source) -> anyhow::Result<Recipe> {
     let preset = args.model.is_none().then_some(BUNDLED_NAME);
     let preprocessing = args.preprocess.resolve(preset)?;
     if let Some(layout) = preprocessing.layout.filter(|&layout| layout != source.layout) {
@@ -80,46 +115,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             source.layout
         );
     }
-    let recipe = preprocessing.recipe;
-    recipe.check_mean_image(source.input_size())?;
-    let images = match &args.calib {
-        Some(path) => {
-            let limit = Some(args.calib_limit);
-            Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?
-        }
+    preprocessing.recipe.check_mean_image(source.input_size())?;
+    Ok(preprocessing.recipe)
+}
+
+fn calibration_images(args: &Args) -> anyhow::Result<Images> {
+    let limit = Some(args.calib_limit);
+    Ok(match &args.calib {
+        Some(path) => Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?,
         None => Images::for_calibration(args.seed, args.calib_limit),
-    };
-    let observed = observe(&source, &images, &recipe)?;
+    })
+}
+
+/// Calibrates, quantizes and plans: the bytes of the model file.
+fn model_file(
+    args: &Args,
+    source: &Source,
+    images: &Images,
+    recipe: &Recipe,
+) -> anyhow::Result<fixnet::AlignedBytes> {
+    let observed = observe(source, images, recipe)?;
     let options = Options { method: args.method, ..Options::default() };
-    let quantized = quantize::quantize(&source.name, &source.network, &observed, &recipe, options)?;
-    let bytes = fixnet::format::write(&quantized.spec)
-        .with_context(|| format!("{}: the planned file is inconsistent", source.name))?;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.fxn", source.name)));
-    write_atomically(&out, &bytes)?;
-    let model = check_model(&out, &bytes)?;
-    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let (comparison, origin) = if args.no_compare {
-        (None, None)
-    } else {
-        let (images, origin) = comparison_images(args)?;
-        let subjects = source.subjects(model, &recipe, kernels);
-        (Some(run_comparison(&subjects, &images, super::compare::LAYER_IMAGES)?), origin)
-    };
-    let timings = report::time_layers(&model, kernels, &vec![0; model.input().elements()])?;
-    let summary = report::Summary {
-        file: &out,
-        model: &model,
-        kernels,
-        timings: &timings,
-        comparison: comparison.as_ref(),
-        images: origin.as_deref(),
-    };
-    if args.json {
-        print_json(&summary.json())?;
-    } else {
-        print(&summary.text())?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let quantized = quantize::quantize(&source.name, &source.network, &observed, recipe, options)?;
+    fixnet::format::write(&quantized.spec)
+        .with_context(|| format!("{}: the planned file is inconsistent", source.name))
 }
 
 /// Runs the float network on the calibration images.
@@ -140,21 +159,23 @@ pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Res
 
 /// What to compare on: `--images`; else the calibration folder's images behind those that were
 /// calibrated on, or these themselves if there are no others; else generated images.
-fn comparison_images(args: &Args) -> anyhow::Result<(Images, Option<String>)> {
-    let limit = Some(args.limit);
+fn comparison_images(args: &Args, source: &Source) -> anyhow::Result<(Images, Option<String>)> {
+    let [height, width, channels] = source.network.tensors[source.network.output].shape;
+    let (limit, classes) = (Some(args.limit), Some(height * width * channels));
+    let from_start = OpenOptions { limit, classes, ..OpenOptions::default() };
     if let Some(path) = &args.images {
-        let images = Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?;
+        let images = Images::open(path, &from_start)?;
         return Ok((images, Some(path.display().to_string())));
     }
     let Some(path) = &args.calib else {
         return Ok((Images::for_comparison(args.seed, args.limit), None));
     };
-    let behind = OpenOptions { skip: args.calib_limit, limit, ..OpenOptions::default() };
+    let behind = OpenOptions { skip: args.calib_limit, limit, classes };
     if let Ok(images) = Images::open(path, &behind) {
         let origin = format!("{}, not calibrated on", path.display());
         return Ok((images, Some(origin)));
     }
-    let images = Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?;
+    let images = Images::open(path, &from_start)?;
     Ok((images, Some(format!("{}, which were calibrated on", path.display()))))
 }
 

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::RangedU64ValueParser;
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
 use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::Value;
 
-use super::{check_model, embedded_recipe, parse_kernels, read_model};
+use super::{check_model, embedded_recipe, parse_kernels, positive, read_model};
 use crate::data::{InputSize, Recipe, Source};
 use crate::output::{print, print_json};
 use crate::report::{Inference, time_layers, top_classes};
@@ -30,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     checksums: bool,
     /// Classes to print.
-    #[arg(long, value_name = "K", default_value_t = 5, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = positive())]
     top: usize,
     /// Print figures as JSON: one object, or an array for more than one image.
     #[arg(long)]

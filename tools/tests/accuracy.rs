@@ -12,6 +12,7 @@ use serde_json::Value;
 /// What a quantized network may lose.
 #[derive(Debug)]
 struct Verdict {
+    #[expect(dead_code, reason = "for failures, which print all fields")]
     name: &'static str,
     float: f64,
     drop: f64,

@@ -22,7 +22,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// Writes `value` to standard output as indented JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }

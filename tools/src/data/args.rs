@@ -48,7 +48,7 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "ORDER")]
     pub channels: Option<ChannelOrder>,
 
-    /// Per-pixel mean in units of 8-bit values, subtracted before scaling: [H,W,3] or [3,H,W].
+    /// Per-pixel mean in units of 8-bit values, subtracted before scaling: HxWx3 or 3xHxW.
     #[arg(long, value_name = "FILE.npy")]
     pub mean_image: Option<PathBuf>,
 }

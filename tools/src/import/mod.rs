@@ -4,7 +4,7 @@
 //! - The file is an allegation: nothing in it may cause a panic, an allocation larger than its own
 //!   bytes justify, or a read outside its folder. Every refusal is one line that says what to do.
 //! - The graph is in NCHW terms whatever the file's layout is. Transposes, reshapes and flattens
-//!   become [`view::View`]s, so a classifier behind a flatten in HWC order gets its columns permuted.
+//!   become views, so a classifier behind a flatten in HWC order gets its columns permuted.
 //! - The graph computes what the file computes, node by node: nothing is folded here except
 //!   constants (see [`crate::fold`]). Only chains that merely spell one operator (`Mul` then `Add`,
 //!   `Slice` then `Pad`) are joined.

@@ -72,7 +72,7 @@ pub(super) fn preprocess(recipe: &Recipe, range: Range, shape: [usize; 3]) -> Pr
     PreprocessSpec { record, mean_image }
 }
 
-/// The recipe that a model file carries: the inverse of [`preprocess`].
+/// The recipe that a model file carries: the inverse of `preprocess`.
 #[must_use]
 pub fn recipe_of(model: &Model<'_>) -> Option<Recipe> {
     let record = model.preprocess()?;

@@ -23,6 +23,8 @@ const SLANT_DEGREES: f64 = 50.0;
 const STEP_FONT: f64 = 11.0;
 /// Most characters of a step's name.
 const STEP_NAME: usize = 30;
+/// Fewer characters of a name say nothing.
+const SHORTEST_TAIL: usize = 8;
 
 const STYLE: &str = "\
 text{font-family:Helvetica,Arial,'DejaVu Sans',sans-serif;fill:#1f2933}\
@@ -266,9 +268,6 @@ fn label(out: &mut String, rect: Rect, name: &str, size: &str) {
         }
     }
 }
-
-/// Fewer characters of a name say nothing.
-const SHORTEST_TAIL: usize = 8;
 
 /// Lines of text in a rectangle.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,11 @@
 //! Direct convolution in 16-bit multiply-adds (`vpmaddwd`): no saturation, so exact for every int8
 //! input and weight.
 //!
-//! Two output pixels' windows are gathered as i16 into scratch, in whole vectors, and multiplied with
-//! four output channels at a time, whose int8 weights are widened as they are loaded. The weights of
-//! the last vector are filled up with zeros, so what lies behind a window there does not matter.
+//! Three output pixels' windows are gathered as i16 into scratch, in whole vectors, and multiplied
+//! with four output channels at a time, whose int8 weights are widened as they are loaded: twelve
+//! accumulators, one vector of weights, one product. A window whose length is no multiple of the
+//! vector ends in a vector of its own, right-aligned behind zeros, and meets the last sixteen weights
+//! of the row, so no load leaves the weights.
 
 use core::arch::x86_64::{
     __m128i, __m256i, _mm_add_epi32, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi32,
@@ -21,7 +23,7 @@ use crate::kernels::{ConvArgs, ConvShape, patch};
 /// Elements of one vector of i16.
 const VECTOR: usize = 16;
 /// Output pixels of one tile.
-const PIXELS: usize = 2;
+const PIXELS: usize = 3;
 /// Output channels of one tile.
 const CHANNELS: usize = 4;
 
@@ -35,12 +37,12 @@ fn padded_len(shape: &ConvShape) -> usize {
     shape.patch_len().saturating_add(VECTOR - 1) / VECTOR * VECTOR
 }
 
-/// Two patches in 16 bits and the accumulators of two pixels.
+/// The patches of one tile in 16 bits and its accumulators.
 #[must_use]
 pub fn conv_direct_avx2_scratch_bytes(shape: &ConvShape) -> usize {
     let patches = padded_len(shape).saturating_mul(PIXELS * 2);
-    let accumulators = align_up(shape.output[2].saturating_mul(4)).saturating_mul(PIXELS);
-    patches.saturating_add(accumulators)
+    let accumulators = shape.output[2].saturating_mul(PIXELS * 4);
+    patches.saturating_add(align_up(accumulators))
 }
 
 /// See [`crate::kernels::reference::conv`].
@@ -58,129 +60,123 @@ fn conv(args: ConvArgs<'_>) {
     else {
         return;
     };
-    let accumulators = accumulators.get_mut(..align_up(out_c * 4) * PIXELS).unwrap_or(&mut []);
+    let accumulators = accumulators.get_mut(..out_c * PIXELS * 4).unwrap_or_default();
     let Ok(patches) = <[i16]>::mut_from_bytes(patches) else { return };
     let Ok(accumulators) = <[i32]>::mut_from_bytes(accumulators) else { return };
-    let Some((first, second)) = patches.split_at_mut_checked(padded) else { return };
-    let Some((acc_first, acc_second)) = accumulators.split_at_mut_checked(accumulators.len() / 2)
-    else {
-        return;
-    };
     let (channels, rq) = (args.channels, args.requantization);
-    let position = |pixel: usize| (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
     for (tile, output) in args.output.chunks_mut((PIXELS * out_c).max(1)).enumerate() {
-        let pixel = tile * PIXELS;
-        patch::gather(shape, args.input, position(pixel), 0, first, i16::from);
-        let (one, two) = output.split_at_mut_checked(out_c).unwrap_or_default();
-        // The last tile of an odd number of pixels computes its second pixel for nothing.
-        if !two.is_empty() {
-            patch::gather(shape, args.input, position(pixel + 1), 0, second, i16::from);
+        // The last tile may have fewer pixels; it multiplies what the others left for nothing.
+        let pixels = output.chunks_exact_mut(out_c.max(1)).enumerate();
+        let first = tile * PIXELS;
+        for (patch, pixel) in
+            patches.chunks_exact_mut(padded.max(1)).zip(first..first + pixels.len())
+        {
+            let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
+            patch::gather(shape, args.input, position, 0, patch, i16::from);
+            align_tail(patch, len);
         }
-        multiply([first, second], args.weights, len, [acc_first, acc_second]);
-        requantize_pixel(acc_first, channels, rq, args.residual, pixel * out_c, one);
-        requantize_pixel(acc_second, channels, rq, args.residual, (pixel + 1) * out_c, two);
+        multiply(patches, padded, args.weights, len, accumulators);
+        for ((index, out), acc) in pixels.zip(accumulators.chunks_exact(out_c.max(1))) {
+            requantize_pixel(acc, channels, rq, args.residual, (first + index) * out_c, out);
+        }
     }
 }
 
-/// Both patches times all output channels: one row of `len` weights for each.
+/// Moves the elements of the last, incomplete vector to its end, behind zeros.
+#[inline(always)]
+fn align_tail(patch: &mut [i16], len: usize) {
+    let rest = len % VECTOR;
+    if rest == 0 {
+        return;
+    }
+    if let Some(last) = patch.last_chunk_mut::<VECTOR>() {
+        let mut aligned = [0; VECTOR];
+        let moved = aligned.iter_mut().skip(VECTOR - rest).zip(last.iter());
+        moved.for_each(|(to, &from)| *to = from);
+        *last = aligned;
+    }
+}
+
+/// All patches times all output channels, whose weights are rows of `len`.
 #[target_feature(enable = "avx2")]
-fn multiply(
-    patches: [&[i16]; PIXELS],
-    weights: &[i8],
-    len: usize,
-    [first, second]: [&mut [i32]; PIXELS],
-) {
-    let len = len.max(1);
-    let rows = weights.chunks_exact(len.saturating_mul(CHANNELS));
-    let rest = rows.remainder().chunks_exact(len);
-    let whole = rows.len() * CHANNELS;
-    let accumulators =
-        first.chunks_exact_mut(CHANNELS).zip(second.chunks_exact_mut(CHANNELS)).zip(rows);
-    for ((first, second), rows) in accumulators {
-        let (r01, r23) = rows.split_at_checked(len * 2).unwrap_or_default();
-        let (r0, r1) = r01.split_at_checked(len).unwrap_or_default();
-        let (r2, r3) = r23.split_at_checked(len).unwrap_or_default();
-        let sums = tile(patches, [r0, r1, r2, r3], len);
-        store(first, sums[0]);
-        store(second, sums[1]);
+fn multiply(patches: &[i16], padded: usize, weights: &[i8], len: usize, accumulators: &mut [i32]) {
+    let out_c = accumulators.len() / PIXELS;
+    // Rows shorter than a vector have no last sixteen weights.
+    let tiled = if len < VECTOR { 0 } else { out_c / CHANNELS * CHANNELS };
+    for oc in (0..tiled).step_by(CHANNELS) {
+        let Some(rows) = weights.get(oc * len..(oc + CHANNELS) * len) else { return };
+        let sums = tile(patches, padded, rows, len);
+        for (acc, sums) in accumulators.chunks_exact_mut(out_c).zip(sums) {
+            if let Some(to) = acc.get_mut(oc..).and_then(|acc| acc.first_chunk_mut::<CHANNELS>()) {
+                // SAFETY: `to` is 16 writable bytes; the store needs no alignment.
+                unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), sums) };
+            }
+        }
     }
-    let accumulators = first.iter_mut().zip(second).skip(whole);
-    for ((first, second), row) in accumulators.zip(rest) {
-        *first = dot(patches[0], row);
-        *second = dot(patches[1], row);
+    let rest = weights.chunks_exact(len.max(1)).enumerate().skip(tiled);
+    for (oc, row) in rest {
+        let patches = patches.chunks_exact(padded.max(1));
+        for (acc, patch) in accumulators.chunks_exact_mut(out_c.max(1)).zip(patches) {
+            if let Some(acc) = acc.get_mut(oc) {
+                *acc = dot(patch, row);
+            }
+        }
     }
 }
 
+/// One patch times one row, for channels that fill no tile.
 #[target_feature(enable = "avx2")]
-fn dot(patch: &[i16], weights: &[i8]) -> i32 {
-    let products = patch.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w));
-    products.fold(0, i32::wrapping_add)
+fn dot(patch: &[i16], row: &[i8]) -> i32 {
+    let whole = row.len() / VECTOR * VECTOR;
+    let rest = row.len() - whole;
+    let (head, tail) = patch.split_at_checked(whole).unwrap_or_default();
+    let (row_head, row_tail) = row.split_at_checked(whole).unwrap_or_default();
+    let tail = tail.iter().skip(if rest == 0 { 0 } else { VECTOR - rest });
+    let products = |(&x, &w): (&i16, &i8)| i32::from(x) * i32::from(w);
+    let sum = head.iter().zip(row_head).map(products).fold(0, i32::wrapping_add);
+    tail.zip(row_tail).map(products).fold(sum, i32::wrapping_add)
 }
 
-#[target_feature(enable = "avx2")]
-#[inline]
-fn store(to: &mut [i32], sums: __m128i) {
-    if let Some(to) = to.first_chunk_mut::<CHANNELS>() {
-        // SAFETY: `to` is 16 writable bytes; the store needs no alignment.
-        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), sums) };
-    }
-}
-
-/// Two patches times four rows of weights of `len` elements: the four sums of each patch.
+/// Patches of `padded` elements times four rows of `len` weights: the four sums of each patch.
 ///
-/// The patches have the same length, a multiple of [`VECTOR`] and at least `len`; what they hold from
-/// `len` on does not matter.
+/// `len` is at least [`VECTOR`] and `padded` is `len` rounded up to vectors.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn tile(patches: [&[i16]; PIXELS], rows: [&[i8]; CHANNELS], len: usize) -> [__m128i; PIXELS] {
+fn tile(patches: &[i16], padded: usize, rows: &[i8], len: usize) -> [__m128i; PIXELS] {
     let mut sums = [[_mm256_setzero_si256(); CHANNELS]; PIXELS];
-    let whole = len / VECTOR;
-    let [one, two] = patches.map(|p| p.as_chunks::<VECTOR>().0);
-    let [w0, w1, w2, w3] = rows.map(|r| r.as_chunks::<VECTOR>().0);
-    let weights = w0.iter().zip(w1).zip(w2.iter().zip(w3));
-    let blocks = one.iter().zip(two).zip(weights).take(whole);
-    for ((one, two), ((w0, w1), (w2, w3))) in blocks {
-        let weights = [widen(w0), widen(w1), widen(w2), widen(w3)];
-        accumulate(&mut sums, [one, two], weights);
+    let lengths = patches.len() == PIXELS * padded && rows.len() == CHANNELS * len;
+    if !lengths || len < VECTOR || padded != len.next_multiple_of(VECTOR) {
+        return sums.map(|sums| horizontal(sums));
     }
-    if !len.is_multiple_of(VECTOR)
-        && let (Some(one), Some(two)) = (one.get(whole), two.get(whole))
-    {
-        let weights = rows.map(|row| {
-            let mut tail = [0i8; VECTOR];
-            let rest = row.get(whole * VECTOR..len).unwrap_or(&[]);
-            tail.iter_mut().zip(rest).for_each(|(to, &from)| *to = from);
-            tail
-        });
-        let [w0, w1, w2, w3] = &weights;
-        let weights = [widen(w0), widen(w1), widen(w2), widen(w3)];
-        accumulate(&mut sums, [one, two], weights);
-    }
-    let [first, second] = sums;
-    [horizontal(first), horizontal(second)]
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn accumulate(
-    sums: &mut [[__m256i; CHANNELS]; PIXELS],
-    patches: [&[i16; VECTOR]; PIXELS],
-    weights: [__m256i; CHANNELS],
-) {
-    for (sums, patch) in sums.iter_mut().zip(patches) {
-        // SAFETY: `patch` is 32 readable bytes; the load needs no alignment.
-        let patch = unsafe { _mm256_loadu_si256(patch.as_ptr().cast()) };
-        for (sum, weights) in sums.iter_mut().zip(weights) {
-            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(patch, weights));
+    let (patches, rows) = (patches.as_ptr(), rows.as_ptr());
+    let mut at = 0;
+    while at < padded {
+        // The last vector of weights may begin earlier, where the patch holds zeros.
+        let weight_at = at.min(len - VECTOR);
+        for channel in 0..CHANNELS {
+            // SAFETY: `weight_at + VECTOR <= len`, so 16 bytes of row `channel` are readable.
+            let weights = unsafe { widen(rows.add(channel * len + weight_at)) };
+            for (pixel, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: `at + VECTOR <= padded`: both are multiples of VECTOR; so 32 bytes of
+                // patch `pixel` are readable.
+                let patch = unsafe { _mm256_loadu_si256(patches.add(pixel * padded + at).cast()) };
+                sums[channel] = _mm256_add_epi32(sums[channel], _mm256_madd_epi16(patch, weights));
+            }
         }
+        at += VECTOR;
     }
+    sums.map(|sums| horizontal(sums))
 }
 
+/// Sixteen int8 weights in 16 bits.
+///
+/// # Safety
+/// `weights` points to 16 readable bytes.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn widen(weights: &[i8; VECTOR]) -> __m256i {
-    // SAFETY: `weights` is 16 readable bytes; the load needs no alignment.
-    _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(weights.as_ptr().cast()) })
+unsafe fn widen(weights: *const i8) -> __m256i {
+    // SAFETY: the caller vouches for 16 readable bytes; the load needs no alignment.
+    _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(weights.cast()) })
 }
 
 /// The sum of each vector's lanes.

@@ -38,7 +38,7 @@ fn verdict(name: &'static str, json: &Value, images: u64) -> Verdict {
         drop: (float - int8) * 100.0,
         agreement: agreement * 100.0,
     };
-    println!("{verdict:.2?}, {images} images");
+    common::tell(&format!("{verdict:.2?}, {images} images"));
     verdict
 }
 

@@ -3,7 +3,7 @@
 
 pub mod onnx;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use rand_chacha::ChaCha8Rng;
@@ -90,8 +90,14 @@ pub fn data_folder(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("!!! {test} DID NOT RUN: no folder {} (set FIXNET_DATA)", folder.display());
+    tell(&format!("!!! {test} DID NOT RUN: no folder {} (set FIXNET_DATA)", folder.display()));
     None
+}
+
+/// Writes a line to standard error; unlike `eprintln`, past the test runner, which hides what a
+/// passing test prints.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The real network `name`, unpacked into `scratch` if it is compressed.

@@ -5,6 +5,9 @@
 #   ./test.sh            all stages
 #   ./test.sh quick      without the licence check and the accuracy tests
 #
+# The boards' tests run in QEMU: firmware/setup.sh finds or installs it and a compiler, or says what is
+# missing. FIXNET_NO_QEMU=1 does without them.
+#
 # Accuracy tests read real networks and images from the folder that FIXNET_DATA names (default:
 # ../shared/data) and say plainly when it is not there.
 set -euo pipefail
@@ -27,6 +30,11 @@ need() {
     command -v "$1" >/dev/null || { echo "error: $1 is not installed: $2" >&2; exit 2; }
 }
 
+format() {
+    cargo fmt --all --check
+    cargo fmt --manifest-path firmware/Cargo.toml --check
+}
+
 # The runtime alone, as an application without an operating system sees it.
 bare_runtime() {
     cargo check -p fixnet --no-default-features
@@ -44,7 +52,10 @@ licences() {
     if ! cargo deny --version >/dev/null 2>&1 && [ ! -x "$root/bin/cargo-deny" ]; then
         cargo install --quiet --locked --root "$root" cargo-deny
     fi
-    PATH="$root/bin:$PATH" cargo deny --log-level error check licenses
+    local path=$root/bin:$PATH
+    PATH=$path cargo deny --log-level error check licenses
+    PATH=$path cargo deny --manifest-path firmware/Cargo.toml --config "$PWD/deny.toml" \
+        --log-level error check licenses
 }
 
 # The main job as the README tells it, on the bundled network.
@@ -59,9 +70,14 @@ main_job() {
 need cargo "install Rust with rustup (https://rustup.rs)"
 need cc "install a C compiler (Debian: apt-get install gcc)"
 
-stage "format" cargo fmt --all --check
+stage "format" format
 stage "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 stage "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+if [ "${FIXNET_NO_QEMU:-}" = 1 ]; then
+    echo "NOT RUN: the boards' images were neither built nor run, as FIXNET_NO_QEMU=1 asks"
+else
+    stage "toolchain for boards" firmware/setup.sh
+fi
 stage "runtime without std" bare_runtime
 stage "build" cargo build --workspace --quiet
 stage "main job" main_job

@@ -23,6 +23,7 @@ pub use table::{bytes, count, shape};
 pub use timing::{LayerTime, time_layers};
 
 use crate::compare::Comparison;
+use crate::quantize::recipe_of;
 use table::{left, right, table};
 
 /// Everything that `quantize` has to tell.
@@ -59,6 +60,9 @@ impl Summary<'_> {
     pub fn text(&self) -> String {
         let mut text = self.layer_table();
         text.push_str(&memory_text(self.model, self.kernels));
+        if let Some(recipe) = recipe_of(self.model) {
+            let _ = writeln!(text, "images  {}", plan::recipe_text(&recipe));
+        }
         if let Some(comparison) = self.comparison {
             text.push('\n');
             text.push_str(&verdict_text(comparison, self.images));

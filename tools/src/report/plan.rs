@@ -121,8 +121,8 @@ const fn target_name(target: Target) -> &'static str {
     }
 }
 
-/// `resize 256, crop 224, RGB, (x * 0.0039 - [..]) / [..]`.
-fn recipe_text(recipe: &Recipe) -> String {
+/// `resize 256, crop 224, RGB, (x / 255 - [..]) / [..]`.
+pub(super) fn recipe_text(recipe: &Recipe) -> String {
     let mut text = String::new();
     if let Some(side) = recipe.resize {
         let _ = write!(text, "resize {side}, ");
@@ -135,7 +135,9 @@ fn recipe_text(recipe: &Recipe) -> String {
         ChannelOrder::Bgr => "BGR",
     });
     let x = if recipe.mean_image.is_some() { "(x - mean image)" } else { "x" };
-    let _ = write!(text, ", ({x} * {} - {:?}) / {:?}", recipe.scale, recipe.mean, recipe.std);
+    let unit = recipe.scale == Recipe::default().scale;
+    let scaled = if unit { format!("{x} / 255") } else { format!("{x} * {}", recipe.scale) };
+    let _ = write!(text, ", ({scaled} - {:?}) / {:?}", recipe.mean, recipe.std);
     text
 }
 

@@ -9,7 +9,8 @@ use crate::kernels::{ConvArgs, KernelSet, Residual};
 /// up to the arena's alignment, per thread.
 pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) {
     let [height, width, channels] = args.shape.output;
-    let rows = height.div_ceil(threads.max(1)).max(1);
+    let threads = threads.max(1);
+    let rows = height.div_ceil(threads).max(1);
     if rows >= height {
         return kernels.conv(args);
     }

@@ -26,9 +26,9 @@
 //! [`profile`] measures it. Everything is integer arithmetic; nothing allocates, nothing panics on
 //! any bytes, and `unsafe` is confined to the instruction-set modules of [`kernels`].
 //!
-//! Features: `std` (CPU detection, wall clock, aligned buffers), `write` (the model writer), `threads` (layers split over a
-//! rayon pool), `tract`
-//! (the float reference on the same kind of API), `defmt`, `embedded-hal` (a trace pin).
+//! Features: `std` (CPU detection, wall clock, aligned buffers), `write` (the model writer),
+//! `threads` (convolutions split over a rayon pool), `tract` (the float reference on the same kind of
+//! API), `defmt`, `embedded-hal` (a trace pin).
 
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_debug_implementations)]

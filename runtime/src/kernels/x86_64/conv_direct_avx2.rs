@@ -106,7 +106,7 @@ fn multiply(patches: &[i16], padded: usize, weights: &[i8], len: usize, accumula
     for oc in (0..tiled).step_by(CHANNELS) {
         let Some(rows) = weights.get(oc * len..(oc + CHANNELS) * len) else { return };
         let sums = tile(patches, padded, rows, len);
-        for (acc, sums) in accumulators.chunks_exact_mut(out_c).zip(sums) {
+        for (acc, sums) in accumulators.chunks_exact_mut(out_c.max(1)).zip(sums) {
             if let Some(to) = acc.get_mut(oc..).and_then(|acc| acc.first_chunk_mut::<CHANNELS>()) {
                 // SAFETY: `to` is 16 writable bytes; the store needs no alignment.
                 unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), sums) };

@@ -9,7 +9,7 @@
 #   debian  on Debian as root: the distribution's Rust, which builds `core` from its sources
 # FIXNET_TOOLCHAIN=rustup or =debian takes one of them and tries no other.
 set -euo pipefail
-targets=(thumbv7m-none-eabi thumbv7em-none-eabihf)
+targets=(thumbv7m-none-eabi thumbv7em-none-eabihf aarch64-unknown-none)
 packages=(rustc-web cargo-web rust-web-src lld)
 
 fail() {
@@ -77,10 +77,14 @@ find_compiler() {
         "or on Debian as root 'apt-get install ${packages[*]}'"
 }
 
+qemu_is_complete() {
+    command -v qemu-system-arm >/dev/null && command -v qemu-system-aarch64 >/dev/null
+}
+
 find_qemu() {
-    command -v qemu-system-arm >/dev/null && return
-    install_packages qemu-system-arm && command -v qemu-system-arm >/dev/null && return
-    fail "qemu-system-arm is not installed (Debian: apt-get install qemu-system-arm)"
+    qemu_is_complete && return
+    install_packages qemu-system-arm && qemu_is_complete && return
+    fail "qemu-system-arm and qemu-system-aarch64 are not installed (Debian: apt-get install qemu-system-arm)"
 }
 
 case ${1:-all} in

@@ -8,10 +8,16 @@
 
 mod check;
 mod model;
+mod payload;
 #[cfg(feature = "write")]
 mod writer;
 
 pub use model::{Activation, Channels, Layer, Model, Operator, Step};
+#[cfg(feature = "write")]
+pub use payload::write_payload;
+pub use payload::{
+    PAYLOAD_MAGIC, PAYLOAD_VERSION, Payload, PayloadError, PayloadHeader, payload_flags,
+};
 #[cfg(feature = "write")]
 pub use writer::{ModelSpec, PreprocessSpec, StepSpec, write};
 
@@ -240,14 +246,14 @@ pub enum WeightLayout {
 
 /// CRC-32/ISO-HDLC, as zlib and Ethernet compute it.
 ///
-/// Bare-metal builds trade speed for 16 KiB of tables.
+/// Bare-metal builds trade speed for 15 KiB of tables.
 #[cfg(feature = "std")]
 pub static CRC32: crc::Crc<u32, crc::Table<16>> =
     crc::Crc::<u32, crc::Table<16>>::new(&crc::CRC_32_ISO_HDLC);
 /// CRC-32/ISO-HDLC, as zlib and Ethernet compute it.
 #[cfg(not(feature = "std"))]
-pub static CRC32: crc::Crc<u32, crc::NoTable> =
-    crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC);
+pub static CRC32: crc::Crc<u32, crc::Table<1>> =
+    crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
 
 const _: () = {
     assert!(size_of::<Header>() == 96);

@@ -18,6 +18,7 @@ pub mod lower;
 pub mod onnx_writer;
 pub mod output;
 pub mod plan;
+pub mod process;
 pub mod quantize;
 pub mod report;
 pub mod source;

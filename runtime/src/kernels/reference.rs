@@ -18,50 +18,64 @@ fn source(
     (out * stride + tap * dilation).checked_sub(pad).filter(|&position| position < extent)
 }
 
+/// `values[index]`. With a checked model every index is inside; 0 in place of a panic branch.
+fn element<T: Copy + Default>(values: &[T], index: usize) -> T {
+    values.get(index).copied().unwrap_or_default()
+}
+
+/// Replaces each element of the whole rows of an HWC map by `compute` of its row, column and channel
+/// and of what it holds.
+fn fill(
+    map: &mut [i8],
+    [_, width, channels]: [usize; 3],
+    mut compute: impl FnMut([usize; 3], i8) -> i8,
+) {
+    for (y, row) in map.chunks_exact_mut((width * channels).max(1)).enumerate() {
+        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+            for (c, value) in pixel.iter_mut().enumerate() {
+                *value = compute([y, x, c], *value);
+            }
+        }
+    }
+}
+
 /// Convolution: `acc = sum x * w` with the zero point as padding, then requantization, with the
 /// residual where there is one.
 pub fn conv(args: ConvArgs<'_>) {
     let shape = args.shape;
     let [in_h, in_w, in_c] = shape.input;
     let [_, out_w, out_c] = shape.output;
-    let rows = args.output.len() / (out_w * out_c);
     let group_in = shape.group_channels();
-    let group_out = out_c / shape.groups;
-    for row in 0..rows {
+    let group_out = (out_c / shape.groups.max(1)).max(1);
+    fill(args.output, shape.output, |[row, ox, oc], current| {
         let oy = args.first_row + row;
-        for ox in 0..out_w {
-            for oc in 0..out_c {
-                let first = oc / group_out * group_in;
-                let mut acc = 0i32;
-                for ky in 0..shape.kernel[0] {
-                    for kx in 0..shape.kernel[1] {
-                        let (sy, sx) = (shape.strides[0], shape.strides[1]);
-                        let y = source(oy, sy, ky, shape.dilations[0], shape.pads[0], in_h);
-                        let x = source(ox, sx, kx, shape.dilations[1], shape.pads[1], in_w);
-                        for ic in 0..group_in {
-                            let value = match (y, x) {
-                                (Some(y), Some(x)) => {
-                                    args.input[(y * in_w + x) * in_c + first + ic]
-                                }
-                                _ => shape.input_zero_point,
-                            };
-                            let tap = (oc * shape.kernel[0] + ky) * shape.kernel[1] + kx;
-                            let weight = args.weights[tap * group_in + ic];
-                            acc = acc.wrapping_add(i32::from(value) * i32::from(weight));
+        let first = oc / group_out * group_in;
+        let mut acc = 0i32;
+        for ky in 0..shape.kernel[0] {
+            for kx in 0..shape.kernel[1] {
+                let (sy, sx) = (shape.strides[0], shape.strides[1]);
+                let y = source(oy, sy, ky, shape.dilations[0], shape.pads[0], in_h);
+                let x = source(ox, sx, kx, shape.dilations[1], shape.pads[1], in_w);
+                let tap = (oc * shape.kernel[0] + ky) * shape.kernel[1] + kx;
+                for ic in 0..group_in {
+                    let value = match (y, x) {
+                        (Some(y), Some(x)) => {
+                            element(args.input, (y * in_w + x) * in_c + first + ic)
                         }
-                    }
+                        _ => shape.input_zero_point,
+                    };
+                    let weight = element(args.weights, tap * group_in + ic);
+                    acc = acc.wrapping_add(i32::from(value) * i32::from(weight));
                 }
-                let channel = Channel {
-                    bias: args.channels.bias[oc],
-                    multiplier: args.channels.multipliers[oc],
-                };
-                let index = (row * out_w + ox) * out_c + oc;
-                let residual = args.residual.at(index, args.output[index]);
-                args.output[index] =
-                    requantize_residual(acc, residual, channel, args.requantization);
             }
         }
-    }
+        let channel = Channel {
+            bias: element(args.channels.bias, oc),
+            multiplier: element(args.channels.multipliers, oc),
+        };
+        let residual = args.residual.at((row * out_w + ox) * out_c + oc, current);
+        requantize_residual(acc, residual, channel, args.requantization)
+    });
 }
 
 /// The classifier, without rounding to int8.
@@ -69,12 +83,12 @@ pub fn logits(args: LogitsArgs<'_>) {
     for (index, logit) in args.output.iter_mut().enumerate() {
         let mut acc = 0i32;
         for (i, &x) in args.input.iter().enumerate() {
-            let weight = args.weights[index * args.input.len() + i];
+            let weight = element(args.weights, index * args.input.len() + i);
             acc = acc.wrapping_add(i32::from(x) * i32::from(weight));
         }
         let channel = Channel {
-            bias: args.channels.bias[index],
-            multiplier: args.channels.multipliers[index],
+            bias: element(args.channels.bias, index),
+            multiplier: element(args.channels.multipliers, index),
         };
         *logit = numerics::logit(acc, channel, args.shift);
     }
@@ -84,7 +98,7 @@ pub fn logits(args: LogitsArgs<'_>) {
 fn window(
     shape: &PoolShape,
     input: &[i8],
-    (oy, ox, c): (usize, usize, usize),
+    [oy, ox, c]: [usize; 3],
     mut visit: impl FnMut(Option<i8>),
 ) {
     let [in_h, in_w, channels] = shape.input;
@@ -93,7 +107,7 @@ fn window(
             let y = source(oy, shape.strides[0], ky, 1, shape.pads[0], in_h);
             let x = source(ox, shape.strides[1], kx, 1, shape.pads[1], in_w);
             visit(match (y, x) {
-                (Some(y), Some(x)) => Some(input[(y * in_w + x) * channels + c]),
+                (Some(y), Some(x)) => Some(element(input, (y * in_w + x) * channels + c)),
                 _ => None,
             });
         }
@@ -102,18 +116,11 @@ fn window(
 
 /// Maximum over the window; padding is ignored.
 pub fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
-    let [out_h, out_w, channels] = shape.output;
-    for oy in 0..out_h {
-        for ox in 0..out_w {
-            for c in 0..channels {
-                let mut highest = i8::MIN;
-                window(shape, input, (oy, ox, c), |value| {
-                    highest = highest.max(value.unwrap_or(i8::MIN));
-                });
-                output[(oy * out_w + ox) * channels + c] = highest.max(clamp.0).min(clamp.1);
-            }
-        }
-    }
+    fill(output, shape.output, |position, _| {
+        let mut highest = i8::MIN;
+        window(shape, input, position, |value| highest = highest.max(value.unwrap_or(i8::MIN)));
+        highest.max(clamp.0).min(clamp.1)
+    });
 }
 
 /// Average over the window, padding counting as real 0: the sum, requantized by `channel`, whose
@@ -125,32 +132,26 @@ pub fn average_pool(
     input: &[i8],
     output: &mut [i8],
 ) {
-    let [out_h, out_w, channels] = shape.output;
-    for oy in 0..out_h {
-        for ox in 0..out_w {
-            for c in 0..channels {
-                let mut acc = 0i32;
-                window(shape, input, (oy, ox, c), |value| {
-                    let value = value.unwrap_or(shape.input_zero_point);
-                    acc = acc.wrapping_add(i32::from(value));
-                });
-                output[(oy * out_w + ox) * channels + c] = requantize(acc, channel, rq);
-            }
-        }
-    }
+    fill(output, shape.output, |position, _| {
+        let mut acc = 0i32;
+        window(shape, input, position, |value| {
+            acc = acc.wrapping_add(i32::from(value.unwrap_or(shape.input_zero_point)));
+        });
+        requantize(acc, channel, rq)
+    });
 }
 
 /// Sum of two tensors at their own scales.
 pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
     for (index, out) in output.iter_mut().enumerate() {
-        *out = numerics::add(a[index], b[index], p);
+        *out = numerics::add(element(a, index), element(b, index), p);
     }
 }
 
 /// Sum of two tensors; `output` holds the second and is overwritten.
 pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
     for (index, out) in output.iter_mut().enumerate() {
-        *out = numerics::add(a[index], *out, p);
+        *out = numerics::add(element(a, index), *out, p);
     }
 }
 
@@ -158,17 +159,11 @@ pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
 /// where there is no such channel.
 pub fn subsample(args: SubsampleArgs<'_>) {
     let SubsampleArgs { strides, channels_before, from, to, input, output } = args;
-    for y in 0..to.height {
-        for x in 0..to.width {
-            for c in 0..to.channels {
-                let source = c.checked_sub(channels_before).filter(|&c| c < from.channels);
-                let pixel = y * strides[0] * from.width + x * strides[1];
-                let value = match source {
-                    Some(c) => input[pixel * from.channels + c],
-                    None => from.zero_point,
-                };
-                output[(y * to.width + x) * to.channels + c] = value;
-            }
+    fill(output, to.shape(), |[y, x, c], _| {
+        let pixel = y * strides[0] * from.width + x * strides[1];
+        match c.checked_sub(channels_before).filter(|&c| c < from.channels) {
+            Some(c) => element(input, pixel * from.channels + c),
+            None => from.zero_point,
         }
-    }
+    });
 }

@@ -10,6 +10,7 @@ pub mod calibrate;
 pub mod cmd;
 pub mod compare;
 pub mod data;
+pub mod firmware;
 pub mod fold;
 pub mod graph;
 pub mod images;

@@ -6,6 +6,7 @@
 //! [`cmd`] is the command line.
 
 pub mod bench;
+pub mod boards;
 pub mod calibrate;
 pub mod cmd;
 pub mod compare;

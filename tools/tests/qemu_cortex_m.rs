@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use fixnet::format::{CRC32, Operator};
 use fixnet::profile::Checksums;
 use fixnet::{AlignedBytes, KernelSet, Model, ModelError, Session, SessionError};
-use serde::Deserialize;
+use tools::boards;
 use tools::data::dead_leaves::dead_leaves;
 
 const INPUTS: u64 = 3;
@@ -197,30 +197,13 @@ impl Job {
     }
 }
 
-/// `boards/<name>/board.toml`.
-#[derive(Deserialize)]
+/// The parts of a board's data that a run needs.
 struct Board {
     target: String,
-    qemu: Qemu,
-    memory: Memory<Region>,
-    budget: Memory<usize>,
-}
-
-#[derive(Deserialize)]
-struct Qemu {
     machine: String,
-}
-
-#[derive(Deserialize)]
-struct Memory<T> {
-    flash: T,
-    ram: T,
-}
-
-#[derive(Deserialize)]
-struct Region {
-    origin: usize,
-    bytes: usize,
+    ram_origin: usize,
+    flash_budget: usize,
+    ram_budget: usize,
 }
 
 struct Run {
@@ -232,16 +215,23 @@ struct Run {
 impl Board {
     /// Reads the board's data; the linker's memory map must be the same.
     fn load(name: &str) -> Self {
-        let folder = firmware("boards").join(name);
-        let board: Self =
-            toml::from_str(&fs::read_to_string(folder.join("board.toml")).unwrap()).unwrap();
-        let map = fs::read_to_string(folder.join("memory.x")).unwrap();
-        for (region, kind) in [(&board.memory.flash, "FLASH"), (&board.memory.ram, "RAM")] {
-            let Region { origin, bytes } = region;
+        let board = boards::Board::load(name).unwrap();
+        let machine = board.require_qemu().unwrap().machine.clone();
+        let bare_metal = board.bare_metal.unwrap();
+        let (flash, ram) = (bare_metal.flash.unwrap(), bare_metal.ram.unwrap());
+        let map = fs::read_to_string(firmware("boards").join(name).join("memory.x")).unwrap();
+        for (region, kind) in [(flash, "FLASH"), (ram, "RAM")] {
+            let boards::Region { origin, bytes } = region;
             let line = format!("{kind} : ORIGIN = {origin:#010x}, LENGTH = {bytes:#x}");
             assert!(map.contains(&line), "{name}: memory.x lacks {line}");
         }
-        board
+        Self {
+            target: bare_metal.target,
+            machine,
+            ram_origin: usize::try_from(ram.origin).unwrap(),
+            flash_budget: bare_metal.budget.flash.unwrap(),
+            ram_budget: bare_metal.budget.ram.unwrap(),
+        }
     }
 
     /// Sums the segments of an ELF32 file: what lies in the file goes to flash, what lies at RAM
@@ -255,14 +245,14 @@ impl Board {
             const PT_LOAD: usize = 1;
             if word(at) == PT_LOAD {
                 flash += word(at + 16);
-                if word(at + 8) >= self.memory.ram.origin {
+                if word(at + 8) >= self.ram_origin {
                     ram += word(at + 20);
                 }
             }
         }
-        println!("flash {flash} B of {}, RAM {ram} B of {}", self.budget.flash, self.budget.ram);
-        assert!((1..=self.budget.flash).contains(&flash), "the image has {flash} bytes of flash");
-        assert!((1..=self.budget.ram).contains(&ram), "the image has {ram} bytes of RAM");
+        println!("flash {flash} B of {}, RAM {ram} B of {}", self.flash_budget, self.ram_budget);
+        assert!((1..=self.flash_budget).contains(&flash), "the image has {flash} bytes of flash");
+        assert!((1..=self.ram_budget).contains(&ram), "the image has {ram} bytes of RAM");
     }
 
     fn run(&self, image: &[u8], name: &str) -> Run {
@@ -270,7 +260,7 @@ impl Board {
         let (elf, text) = (folder.path().join("image.elf"), folder.path().join("output.txt"));
         fs::write(&elf, image).unwrap();
         let mut child = Command::new("qemu-system-arm")
-            .args(["-machine", &self.qemu.machine, "-display", "none", "-monitor", "none"])
+            .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
             .args(["-serial", "none", "-semihosting-config", "enable=on,target=native"])
             .args([OsStr::new("-kernel"), elf.as_os_str()])
             .stdin(Stdio::null())

@@ -1,0 +1,116 @@
+//! Whether a model fits a board, before anything is built.
+
+use fixnet::{KernelSet, Model};
+use thiserror::Error;
+
+use super::{BareMetal, Board, BoardError, Linux};
+
+/// Header of a payload and padding to the next aligned byte, next to the model and one input.
+const PAYLOAD_OVERHEAD: usize = 128;
+
+/// Where a model lies on a board without an operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the image, in flash.
+    Flash,
+    /// Outside of the image.
+    Memory,
+}
+
+/// What a model takes of a board without an operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BareMetalFit {
+    pub place: Place,
+    /// Model and one input.
+    pub payload_bytes: usize,
+    /// Activations and scratch.
+    pub arena_bytes: usize,
+}
+
+/// What a model takes of a board that runs Linux.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinuxFit {
+    pub disk_bytes: usize,
+    /// Model and arena.
+    pub ram_bytes: usize,
+}
+
+/// Why a model does not go onto a board.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FitError {
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    #[error(
+        "the model does not fit {board}: {what} needs {needed} bytes and {available} are available"
+    )]
+    TooLarge { board: String, what: &'static str, needed: usize, available: usize },
+}
+
+/// Checks a model against the budget of a board without an operating system.
+///
+/// # Errors
+/// [`FitError::TooLarge`] with the bytes that are needed and available, or that the board only runs
+/// Linux.
+pub fn fit_bare_metal(board: &Board, model: &Model<'_>) -> Result<BareMetalFit, FitError> {
+    let bare_metal = board.require_bare_metal()?;
+    let limit = Limit { board };
+    let arena_bytes = model.required(KernelSet::Generic).arena();
+    limit.check("the arena", arena_bytes, bare_metal.budget.arena)?;
+    let payload_bytes = model.file_bytes() + model.input().elements() + PAYLOAD_OVERHEAD;
+    let place = place(&limit, bare_metal, payload_bytes)?;
+    Ok(BareMetalFit { place, payload_bytes, arena_bytes })
+}
+
+/// Flash if the board has it and the model fits, else the memory outside of the image.
+fn place(
+    limit: &Limit<'_>,
+    bare_metal: &BareMetal,
+    payload_bytes: usize,
+) -> Result<Place, FitError> {
+    let code = bare_metal.budget.code.unwrap_or(0);
+    let flash = bare_metal
+        .budget
+        .flash
+        .map(|available| limit.check("code and model in flash", code + payload_bytes, available));
+    match (flash, bare_metal.payload) {
+        (Some(Ok(())), _) => Ok(Place::Flash),
+        (Some(Err(error)), None) => Err(error),
+        (_, Some(region)) => {
+            limit.check("the model in memory", payload_bytes, region.bytes)?;
+            Ok(Place::Memory)
+        }
+        (None, None) => limit.check("the model", payload_bytes, 0).map(|()| Place::Memory),
+    }
+}
+
+/// Checks a model, and a program of `program_bytes`, against the budget of a board that runs Linux.
+///
+/// # Errors
+/// [`FitError::TooLarge`], or that the board does not run Linux.
+pub fn fit_linux(
+    board: &Board,
+    model: &Model<'_>,
+    program_bytes: usize,
+) -> Result<LinuxFit, FitError> {
+    let Linux { budget, .. } = board.require_linux()?;
+    let limit = Limit { board };
+    let disk_bytes = program_bytes + model.file_bytes();
+    let ram_bytes = model.file_bytes() + model.required(KernelSet::Generic).arena();
+    limit.check("program and model on disk", disk_bytes, budget.disk)?;
+    limit.check("model and arena in memory", ram_bytes, budget.ram)?;
+    Ok(LinuxFit { disk_bytes, ram_bytes })
+}
+
+struct Limit<'b> {
+    board: &'b Board,
+}
+
+impl Limit<'_> {
+    fn check(&self, what: &'static str, needed: usize, available: usize) -> Result<(), FitError> {
+        if needed <= available {
+            return Ok(());
+        }
+        Err(FitError::TooLarge { board: self.board.name.clone(), what, needed, available })
+    }
+}

@@ -1,0 +1,111 @@
+//! Builds a board's image with the compiler that `firmware/setup.sh` finds.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use thiserror::Error;
+
+use crate::boards::{BareMetal, Board, BoardError, Image, firmware_folder};
+
+/// Where an image's report goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// To the emulator, which also learns the exit code.
+    Emulator,
+    /// To the board's own console: RTT on microcontrollers, the UART on a Raspberry Pi.
+    Board,
+}
+
+/// Why an image could not be built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the image for {board} was not built: {reason}")]
+    Failed { board: String, reason: String },
+}
+
+/// Builds the image for `board` and writes it, an ELF file, to `out`. A `payload` file goes into the
+/// image's flash; without one the image looks for it in the board's payload memory.
+///
+/// # Errors
+/// [`BuildError`], with the compiler's own last words.
+pub fn build(
+    board: &Board,
+    payload: Option<&Path>,
+    console: Console,
+    out: &Path,
+) -> Result<(), BuildError> {
+    let bare_metal = board.require_bare_metal()?;
+    let target_folder = match std::env::var_os("FIXNET_FIRMWARE_TARGET") {
+        Some(folder) => PathBuf::from(folder),
+        None => firmware_folder().join("target"),
+    };
+    // Boards of one target share the path of the image: from building to copying it is ours alone.
+    let lock = lock(&target_folder)?;
+    run(command(board, bare_metal, payload, console, &target_folder), board)?;
+    let built =
+        target_folder.join(&bare_metal.target).join("release").join(bare_metal.image.package());
+    fs::copy(&built, out).map_err(|source| BuildError::Io { path: built, source })?;
+    drop(lock);
+    Ok(())
+}
+
+fn lock(target_folder: &Path) -> Result<File, BuildError> {
+    let path = target_folder.join("image.lock");
+    let locked = || {
+        fs::create_dir_all(target_folder)?;
+        let file = File::create(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    locked().map_err(|source| BuildError::Io { path: path.clone(), source })
+}
+
+fn command(
+    board: &Board,
+    bare_metal: &BareMetal,
+    payload: Option<&Path>,
+    console: Console,
+    target_folder: &Path,
+) -> Command {
+    let package = bare_metal.image.package();
+    let mut command = Command::new(firmware_folder().join("cargo.sh"));
+    command
+        .args([bare_metal.target.as_str(), "build", "--release", "--locked", "--quiet"])
+        .args(["--package", package, "--bin", package])
+        .env("CARGO_TARGET_DIR", target_folder)
+        .env("FIXNET_BOARD", &board.name)
+        // Flags for the host are not for the board.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("FIXNET_PAYLOAD");
+    if let Some(payload) = payload {
+        command.env("FIXNET_PAYLOAD", payload);
+    }
+    match (console, bare_metal.image) {
+        (Console::Emulator, _) => command.args(["--features", "semihosting"]),
+        (Console::Board, Image::CortexM) => command.args(["--features", "rtt"]),
+        (Console::Board, Image::Raspi) => &mut command,
+    };
+    command
+}
+
+fn run(mut command: Command, board: &Board) -> Result<(), BuildError> {
+    let failed = |reason: String| BuildError::Failed { board: board.name.clone(), reason };
+    let output = command
+        .output()
+        .map_err(|e| failed(format!("{} does not start: {e}", command.get_program().display())))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let errors = stderr.lines().filter(|line| line.starts_with("error"));
+    let reason = errors.take(3).collect::<Vec<_>>().join("; ");
+    Err(failed(if reason.is_empty() { stderr.trim().to_string() } else { reason }))
+}

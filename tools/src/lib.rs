@@ -4,25 +4,39 @@
 //! [`import`] → [`graph`] → [`fold`] → [`lower`] → [`calibrate`] → [`quantize`] (with [`plan`]) →
 //! `fixnet::format::write`; [`compare`] judges the result by the float network, [`report`] prints,
 //! [`cmd`] is the command line.
+//!
+//! Features: `tract` (default) is the float network - importing, quantizing, comparing; without it
+//! `cmd::run` and `cmd::bench` remain, for machines that only run model files. `fetch` (default)
+//! downloads.
 
 pub mod bench;
 pub mod boards;
+#[cfg(feature = "tract")]
 pub mod calibrate;
 pub mod cmd;
+#[cfg(feature = "tract")]
 pub mod compare;
 pub mod data;
 pub mod firmware;
+#[cfg(feature = "tract")]
 pub mod fold;
 pub mod graph;
 pub mod images;
+#[cfg(feature = "tract")]
 pub mod import;
+#[cfg(feature = "tract")]
 pub mod lower;
+#[cfg(feature = "tract")]
 pub mod onnx_writer;
 pub mod output;
+#[cfg(feature = "tract")]
 pub mod plan;
 pub mod process;
+#[cfg(feature = "tract")]
 pub mod quantize;
 pub mod report;
+#[cfg(feature = "tract")]
 pub mod source;
 pub mod zoo;
+#[cfg(feature = "tract")]
 pub mod zoo_models;

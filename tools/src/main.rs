@@ -40,13 +40,5 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli) {
-        Ok(code) => code,
-        Err(error) => {
-            let line: Vec<String> = format!("{error:#}").lines().map(str::to_string).collect();
-            eprintln!("error: {}", line.join(" "));
-            ExitCode::from(2)
-        }
-    }
+    cmd::finish(run(&Cli::parse()))
 }

@@ -3,6 +3,7 @@
 //! What may not be broken: an entry marked as verified carries a digest and says where that digest
 //! was read; one without a digest is marked as unverified. Loading refuses a list that breaks this.
 
+#[cfg(feature = "fetch")]
 pub mod fetch;
 
 use std::path::{Path, PathBuf};

@@ -1,20 +1,20 @@
 //! `fixnet bench`: whole inferences against the clock, alone or against another runtime.
 
+#[cfg(feature = "tract")]
+mod against;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fixnet::{AlignedBytes, KernelSet, Model, Session};
+use fixnet::{AlignedBytes, KernelSet, Session};
 use serde_json::{Value, json};
 
-use super::{
-    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, positive, progress, read_model,
-};
+use super::{Shape, check_model, parse_kernels, parse_shape, positive, progress, read_model};
 use crate::bench::{Contestant, Limits, Times, take_turns};
 use crate::data::dead_leaves::dead_leaves;
 use crate::output::{print, print_json};
 use crate::report::bench_table;
-use crate::source::{BUNDLED_NAME, Source};
 
 /// Runs without `--runs`, unless they take longer than the budget.
 const DEFAULT_RUNS: usize = 50;
@@ -77,11 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut contestants = vec![fixnet_contestant(session, pool.as_ref(), &image.data)?];
     if args.against == Some(Rival::Tract) {
-        let recipe = embedded_recipe(&args.file, &model)?;
-        let source = float_network(args, &model)?;
-        recipe.check_mean_image(source.input_size())?;
-        let values = recipe.float_input(&image, source.layout);
-        contestants.push(tract_contestant(&source, &values)?);
+        contestants.push(against::contestant(args, &model, &image)?);
     }
     let times = measure(args, &mut contestants)?;
     let names: Vec<(&str, usize)> = contestants.iter().map(|c| (c.name, c.threads)).collect();
@@ -127,40 +123,6 @@ fn fixnet_contestant<'a>(
     Ok(Contestant { name: "fixnet", threads, run: Box::new(run) })
 }
 
-/// From the float input to the logits.
-fn tract_contestant(source: &Source, values: &[f32]) -> anyhow::Result<Contestant<'static>> {
-    let mut session = source.float.session();
-    let (needed, available) = (session.input_mut().len(), values.len());
-    anyhow::ensure!(needed == available, "{}: not an RGB image network", source.name);
-    session.input_mut().copy_from_slice(values);
-    let run = move || {
-        session.run()?;
-        Ok(())
-    };
-    Ok(Contestant { name: "tract", threads: 1, run: Box::new(run) })
-}
-
-/// The float network that the model file was made from.
-fn float_network(args: &Args, model: &Model<'_>) -> anyhow::Result<Source> {
-    let source = match &args.model {
-        Some(path) => Source::load(path, args.input_shape.as_ref().map(|s| s.0.clone()))?,
-        None if model.name() == BUNDLED_NAME => Source::bundled()?,
-        None => anyhow::bail!(
-            "{}: the file does not hold the float network of {}; give it with --model MODEL.onnx",
-            args.file.display(),
-            model.name()
-        ),
-    };
-    let file = model.layers().map(|layer| layer.name);
-    anyhow::ensure!(
-        file.eq(source.network.layers.iter().map(|layer| layer.name.as_str())),
-        "{} was not made from {}; give its float network with --model MODEL.onnx",
-        args.file.display(),
-        source.name
-    );
-    Ok(source)
-}
-
 fn bench_json(
     threads: usize,
     kernels: KernelSet,
@@ -181,4 +143,23 @@ fn bench_json(
         });
     }
     json
+}
+
+/// A program without tract takes the same flags.
+#[cfg(not(feature = "tract"))]
+mod against {
+    use fixnet::Model;
+
+    use super::{Args, Contestant};
+    use crate::data::RgbPixels;
+
+    pub(super) fn contestant(
+        _args: &Args,
+        _model: &Model<'_>,
+        _image: &RgbPixels,
+    ) -> anyhow::Result<Contestant<'static>> {
+        anyhow::bail!(
+            "--against tract: tract is not in this program; measure without --against, or on a 64-bit board"
+        )
+    }
 }

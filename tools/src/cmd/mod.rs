@@ -1,16 +1,22 @@
 //! One file a subcommand: its arguments and its `run`.
 
 pub mod bench;
+#[cfg(feature = "tract")]
 pub mod check;
+#[cfg(feature = "tract")]
 pub mod compare;
+#[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod inspect;
+#[cfg(feature = "tract")]
 pub mod make_model;
+#[cfg(feature = "tract")]
 pub mod quantize;
 pub mod run;
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,8 +24,20 @@ use clap::builder::RangedU64ValueParser;
 use fixnet::{AlignedBytes, KernelSet, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::data::Recipe;
-use crate::quantize::recipe_of;
+use crate::data::{Recipe, recipe_of};
+
+/// The end of a program: an error becomes one line on standard error and exit code 2.
+#[must_use]
+pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            let line: Vec<String> = format!("{error:#}").lines().map(str::to_string).collect();
+            eprintln!("error: {}", line.join(" "));
+            ExitCode::from(2)
+        }
+    }
+}
 
 /// A bar for whatever takes longer than a second; nothing where nobody looks.
 #[must_use]

@@ -13,6 +13,7 @@ pub mod args;
 mod dataset;
 pub mod dead_leaves;
 mod decode;
+mod embedded;
 mod error;
 mod labels;
 mod npy;
@@ -22,6 +23,7 @@ mod source;
 
 pub use args::{PreprocessArgs, Preprocessing};
 pub use dataset::{Dataset, OpenOptions};
+pub use embedded::recipe_of;
 pub use error::DataError;
 pub use npy::MeanImage;
 pub use recipe::{ChannelOrder, Recipe, RecipeError};

@@ -1,11 +1,10 @@
 //! The int8 input: its grid follows from the recipe alone, and so do the preprocessing tables.
 
-use fixnet::Model;
 use fixnet::format::{PreprocessRecord, PreprocessSpec};
 use fixnet::preprocess::GAIN_FRACTION_BITS;
 
 use crate::calibrate::Range;
-use crate::data::{ChannelOrder, MeanImage, Recipe};
+use crate::data::{ChannelOrder, Recipe};
 
 /// The grid that covers every pixel value that the recipe can make.
 #[must_use]
@@ -70,25 +69,4 @@ pub(super) fn preprocess(recipe: &Recipe, range: Range, shape: [usize; 3]) -> Pr
         (image.data.clone(), offsets.collect())
     });
     PreprocessSpec { record, mean_image }
-}
-
-/// The recipe that a model file carries: the inverse of `preprocess`.
-#[must_use]
-pub fn recipe_of(model: &Model<'_>) -> Option<Recipe> {
-    let record = model.preprocess()?;
-    let input = model.input();
-    let positive = |n: u16| (n > 0).then_some(u32::from(n));
-    Some(Recipe {
-        scale: record.scale,
-        mean: record.mean,
-        std: record.std,
-        resize: positive(record.resize),
-        crop: positive(record.crop),
-        channel_order: if record.bgr == 0 { ChannelOrder::Rgb } else { ChannelOrder::Bgr },
-        mean_image: model.mean_image().map(|data| MeanImage {
-            width: input.width,
-            height: input.height,
-            data: data.to_vec(),
-        }),
-    })
 }

@@ -12,7 +12,7 @@ mod weights;
 use fixnet::format::{ModelSpec, NONE, StepKind, StepRecord, StepSpec, TensorRecord, flags};
 use fixnet::numerics::ADD_FRACTION_BITS;
 
-pub use input::{input_range, recipe_of};
+pub use input::input_range;
 
 use crate::calibrate::{Method, Observed, Range};
 use crate::data::Recipe;

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::calibrate::Histogram;
-use crate::data::{ChannelOrder, MeanImage};
+use crate::data::{ChannelOrder, MeanImage, recipe_of};
 use crate::lower::Tensor;
 
 const SIDE: usize = 4;

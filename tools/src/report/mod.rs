@@ -3,124 +3,26 @@
 mod arena_map;
 mod arena_svg;
 mod bench;
+#[cfg(feature = "tract")]
+mod comparison;
 mod inference;
 mod plan;
 mod table;
 mod timing;
 
 use std::fmt::Write;
-use std::path::Path;
 
 use fixnet::{KernelSet, Model};
-use serde_json::{Value, json};
 
 pub use arena_map::{ArenaMap, Occupant};
 pub use arena_svg::arena_svg;
 pub use bench::bench_table;
+#[cfg(feature = "tract")]
+pub use comparison::{Summary, comparison_text};
 pub use inference::{Inference, TopClass, top_classes};
 pub use plan::{plan_json, plan_text};
 pub use table::{bytes, count, shape};
 pub use timing::{LayerTime, time_layers};
-
-use crate::compare::Comparison;
-use crate::quantize::recipe_of;
-use table::{left, right, table};
-
-/// Everything that `quantize` has to tell.
-pub struct Summary<'a> {
-    pub file: &'a Path,
-    pub model: &'a Model<'a>,
-    pub kernels: KernelSet,
-    pub timings: &'a [LayerTime],
-    pub comparison: Option<&'a Comparison>,
-    /// The images that were compared on; `None`: generated ones.
-    pub images: Option<&'a str>,
-}
-
-impl Summary<'_> {
-    /// What `inspect` and `compare` give, in one object.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        let mut json = plan_json(self.model, self.kernels);
-        json["file"] = json!(self.file.display().to_string());
-        merge_layers(&mut json, self.timings.iter().map(|t| json!({ "ns": t.nanoseconds })));
-        if let Some(comparison) = self.comparison {
-            let mut other = serde_json::to_value(comparison).unwrap_or_default();
-            let layers = other["layers"].take();
-            merge_layers(&mut json, layers.as_array().cloned().unwrap_or_default().into_iter());
-            if let (Some(to), Value::Object(from)) = (json.as_object_mut(), other) {
-                to.extend(from.into_iter().filter(|(key, _)| key != "layers"));
-            }
-        }
-        json
-    }
-
-    /// The layers, the memory, and the price against the float network.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = self.layer_table();
-        text.push_str(&memory_text(self.model, self.kernels));
-        if let Some(recipe) = recipe_of(self.model) {
-            let _ = writeln!(text, "images  {}", plan::recipe_text(&recipe));
-        }
-        if let Some(comparison) = self.comparison {
-            text.push('\n');
-            text.push_str(&verdict_text(comparison, self.images));
-        }
-        let _ = writeln!(text, "\nwrote {}", self.file.display());
-        text
-    }
-
-    fn layer_table(&self) -> String {
-        let fidelity = self.comparison.map(|c| c.layers.as_slice()).unwrap_or_default();
-        let mut rows = table(&[
-            left("layer"),
-            left("shape"),
-            left("kernel"),
-            right("MACs"),
-            right("weights"),
-            right("SQNR dB"),
-            right("alone"),
-            right("µs"),
-        ]);
-        for (step, time) in self.model.steps().zip(self.timings) {
-            let layer = fidelity.get(step.index);
-            let db = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.1}"));
-            rows.add_row(vec![
-                step.layer.name.to_string(),
-                shape(step.layer.shape),
-                time.kernel.to_string(),
-                count(step.layer.macs),
-                bytes(self.model.weight_bytes_of(step.index)),
-                db(layer.map(|l| l.sqnr_db)),
-                db(layer.map(|l| l.sqnr_isolated_db)),
-                format!("{:.1}", time.nanoseconds as f64 / 1e3),
-            ]);
-        }
-        let total: u64 = self.timings.iter().map(|t| t.nanoseconds).sum();
-        rows.add_row(vec![
-            "total".to_string(),
-            String::new(),
-            String::new(),
-            count(self.model.macs()),
-            bytes(self.model.weight_bytes()),
-            String::new(),
-            String::new(),
-            format!("{:.1}", total as f64 / 1e3),
-        ]);
-        format!("{rows}\n")
-    }
-}
-
-/// Adds the keys of `more` to the layers of `json`, one by one.
-fn merge_layers(json: &mut Value, more: impl Iterator<Item = Value>) {
-    let Some(layers) = json["layers"].as_array_mut() else { return };
-    for (layer, more) in layers.iter_mut().zip(more) {
-        if let (Some(to), Value::Object(from)) = (layer.as_object_mut(), more) {
-            to.extend(from);
-        }
-    }
-}
 
 /// What the model needs, to the byte.
 #[must_use]
@@ -138,71 +40,4 @@ pub fn memory_text(model: &Model<'_>, kernels: KernelSet) -> String {
     let _ = writeln!(text, "weights {:>11} B", model.weight_bytes());
     let _ = writeln!(text, "file    {:>11} B", model.file_bytes());
     text
-}
-
-/// Float and int8 side by side.
-fn verdict_text(comparison: &Comparison, images: Option<&str>) -> String {
-    let count = comparison.images;
-    let mut text = String::new();
-    let agreement = comparison.agreement * 100.0;
-    match (images, comparison.float.top1) {
-        (None, _) => {
-            let _ = writeln!(
-                text,
-                "agreement {agreement:.2} % on {count} generated images, not accuracy"
-            );
-        }
-        (Some(path), None) => {
-            let _ = writeln!(
-                text,
-                "agreement {agreement:.2} % on {count} images of {path} without labels, not accuracy"
-            );
-        }
-        (Some(path), Some(_)) => {
-            let _ = writeln!(text, "{count} images of {path}");
-            text.push_str(&accuracy_table(comparison));
-            let _ = writeln!(text, "agreement {agreement:.2} %");
-        }
-    }
-    let _ = writeln!(
-        text,
-        "logit error: mean {:.4}, worst {:.4} (largest float logit {:.2})",
-        comparison.mean_logit_error, comparison.worst_logit_error, comparison.largest_logit,
-    );
-    text
-}
-
-fn accuracy_table(comparison: &Comparison) -> String {
-    let mut rows = table(&[left(""), right("float"), right("int8"), right("drop, points")]);
-    let pairs = [
-        ("top-1", comparison.float.top1, comparison.int8.top1),
-        ("top-5", comparison.float.top5, comparison.int8.top5),
-    ];
-    for (name, float, int8) in pairs {
-        if let (Some(float), Some(int8)) = (float, int8) {
-            rows.add_row(vec![
-                name.to_string(),
-                format!("{:.2} %", float * 100.0),
-                format!("{:.2} %", int8 * 100.0),
-                format!("{:.2}", (float - int8) * 100.0),
-            ]);
-        }
-    }
-    format!("{rows}\n")
-}
-
-/// What `compare` prints.
-#[must_use]
-pub fn comparison_text(comparison: &Comparison, images: Option<&str>) -> String {
-    let mut rows = table(&[left("layer"), right("SQNR dB"), right("cosine"), right("SQNR alone")]);
-    for layer in &comparison.layers {
-        rows.add_row(vec![
-            layer.name.clone(),
-            format!("{:.1}", layer.sqnr_db),
-            format!("{:.5}", layer.cosine),
-            format!("{:.1}", layer.sqnr_isolated_db),
-        ]);
-    }
-    let figures = format!("per-layer figures: the first {} images\n\n", comparison.layer_images);
-    format!("{rows}\n{figures}{}", verdict_text(comparison, images))
 }

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use super::arena_map::ArenaMap;
 use super::table::{bytes, count, left, right, shape, table};
-use crate::data::{ChannelOrder, Recipe};
-use crate::quantize::recipe_of;
+use crate::data::{ChannelOrder, Recipe, recipe_of};
 
 /// The keys of `inspect`: memory, work, layers and tensors.
 #[must_use]

@@ -1,0 +1,26 @@
+//! The preprocessing inside a model file.
+
+use fixnet::Model;
+
+use super::{ChannelOrder, MeanImage, Recipe};
+
+/// The recipe that a model file carries: the inverse of what `quantize` writes.
+#[must_use]
+pub fn recipe_of(model: &Model<'_>) -> Option<Recipe> {
+    let record = model.preprocess()?;
+    let input = model.input();
+    let positive = |n: u16| (n > 0).then_some(u32::from(n));
+    Some(Recipe {
+        scale: record.scale,
+        mean: record.mean,
+        std: record.std,
+        resize: positive(record.resize),
+        crop: positive(record.crop),
+        channel_order: if record.bgr == 0 { ChannelOrder::Rgb } else { ChannelOrder::Bgr },
+        mean_image: model.mean_image().map(|data| MeanImage {
+            width: input.width,
+            height: input.height,
+            data: data.to_vec(),
+        }),
+    })
+}

@@ -1,7 +1,8 @@
 //! The float reference: an ONNX network run by tract, on the same kind of API as the int8 one.
 //!
-//! A [`FloatModel`] is the judge of every quantization. It can be tapped at inner tensors by their
-//! ONNX names, which is how calibration and the per-layer comparison see the network.
+//! A [`FloatModel`] is the judge of every quantization, and a way to run a network on boards with
+//! an operating system. It can be tapped at inner tensors by their ONNX names, which is how
+//! calibration and the per-layer comparison see the network, and timed node by node.
 
 use std::format;
 use std::string::{String, ToString};
@@ -10,6 +11,12 @@ use std::vec;
 use std::vec::Vec;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::source::TypedSource;
+use tract_onnx::tract_core::ops::{Cost, konst::Const};
+use tract_onnx::tract_core::plan::eval;
+use tract_onnx::tract_hir::internal::DimLike;
+
+use crate::profile::Clock;
 
 /// Why the float reference could not be made or run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +99,48 @@ impl FloatModel {
     pub fn session(&self) -> FloatSession {
         FloatSession { model: self.clone(), input: vec![0.0; self.input_len()] }
     }
+
+    /// The nodes of tract's optimised plan that compute something, in the order in which they run.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<FloatNode> {
+        let model = self.runnable.model();
+        let nodes = self.runnable.order_without_consts().iter().map(|&id| &model.nodes[id]);
+        nodes.filter(|node| computes(node)).map(|node| self.node(node)).collect()
+    }
+
+    fn node(&self, node: &TypedNode) -> FloatNode {
+        let model = self.runnable.model();
+        let shape = node.outputs.first().and_then(|output| output.fact.shape.as_concrete());
+        let costs = model.node_input_facts(node.id).and_then(|facts| node.op.cost(&facts));
+        let macs = costs.unwrap_or_default().into_iter().filter_map(|(cost, count)| match cost {
+            Cost::FMA(_) => count.to_usize().ok(),
+            _ => None,
+        });
+        FloatNode {
+            name: node.name.clone(),
+            op: node.op.name().into_owned(),
+            shape: shape.map(<[usize]>::to_vec).unwrap_or_default(),
+            macs: macs.sum::<usize>() as u64,
+        }
+    }
+}
+
+/// One node of tract's optimised plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FloatNode {
+    /// The name of the ONNX node that it comes from, or one made from it (`NAME.im2col`).
+    pub name: String,
+    /// Name of tract's operator.
+    pub op: String,
+    /// Shape of its first output; empty if it is not fixed.
+    pub shape: Vec<usize>,
+    /// Multiply-accumulates, by tract's own account.
+    pub macs: u64,
+}
+
+/// Whether a node does any work: inputs and constants only hand over what is there.
+fn computes(node: &TypedNode) -> bool {
+    !node.op_is::<TypedSource>() && !node.op_is::<Const>()
 }
 
 /// The outlet of the tensor `name`: tract labels outlets by tensor, nodes by node.
@@ -121,13 +170,46 @@ impl FloatSession {
     /// # Errors
     /// [`FloatError::Run`] if tract fails.
     pub fn run(&self) -> Result<Vec<Vec<f32>>, FloatError> {
-        let fail = |e: TractError| FloatError::Run(line(&e));
-        let input = Tensor::from_shape(&self.model.input_shape, &self.input).map_err(fail)?;
-        let outputs = self.model.runnable.run(tvec!(input.into())).map_err(fail)?;
-        let flat = |value: &TValue| -> TractResult<Vec<f32>> {
-            let value = value.cast_to::<f32>()?;
-            Ok(value.view().as_slice::<f32>()?.to_vec())
-        };
-        outputs.iter().map(flat).collect::<TractResult<_>>().map_err(fail)
+        let run = || flat(&self.model.runnable.run(self.tensor()?)?);
+        run().map_err(|e| FloatError::Run(line(&e)))
     }
+
+    /// [`FloatSession::run`] with the ticks of every node of [`FloatModel::nodes`].
+    ///
+    /// # Errors
+    /// As [`FloatSession::run`].
+    pub fn run_timed(
+        &self,
+        clock: &mut impl Clock,
+    ) -> Result<(Vec<Vec<f32>>, Vec<u64>), FloatError> {
+        let mut ticks = Vec::new();
+        let mut run = || {
+            let mut state = self.model.runnable.spawn()?;
+            let outputs =
+                state.run_plan_with_eval(self.tensor()?, |context, state, node, inputs| {
+                    let start = clock.ticks();
+                    let result = eval(context, state, node, inputs);
+                    if computes(node) {
+                        ticks.push(clock.ticks().saturating_sub(start));
+                    }
+                    result
+                });
+            flat(&outputs?)
+        };
+        let outputs = run().map_err(|e| FloatError::Run(line(&e)))?;
+        Ok((outputs, ticks))
+    }
+
+    fn tensor(&self) -> TractResult<TVec<TValue>> {
+        Ok(tvec!(Tensor::from_shape(&self.model.input_shape, &self.input)?.into()))
+    }
+}
+
+/// Values in the order of their own layouts.
+fn flat(values: &[TValue]) -> TractResult<Vec<Vec<f32>>> {
+    let flat = |value: &TValue| -> TractResult<Vec<f32>> {
+        let value = value.cast_to::<f32>()?;
+        Ok(value.view().as_slice::<f32>()?.to_vec())
+    };
+    values.iter().map(flat).collect()
 }

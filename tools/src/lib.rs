@@ -9,6 +9,8 @@
 //! `cmd::run` and `cmd::bench` remain, for machines that only run model files. `fetch` (default)
 //! downloads.
 
+#[cfg(feature = "tract")]
+pub mod attribution;
 pub mod bench;
 pub mod boards;
 #[cfg(feature = "tract")]

@@ -9,6 +9,7 @@ use fixnet::{KernelSet, Model};
 use prost::Message;
 use tract_onnx::pb::ModelProto;
 
+use crate::attribution::Attribution;
 use crate::compare::Subjects;
 use crate::data::{InputSize, Recipe};
 use crate::graph::InputLayout;
@@ -30,6 +31,8 @@ pub struct Source {
     pub float: FloatModel,
     /// The folded network, NCHW, with all tensors of `network` but the input as outputs.
     pub inner: FloatModel,
+    /// The layer of each node of the file.
+    pub attribution: Attribution,
     /// The Softmax that was taken off, if any.
     pub removed_softmax: Option<String>,
 }
@@ -58,6 +61,35 @@ impl Source {
         Self::new(BUNDLED_NAME.to_string(), imported, BUNDLED, Path::new("."))
     }
 
+    /// The float network that `model`, of the file `path`, was made from: `onnx`, or the bundled one.
+    ///
+    /// # Errors
+    /// One line that says what to give.
+    pub fn of_file(
+        path: &Path,
+        model: &Model<'_>,
+        onnx: Option<&Path>,
+        input_shape: Option<Vec<usize>>,
+    ) -> anyhow::Result<Self> {
+        let source = match onnx {
+            Some(onnx) => Self::load(onnx, input_shape)?,
+            None if model.name() == BUNDLED_NAME => Self::bundled()?,
+            None => anyhow::bail!(
+                "{}: the file does not hold the float network of {}; give it with --model MODEL.onnx",
+                path.display(),
+                model.name()
+            ),
+        };
+        let file = model.layers().map(|layer| layer.name);
+        anyhow::ensure!(
+            file.eq(source.network.layers.iter().map(|layer| layer.name.as_str())),
+            "{} was not made from {}; give its float network with --model MODEL.onnx",
+            path.display(),
+            source.name
+        );
+        Ok(source)
+    }
+
     fn new(
         name: String,
         imported: import::Imported,
@@ -69,11 +101,11 @@ impl Source {
         let proto = ModelProto::decode(bytes)?;
         let outputs = [imported.output_name.as_str()];
         let float = FloatModel::load(&proto, Some(folder), &imported.input_shape, &outputs)?;
-        drop(proto);
         let mut folded = fold::fold(&imported.graph)?;
         // Inside, everything is NCHW whatever the file's layout is.
         folded.input_layout = InputLayout::Nchw;
         let network = lower::lower(&folded)?;
+        let attribution = Attribution::new(&proto.graph.unwrap_or_default(), &network);
         let layout = imported.graph.input_layout;
         drop(imported.graph);
         let proto = onnx_writer::to_onnx(&folded);
@@ -82,7 +114,8 @@ impl Source {
         let ids = (0..network.tensors.len()).filter(|&t| t != network.input);
         let names: Vec<&str> = ids.map(|t| network.tensors[t].name.as_str()).collect();
         let inner = FloatModel::load(&proto, None, &[1, channels, height, width], &names)?;
-        Ok(Self { name, layout, network, float, inner, removed_softmax: imported.removed_softmax })
+        let removed_softmax = imported.removed_softmax;
+        Ok(Self { name, layout, network, float, inner, attribution, removed_softmax })
     }
 
     /// This network and an int8 model of it, to be compared.

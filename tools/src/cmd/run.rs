@@ -1,17 +1,24 @@
 //! `fixnet run`: images through a model file, with the time of every layer.
 
+#[cfg(feature = "tract")]
+mod float;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
 use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::Value;
 
-use super::{check_model, embedded_recipe, parse_kernels, positive, read_model};
+use super::{
+    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, positive, read_model,
+};
 use crate::data::{InputSize, Recipe, Source};
 use crate::output::{print, print_json};
-use crate::report::{Inference, time_layers, top_classes};
+use crate::report::{Inference, Row, Scores, time_layers};
+use float::Float;
 
 /// Classify images with a model file; print the best classes and the time of every layer.
 #[derive(Debug, clap::Args)]
@@ -22,6 +29,15 @@ pub struct Args {
     /// An image file, or FILE.bin:INDEX for a record of a CIFAR-10 binary batch.
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
+    /// What computes: fixnet in int8, or tract the float network, timed in the same layers.
+    #[arg(long, value_enum, default_value_t)]
+    backend: Backend,
+    /// The float network for --backend tract [default: the bundled one, for a file made from it].
+    #[arg(long, value_name = "MODEL.onnx")]
+    model: Option<PathBuf>,
+    /// Shape of the float network's input, for a model that leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape, requires = "model")]
+    input_shape: Option<Shape>,
     /// Kernels to run [default: the fastest].
     #[arg(long, value_name = "SET", value_parser = parse_kernels)]
     kernels: Option<KernelSet>,
@@ -36,18 +52,31 @@ pub struct Args {
     json: bool,
 }
 
+/// What runs a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Backend {
+    #[default]
+    Fixnet,
+    Tract,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    check_flags(args)?;
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
-    let inferences: Vec<Inference<'_>> = args
+    let float = match args.backend {
+        Backend::Fixnet => None,
+        Backend::Tract => Some(Float::load(args, &model)?),
+    };
+    let inferences: Vec<Inference> = args
         .images
         .iter()
-        .map(|image| infer(args, &model, &recipe, image))
+        .map(|image| infer(args, &model, &recipe, float.as_ref(), image))
         .collect::<anyhow::Result<_>>()?;
     if args.json {
         let mut values: Vec<Value> = inferences.iter().map(Inference::json).collect();
@@ -62,38 +91,96 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn infer<'a>(
+/// Refuses flags of the other backend.
+fn check_flags(args: &Args) -> anyhow::Result<()> {
+    match args.backend {
+        Backend::Fixnet => {
+            ensure!(args.model.is_none(), "--model is for --backend tract; leave one out");
+        }
+        Backend::Tract => {
+            ensure!(args.kernels.is_none(), "--kernels are fixnet's; leave out --backend tract");
+            ensure!(
+                !args.checksums,
+                "--checksums are of int8 bytes, which float layers do not have; leave out --backend tract"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn infer(
     args: &Args,
-    model: &'a Model<'a>,
+    model: &Model<'_>,
     recipe: &Recipe,
+    float: Option<&Float>,
     image: &str,
-) -> anyhow::Result<Inference<'a>> {
+) -> anyhow::Result<Inference> {
     let input = model.input();
     let size = InputSize { height: input.height, width: input.width };
     let sample = Source::parse(image)?.load(recipe, size)?;
+    let mut int8 = vec![0; input.elements()];
+    fixnet::preprocess::rgb_to_input(model, &sample.pixels.data, &mut int8)?;
+    let (backend, (scores, rows)) = match float {
+        None => ("fixnet", fixnet_run(args, model, &int8)?),
+        Some(float) => ("tract", float.run(recipe, &sample)?),
+    };
+    let input_crc32 = input_crc32(&int8);
+    Ok(Inference { backend, image: sample.name, input_crc32, scores, top: args.top, rows })
+}
+
+fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(Scores, Vec<Row>)> {
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
     let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
-    session.set_rgb(&sample.pixels.data)?;
-    let input = session.input_mut().to_vec();
+    session.input_mut().copy_from_slice(input);
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
     let logits = match args.checksums {
         true => session.run_with(&mut *checksums),
         false => session.run(),
     };
-    let logits = logits.to_vec();
-    Ok(Inference {
-        image: sample.name,
-        model,
-        input_crc32: input_crc32(&input),
-        top: top_classes(&logits, model.output().scale, args.top),
-        logits,
-        checksums: args.checksums.then(|| checksums.values().to_vec()),
-        times: time_layers(model, kernels, &input)?,
-    })
+    let scores = Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale };
+    let times = time_layers(model, kernels, input)?;
+    let rows = model.steps().zip(&times).map(|(step, time)| Row {
+        name: step.layer.name.to_string(),
+        kernel: time.kernel.to_string(),
+        shape: Some(step.layer.shape),
+        macs: step.layer.macs,
+        nanoseconds: time.nanoseconds,
+        crc32: checksums.values().get(step.index).copied(),
+    });
+    Ok((scores, rows.collect()))
 }
 
 fn input_crc32(input: &[i8]) -> u32 {
     let bytes: Vec<u8> = input.iter().map(|&value| value.cast_unsigned()).collect();
     CRC32.checksum(&bytes)
+}
+
+/// A program without tract takes the same flags.
+#[cfg(not(feature = "tract"))]
+mod float {
+    use fixnet::Model;
+
+    use super::{Args, Recipe, Row, Scores};
+    use crate::data::Sample;
+
+    /// The float network, which nothing here can run.
+    pub(super) enum Float {}
+
+    impl Float {
+        pub fn load(_args: &Args, _model: &Model<'_>) -> anyhow::Result<Self> {
+            anyhow::bail!(
+                "--backend tract: this program was built without tract; \
+                 run it on the host or on a 64-bit board"
+            )
+        }
+
+        pub fn run(
+            &self,
+            _recipe: &Recipe,
+            _sample: &Sample,
+        ) -> anyhow::Result<(Scores, Vec<Row>)> {
+            match *self {}
+        }
+    }
 }

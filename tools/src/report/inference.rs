@@ -1,27 +1,49 @@
 //! What `run` tells of one image: the best classes, and what every layer did.
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 
-use fixnet::Model;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::LayerTime;
 use super::table::{count, left, right, shape, table};
 
 /// One image through one model.
-pub struct Inference<'a> {
+pub struct Inference {
+    /// What computed it: `fixnet` or `tract`.
+    pub backend: &'static str,
     /// File name, or `FILE.bin:INDEX`.
     pub image: String,
-    pub model: &'a Model<'a>,
     /// CRC-32 of the int8 input, HWC.
     pub input_crc32: u32,
-    pub logits: Vec<i32>,
-    /// The best classes, best first.
-    pub top: Vec<TopClass>,
-    /// CRC-32 of every layer's output, if asked for.
-    pub checksums: Option<Vec<u32>>,
-    pub times: Vec<LayerTime>,
+    pub scores: Scores,
+    /// Classes to tell.
+    pub top: usize,
+    pub rows: Vec<Row>,
+}
+
+/// What a network says of an image, one number a class.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scores {
+    /// The real value is `logit * scale`.
+    Int8 {
+        logits: Vec<i32>,
+        scale: f32,
+    },
+    Float(Vec<f32>),
+}
+
+/// A line of the latency table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub name: String,
+    pub kernel: String,
+    /// Of its output; none where it has no such shape.
+    pub shape: Option<[usize; 3]>,
+    pub macs: u64,
+    pub nanoseconds: u64,
+    /// CRC-32 of its output, if asked for.
+    pub crc32: Option<u32>,
 }
 
 /// A class and its Softmax score.
@@ -31,17 +53,37 @@ pub struct TopClass {
     pub score: f64,
 }
 
-/// The `count` best classes with the Softmax of `logit * scale`; the lowest class wins a tie.
-#[must_use]
-pub fn top_classes(logits: &[i32], scale: f32, count: usize) -> Vec<TopClass> {
-    let best = logits.iter().max().copied().unwrap_or(0);
-    let above_best = |logit: i32| (f64::from(logit) - f64::from(best)) * f64::from(scale);
-    let sum: f64 = logits.iter().map(|&l| above_best(l).exp()).sum();
-    let mut order: Vec<(usize, i32)> = logits.iter().copied().enumerate().collect();
-    order.sort_by_key(|&(class, logit)| (std::cmp::Reverse(logit), class));
-    let scored =
-        |(class, logit): (usize, i32)| TopClass { class, score: above_best(logit).exp() / sum };
-    order.into_iter().take(count).map(scored).collect()
+impl Scores {
+    /// Real values; distinct logits stay distinct, in their order.
+    #[must_use]
+    pub fn values(&self) -> Vec<f64> {
+        match self {
+            Self::Int8 { logits, scale } => {
+                logits.iter().map(|&l| f64::from(l) * f64::from(*scale)).collect()
+            }
+            Self::Float(values) => values.iter().copied().map(f64::from).collect(),
+        }
+    }
+
+    /// The `count` best classes with the Softmax of the real values; the lowest class wins a tie.
+    #[must_use]
+    pub fn top(&self, count: usize) -> Vec<TopClass> {
+        let values = self.values();
+        let best = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weight = |value: f64| (value - best).exp();
+        let sum: f64 = values.iter().copied().map(weight).sum();
+        let mut order: Vec<(usize, f64)> = values.into_iter().enumerate().collect();
+        order.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0)));
+        let scored = |(class, value): (usize, f64)| TopClass { class, score: weight(value) / sum };
+        order.into_iter().take(count).map(scored).collect()
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Int8 { logits, .. } => json!(logits),
+            Self::Float(values) => json!(values),
+        }
+    }
 }
 
 /// Checksums as every output prints them.
@@ -49,27 +91,31 @@ fn hex(crc32: u32) -> String {
     format!("{crc32:08x}")
 }
 
-impl Inference<'_> {
+impl Row {
+    fn json(&self) -> Value {
+        let mut layer = json!({
+            "name": self.name,
+            "kernel": self.kernel,
+            "macs": self.macs,
+            "ns": self.nanoseconds,
+        });
+        if let Some(crc32) = self.crc32 {
+            layer["crc32"] = json!(hex(crc32));
+        }
+        layer
+    }
+}
+
+impl Inference {
     #[must_use]
     pub fn json(&self) -> Value {
-        let layers = self.model.steps().zip(&self.times).map(|(step, time)| {
-            let mut layer = json!({
-                "name": step.layer.name,
-                "kernel": time.kernel,
-                "macs": step.layer.macs,
-                "ns": time.nanoseconds,
-            });
-            if let Some(&crc32) = self.checksum(step.index) {
-                layer["crc32"] = json!(hex(crc32));
-            }
-            layer
-        });
         json!({
+            "backend": self.backend,
             "image": self.image,
             "input_crc32": hex(self.input_crc32),
-            "logits": self.logits,
-            "top": self.top,
-            "layers": layers.collect::<Vec<_>>(),
+            "logits": self.scores.json(),
+            "top": self.scores.top(self.top),
+            "layers": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
         })
     }
 
@@ -77,18 +123,18 @@ impl Inference<'_> {
     #[must_use]
     pub fn text(&self) -> String {
         let mut best = table(&[right("class"), right("score")]);
-        for TopClass { class, score } in &self.top {
+        for TopClass { class, score } in self.scores.top(self.top) {
             best.add_row(vec![class.to_string(), format!("{:.2} %", score * 100.0)]);
         }
         let mut text = format!("{}\n{best}\n\n{}", self.image, self.layer_table());
-        if self.checksums.is_some() {
+        if self.has_checksums() {
             let _ = writeln!(text, "input crc32 {}", hex(self.input_crc32));
         }
         text
     }
 
-    fn checksum(&self, step: usize) -> Option<&u32> {
-        self.checksums.as_ref()?.get(step)
+    fn has_checksums(&self) -> bool {
+        self.rows.iter().any(|row| row.crc32.is_some())
     }
 
     fn layer_table(&self) -> String {
@@ -100,24 +146,26 @@ impl Inference<'_> {
             right("µs"),
             right("MAC/ns"),
         ];
-        if self.checksums.is_some() {
+        if self.has_checksums() {
             columns.push(left("crc32"));
         }
         let mut rows = table(&columns);
-        for (step, time) in self.model.steps().zip(&self.times) {
-            let mut row = vec![
-                step.layer.name.to_string(),
-                time.kernel.to_string(),
-                shape(step.layer.shape),
-                count(step.layer.macs),
-                microseconds(time.nanoseconds),
-                speed(step.layer.macs, time.nanoseconds),
+        for row in &self.rows {
+            let mut cells = vec![
+                row.name.clone(),
+                row.kernel.clone(),
+                row.shape.map_or("-".to_string(), shape),
+                count(row.macs),
+                microseconds(row.nanoseconds),
+                speed(row.macs, row.nanoseconds),
             ];
-            row.extend(self.checksum(step.index).map(|&crc32| hex(crc32)));
-            rows.add_row(row);
+            if self.has_checksums() {
+                cells.push(row.crc32.map_or("-".to_string(), hex));
+            }
+            rows.add_row(cells);
         }
-        let total: u64 = self.times.iter().map(|t| t.nanoseconds).sum();
-        let macs = self.model.macs();
+        let total: u64 = self.rows.iter().map(|row| row.nanoseconds).sum();
+        let macs = self.rows.iter().map(|row| row.macs).sum();
         rows.add_row(vec![
             "total".to_string(),
             String::new(),
@@ -148,7 +196,7 @@ mod tests {
 
     #[test]
     fn scores_are_the_softmax_and_ties_go_to_the_lowest_class() {
-        let top = top_classes(&[1, 3, 3, -7], 0.5, 3);
+        let top = Scores::Int8 { logits: vec![1, 3, 3, -7], scale: 0.5 }.top(3);
         assert_eq!(top.iter().map(|t| t.class).collect::<Vec<_>>(), [1, 2, 0]);
         let sum = 2.0 + (-1.0f64).exp() + (-5.0f64).exp();
         assert!((top[0].score - 1.0 / sum).abs() < 1e-12);
@@ -157,8 +205,14 @@ mod tests {
 
     #[test]
     fn extreme_logits_give_finite_scores() {
-        let top = top_classes(&[i32::MIN, i32::MAX], f32::MAX, 5);
+        let top = Scores::Int8 { logits: vec![i32::MIN, i32::MAX], scale: f32::MAX }.top(5);
         assert_eq!(top.len(), 2);
         assert!(top.iter().all(|t| t.score.is_finite()));
+    }
+
+    #[test]
+    fn float_zeros_of_both_signs_tie() {
+        let top = Scores::Float(vec![-0.0, 0.0]).top(1);
+        assert_eq!((top[0].class, top[0].score), (0, 0.5));
     }
 }

@@ -5,6 +5,8 @@ mod arena_svg;
 mod bench;
 #[cfg(feature = "tract")]
 mod comparison;
+#[cfg(feature = "tract")]
+mod float_time;
 mod inference;
 mod plan;
 mod table;
@@ -19,10 +21,12 @@ pub use arena_svg::arena_svg;
 pub use bench::bench_table;
 #[cfg(feature = "tract")]
 pub use comparison::{Summary, comparison_text};
-pub use inference::{Inference, TopClass, top_classes};
+#[cfg(feature = "tract")]
+pub use float_time::time_float;
+pub use inference::{Inference, Row, Scores, TopClass};
 pub use plan::{plan_json, plan_text};
 pub use table::{bytes, count, shape};
-pub use timing::{LayerTime, time_layers};
+pub use timing::{LayerTime, medians, time_layers};
 
 /// What the model needs, to the byte.
 #[must_use]

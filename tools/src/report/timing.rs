@@ -34,28 +34,36 @@ pub fn time_layers(
     }
     let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
-    let mut times: Vec<Vec<u64>> = vec![Vec::with_capacity(RUNS); model.step_count()];
     let mut profiler = Box::new(Profiler::<WallClock, MAX_LAYERS>::new(WallClock::default()));
-    let mut names = Vec::new();
-    let started = Instant::now();
-    for run in 0..=RUNS {
-        if run > 1 && started.elapsed() > BUDGET {
-            break;
-        }
+    let medians = medians(|| {
         profiler.clear();
         session.input_mut().copy_from_slice(input);
         session.run_with(&mut *profiler);
-        if run > 0 {
-            for (times, record) in times.iter_mut().zip(profiler.records()) {
-                times.push(record.ticks);
-            }
+        Ok::<_, SessionError>(profiler.records().iter().map(|r| r.ticks).collect())
+    })?;
+    let names = profiler.records().iter().map(|r| r.kernel);
+    let time = |(kernel, nanoseconds)| LayerTime { kernel, nanoseconds };
+    Ok(names.zip(medians).map(time).collect())
+}
+
+/// The median of each time that `run` gives, over some runs, after one to warm up.
+///
+/// # Errors
+/// The first run that fails.
+pub fn medians<E>(mut run: impl FnMut() -> Result<Vec<u64>, E>) -> Result<Vec<u64>, E> {
+    let mut times: Vec<Vec<u64>> = vec![Vec::with_capacity(RUNS); run()?.len()];
+    let started = Instant::now();
+    for done in 0..RUNS {
+        if done > 0 && started.elapsed() > BUDGET {
+            break;
         }
-        names = profiler.records().iter().map(|r| r.kernel).collect();
+        for (times, time) in times.iter_mut().zip(run()?) {
+            times.push(time);
+        }
     }
-    let median = |times: &mut Vec<u64>| {
+    let median = |mut times: Vec<u64>| {
         times.sort_unstable();
         times.get(times.len() / 2).copied().unwrap_or(0)
     };
-    let rows = names.into_iter().zip(&mut times);
-    Ok(rows.map(|(kernel, times)| LayerTime { kernel, nanoseconds: median(times) }).collect())
+    Ok(times.into_iter().map(median).collect())
 }

@@ -6,7 +6,7 @@ use super::Args;
 use crate::bench::Contestant;
 use crate::cmd::embedded_recipe;
 use crate::data::RgbPixels;
-use crate::source::{BUNDLED_NAME, Source};
+use crate::source::Source;
 
 /// tract with the float network that `model` was made from.
 pub(super) fn contestant(
@@ -15,7 +15,8 @@ pub(super) fn contestant(
     image: &RgbPixels,
 ) -> anyhow::Result<Contestant<'static>> {
     let recipe = embedded_recipe(&args.file, model)?;
-    let source = float_network(args, model)?;
+    let shape = args.input_shape.as_ref().map(|s| s.0.clone());
+    let source = Source::of_file(&args.file, model, args.model.as_deref(), shape)?;
     recipe.check_mean_image(source.input_size())?;
     let values = recipe.float_input(image, source.layout);
     tract_contestant(&source, &values)
@@ -32,25 +33,4 @@ fn tract_contestant(source: &Source, values: &[f32]) -> anyhow::Result<Contestan
         Ok(())
     };
     Ok(Contestant { name: "tract", threads: 1, run: Box::new(run) })
-}
-
-/// The float network that the model file was made from.
-fn float_network(args: &Args, model: &Model<'_>) -> anyhow::Result<Source> {
-    let source = match &args.model {
-        Some(path) => Source::load(path, args.input_shape.as_ref().map(|s| s.0.clone()))?,
-        None if model.name() == BUNDLED_NAME => Source::bundled()?,
-        None => anyhow::bail!(
-            "{}: the file does not hold the float network of {}; give it with --model MODEL.onnx",
-            args.file.display(),
-            model.name()
-        ),
-    };
-    let file = model.layers().map(|layer| layer.name);
-    anyhow::ensure!(
-        file.eq(source.network.layers.iter().map(|layer| layer.name.as_str())),
-        "{} was not made from {}; give its float network with --model MODEL.onnx",
-        args.file.display(),
-        source.name
-    );
-    Ok(source)
 }

@@ -32,7 +32,7 @@ need() {
 
 format() {
     cargo fmt --all --check
-    cargo fmt --manifest-path firmware/Cargo.toml --check
+    cargo fmt --all --manifest-path firmware/Cargo.toml --check
 }
 
 # The runtime alone, as an application without an operating system sees it.

@@ -1,0 +1,68 @@
+//! Arm MPS2: timer 0 as clock, since QEMU has no cycle counter, and an LED as trace pin.
+//!
+//! Cortex-M System Design Kit, "APB timer"; application notes AN385, AN386 and AN500, "FPGA system
+//! control and I/O".
+
+use core::convert::Infallible;
+
+use embedded_hal::digital::{ErrorType, OutputPin};
+use fixnet::profile::Clock;
+
+use super::register::Register;
+use crate::clock::Wide;
+
+const HERTZ: u64 = 25_000_000;
+
+const TIMER: usize = 0x4000_0000;
+// SAFETY: registers of timer 0, which raises no interrupt here.
+const TIMER_CONTROL: Register = unsafe { Register::at(TIMER) };
+// SAFETY: as above.
+const TIMER_VALUE: Register = unsafe { Register::at(TIMER + 4) };
+// SAFETY: as above.
+const TIMER_RELOAD: Register = unsafe { Register::at(TIMER + 8) };
+// SAFETY: the register of the two user LEDs.
+const LEDS: Register = unsafe { Register::at(0x4002_8000) };
+const LED_0: u32 = 1;
+
+/// Starts the clock and prepares the trace pin.
+pub fn start() -> (CmsdkTimer, Led) {
+    TIMER_RELOAD.write(u32::MAX);
+    TIMER_VALUE.write(u32::MAX);
+    TIMER_CONTROL.write(1);
+    (CmsdkTimer(Wide::default()), Led)
+}
+
+/// A 32-bit timer that counts down and starts over.
+#[derive(Debug)]
+pub struct CmsdkTimer(Wide);
+
+impl Clock for CmsdkTimer {
+    fn ticks(&mut self) -> u64 {
+        self.0.ticks(u32::MAX - TIMER_VALUE.read())
+    }
+    fn ticks_per_second(&self) -> u64 {
+        HERTZ
+    }
+    fn emulated(&self) -> bool {
+        true
+    }
+}
+
+/// User LED 0.
+#[derive(Debug)]
+pub struct Led;
+
+impl ErrorType for Led {
+    type Error = Infallible;
+}
+
+impl OutputPin for Led {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        LEDS.replace(LED_0, 0);
+        Ok(())
+    }
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        LEDS.replace(LED_0, LED_0);
+        Ok(())
+    }
+}

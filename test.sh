@@ -47,6 +47,12 @@ bare_runtime() {
     fi
 }
 
+# What of the images needs no board.
+board_drivers() {
+    FIXNET_BOARD=qemu-raspi3b cargo test --quiet --manifest-path firmware/Cargo.toml \
+        -p fixnet-board -p fixnet-raspi --lib
+}
+
 licences() {
     local root=$PWD/target/cargo-tools
     if ! cargo deny --version >/dev/null 2>&1 && [ ! -x "$root/bin/cargo-deny" ]; then
@@ -79,6 +85,7 @@ else
     stage "toolchain for boards" firmware/setup.sh
 fi
 stage "runtime without std" bare_runtime
+stage "drivers of boards" board_drivers
 stage "build" cargo build --workspace --quiet
 stage "main job" main_job
 if [ "$mode" = quick ]; then

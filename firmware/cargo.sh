@@ -13,6 +13,9 @@ target=$1 command=$2
 shift 2
 way=$("$here/setup.sh" compiler)
 options=(--manifest-path "$here/Cargo.toml" --target "$target")
+# Loads of int8 and int16 vectors would go byte by byte; images for this target allow unaligned access
+# before any Rust code runs. rustc warns that the feature is not stable.
+export CARGO_TARGET_AARCH64_UNKNOWN_NONE_RUSTFLAGS=-Ctarget-feature=-strict-align
 case $way in
 rustup) exec cargo "$command" "${options[@]}" "$@" ;;
 debian)

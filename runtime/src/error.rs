@@ -44,6 +44,10 @@ pub enum ModelError {
     NotWritten { step: u16, tensor: u16 },
     /// More multiply-accumulates than [`crate::format::MAX_MACS`].
     TooMuchWork { macs: u64 },
+    /// A float part has a kind, place or shape that does not fit the plan.
+    BadFloatPart { part: u16 },
+    /// A float part does not have the checksum in the plan.
+    FloatPartChecksum { part: u16, expected: u32, found: u32 },
     /// A layer's weights do not have the checksum in the plan.
     WeightsChecksum { step: u16, expected: u32, found: u32 },
 }
@@ -87,6 +91,12 @@ impl fmt::Display for ModelError {
                 write!(f, "step {step} reads tensor {tensor}, which is not intact by then")
             }
             Self::TooMuchWork { macs } => write!(f, "{macs} multiply-accumulates are too many"),
+            Self::BadFloatPart { part } => {
+                write!(f, "float part {part} does not fit the plan or the file")
+            }
+            Self::FloatPartChecksum { part, expected, found } => {
+                write!(f, "float part {part} is damaged: checksum {found:08x}, not {expected:08x}")
+            }
             Self::WeightsChecksum { step, expected, found } => write!(
                 f,
                 "the weights of step {step} are damaged: checksum {found:08x}, not {expected:08x}"
@@ -110,6 +120,8 @@ pub enum SessionError {
     InputLength { needed: usize, available: usize },
     /// The model carries no preprocessing for RGB pixels.
     NoPreprocessing,
+    /// The model has parts in float, which this session cannot run; see the feature `tract`.
+    FloatParts { count: usize },
 }
 
 impl fmt::Display for SessionError {
@@ -125,6 +137,10 @@ impl fmt::Display for SessionError {
                 write!(f, "the input has {available} bytes and {needed} are needed")
             }
             Self::NoPreprocessing => f.write_str("the model carries no preprocessing"),
+            Self::FloatParts { count } => write!(
+                f,
+                "{count} of the model's parts are in float and need tract, on a machine with an operating system"
+            ),
         }
     }
 }

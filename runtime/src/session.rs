@@ -90,8 +90,21 @@ impl<'m, 'a> Session<'m, 'a> {
     /// current rayon pool: the global one, or that of `ThreadPool::install`.
     ///
     /// # Errors
-    /// As [`Session::new`], for an arena of [`Model::required_by_threads`] bytes.
+    /// [`SessionError::FloatParts`], or as [`Session::new`], for an arena of [`Model::required_by_threads`] bytes.
     pub fn with_threads(
+        model: &Model<'m>,
+        arena: &'a mut [u8],
+        kernels: KernelSet,
+        threads: usize,
+    ) -> Result<Self, SessionError> {
+        match model.float_parts().count() {
+            0 => Self::of_plan(model, arena, kernels, threads),
+            count => Err(SessionError::FloatParts { count }),
+        }
+    }
+
+    /// A session of the int8 plan alone, whatever is around it.
+    pub(crate) fn of_plan(
         model: &Model<'m>,
         arena: &'a mut [u8],
         kernels: KernelSet,
@@ -176,10 +189,12 @@ impl<'m, 'a> Session<'m, 'a> {
         true
     }
 
-    /// The logits of the last run.
+    /// The logits of the last run; none if the plan ends in int8, before a float tail.
     #[must_use]
     pub fn logits(&self) -> &[i32] {
-        arena::words(self.arena, self.model.output().range()).unwrap_or(&[])
+        let output = self.model.output();
+        let words = || arena::words(self.arena, output.range());
+        output.wide.then(words).flatten().unwrap_or(&[])
     }
 
     /// The bytes of a tensor, for tools that run single steps on inputs of their own.

@@ -252,12 +252,12 @@ fn other_versions_and_targets_are_refused() {
     assert_eq!(forged(|_| ()), Ok(()));
     let version =
         |major, minor| forged(|h| (h.version_major, h.version_minor) = (major, minor)).unwrap_err();
-    for (major, minor) in [(0, 0), (2, 0), (1, 1), (u16::MAX, u16::MAX)] {
+    for (major, minor) in [(0, 0), (2, 0), (1, 2), (u16::MAX, u16::MAX)] {
         assert_eq!(version(major, minor), ModelError::UnsupportedVersion { major, minor });
     }
     let target = forged(|h| h.target = 9).unwrap_err();
     assert_eq!(target, ModelError::UnsupportedTarget { target: 9 });
-    assert_eq!(forged(|h| h.reserved[7] = 1), Err(ModelError::ReservedNotZero));
+    assert_eq!(forged(|h| h.reserved[5] = 1), Err(ModelError::ReservedNotZero));
     assert_eq!(forged(|h| h.magic = *b"ELF\x1a"), Err(ModelError::BadMagic));
 }
 

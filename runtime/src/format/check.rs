@@ -8,9 +8,9 @@
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::{
-    ALIGNMENT, Activation, CRC32, Header, LayerRecord, MAGIC, MAX_MACS, MAX_RECORDS, Model, NONE,
-    PreprocessRecord, StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR, VERSION_MINOR,
-    WeightLayout, flags,
+    ALIGNMENT, Activation, CRC32, FloatPartKind, Header, MAGIC, MAX_MACS, MAX_RECORDS, Model, NONE,
+    PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightLayout,
+    flags, float_part,
 };
 use crate::error::ModelError;
 use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER};
@@ -24,13 +24,15 @@ const MAX_SHIFT: u32 = 30;
 
 pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     let header = check_header(bytes)?;
-    let model = Model {
-        bytes,
-        header,
-        tensors: table::<TensorRecord>(bytes, header, header.tensors_offset, header.tensor_count)?,
-        steps: table::<StepRecord>(bytes, header, header.steps_offset, header.step_count)?,
-        layers: table::<LayerRecord>(bytes, header, header.layers_offset, header.layer_count)?,
-    };
+    let float_parts = float_part::table(bytes, header)?;
+    let mut model = Model { bytes, header, tensors: &[], steps: &[], layers: &[], float_parts };
+    if float_part::is_whole(float_parts) {
+        check_no_plan(header)?;
+    } else {
+        model.tensors = table(bytes, header, header.tensors_offset, header.tensor_count)?;
+        model.steps = table(bytes, header, header.steps_offset, header.step_count)?;
+        model.layers = table(bytes, header, header.layers_offset, header.layer_count)?;
+    }
     check_tensors(&model)?;
     check_layers(&model)?;
     check_preprocess(&model)?;
@@ -46,12 +48,25 @@ pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
         check_layer(&model, index, record, work)?;
         check_liveness(&model, index, record)?;
     }
-    let last = header.step_count - 1;
-    if header.layer_count != header.step_count {
-        return Err(ModelError::BadReference { step: last });
-    }
-    check_ends(&model, last)?;
+    float_part::check(&model, &mut free)?;
+    check_ends(&model)?;
     Ok(model)
+}
+
+/// A network that is float as a whole has no plan.
+fn check_no_plan(header: &Header) -> Result<(), ModelError> {
+    for count in [header.tensor_count, header.step_count, header.layer_count] {
+        if count != 0 {
+            return Err(ModelError::BadCount { count });
+        }
+    }
+    for offset in [header.tensors_offset, header.steps_offset, header.layers_offset] {
+        if offset != 0 {
+            return Err(ModelError::BadSection { offset, bytes: 0 });
+        }
+    }
+    let tensors = (header.input_tensor, header.output_tensor, header.arena_bytes);
+    if tensors == (NONE, NONE, 0) { Ok(()) } else { Err(ModelError::BadTensor { tensor: NONE }) }
 }
 
 fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
@@ -72,6 +87,10 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if major != VERSION_MAJOR || minor > VERSION_MINOR {
         return Err(ModelError::UnsupportedVersion { major, minor });
     }
+    // A file has the lowest version that can express it.
+    if minor != 0 && header.float_part_count == 0 {
+        return Err(ModelError::UnsupportedVersion { major, minor });
+    }
     let needed = header.file_bytes as usize;
     if needed != available {
         return Err(ModelError::Length { needed, available });
@@ -85,7 +104,7 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if expected != found {
         return Err(ModelError::PlanChecksum { expected, found });
     }
-    if header.reserved != [0; 8] {
+    if header.reserved != [0; 6] || header.reserved_a != 0 {
         return Err(ModelError::ReservedNotZero);
     }
     if header.target != Target::Portable as u16 {
@@ -109,7 +128,7 @@ fn table<'m, T: FromBytes + KnownLayout + Immutable>(
     <[T]>::ref_from_bytes(section).map_err(|_| ModelError::BadSection { offset, bytes: len })
 }
 
-fn plan_section<'m>(
+pub(super) fn plan_section<'m>(
     bytes: &'m [u8],
     header: &Header,
     offset: u32,
@@ -196,9 +215,9 @@ fn check_preprocess(model: &Model<'_>) -> Result<(), ModelError> {
         (0, 0) => Ok(()),
         (0, _) | (_, 0) => Err(ModelError::BadPreprocess),
         (mean, offsets) => {
-            let input = model.tensors.get(usize::from(header.input_tensor)).ok_or(error)?;
-            let pixels = u32::from(input.height) * u32::from(input.width);
-            let len = pixels.checked_mul(12).ok_or(error)?;
+            let [height, width, _] = model.image_shape();
+            let pixels = u32::try_from(height as u64 * width as u64).map_err(|_| error)?;
+            let len = pixels.checked_mul(12).filter(|&len| len > 0).ok_or(error)?;
             plan_section(model.bytes, header, offsets, len)?;
             let mean = plan_section(model.bytes, header, mean, len)?;
             let mean = <[f32]>::ref_from_bytes(mean).map_err(|_| error)?;
@@ -407,7 +426,7 @@ fn check_weights(
 
 /// An empty blob has offset 0; any other lies aligned between the blobs before it (or the plan) and
 /// the end of the file. No byte is read for two steps, which bounds the work of checking.
-fn blob_fits(model: &Model<'_>, offset: u32, len: u32, free: &mut u64) -> bool {
+pub(super) fn blob_fits(model: &Model<'_>, offset: u32, len: u32, free: &mut u64) -> bool {
     if len == 0 {
         return offset == 0;
     }
@@ -457,13 +476,19 @@ fn intact(model: &Model<'_>, index: usize, tensor: u16) -> bool {
     tensor == model.header.input_tensor
 }
 
-/// The network begins with its int8 input and ends with its i32 logits.
-fn check_ends(model: &Model<'_>, last: u16) -> Result<(), ModelError> {
+/// The plan begins with its int8 input and ends with its i32 logits, or with anything that a float
+/// tail takes; an image has three colours.
+fn check_ends(model: &Model<'_>) -> Result<(), ModelError> {
     let header = model.header;
-    let input = model.activation(header.input_tensor);
-    let logits = model.steps.last().map(|s| (s.output, s.kind));
-    let starts = input.is_some_and(|i| !i.wide);
-    let ends = logits == Some((header.output_tensor, StepKind::Logits as u8));
-    let rgb = header.preprocess_offset == 0 || input.is_some_and(|i| i.channels == 3);
-    if starts && ends && rgb { Ok(()) } else { Err(ModelError::BadReference { step: last }) }
+    let error = ModelError::BadReference { step: header.step_count.saturating_sub(1) };
+    let rgb = header.preprocess_offset == 0 || model.image_shape()[2] == 3;
+    let Some(last) = model.steps.last() else {
+        return if rgb { Ok(()) } else { Err(error) };
+    };
+    let starts = model.activation(header.input_tensor).is_some_and(|input| !input.wide);
+    let has_tail = model.float_part(FloatPartKind::Tail).is_some();
+    let ends = last.kind == StepKind::Logits as u8 || has_tail;
+    let output = last.output == header.output_tensor;
+    let layers = header.layer_count == header.step_count;
+    if starts && ends && output && rgb && layers { Ok(()) } else { Err(error) }
 }

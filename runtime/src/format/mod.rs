@@ -7,11 +7,13 @@
 //! or write outside its planned ranges.
 
 mod check;
+mod float_part;
 mod model;
 mod payload;
 #[cfg(feature = "write")]
 mod writer;
 
+pub use float_part::{FloatPart, FloatPartKind, FloatPartRecord, MAX_FLOAT_PARTS, ShapeRecord};
 pub use model::{Activation, Channels, Layer, Model, Operator, Step};
 #[cfg(feature = "write")]
 pub use payload::write_payload;
@@ -19,7 +21,7 @@ pub use payload::{
     PAYLOAD_MAGIC, PAYLOAD_VERSION, Payload, PayloadError, PayloadHeader, payload_flags,
 };
 #[cfg(feature = "write")]
-pub use writer::{ModelSpec, PreprocessSpec, StepSpec, write};
+pub use writer::{FloatPartSpec, ModelSpec, PreprocessSpec, StepSpec, write};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -33,7 +35,7 @@ pub const MAGIC: [u8; 4] = *b"FXN\x1a";
 /// A reader refuses any other major version.
 pub const VERSION_MAJOR: u16 = 1;
 /// A reader accepts lower minor versions and refuses higher ones.
-pub const VERSION_MINOR: u16 = 0;
+pub const VERSION_MINOR: u16 = 1;
 /// Alignment of the file in memory, of every section and of every tensor in the arena.
 pub const ALIGNMENT: usize = 16;
 /// Most steps, tensors or layers of one model: bounds the work of checking.
@@ -67,7 +69,8 @@ pub struct Header {
     pub tensor_count: u16,
     pub step_count: u16,
     pub layer_count: u16,
-    /// Tensor that holds the int8 input and tensor that holds the i32 logits.
+    /// Tensor that holds the int8 input and tensor that holds the i32 logits, or the int8 values
+    /// that a float tail takes.
     pub input_tensor: u16,
     pub output_tensor: u16,
     /// Bytes of activations in the arena; scratch comes on top.
@@ -81,7 +84,11 @@ pub struct Header {
     pub model_name_bytes: u32,
     /// A [`PreprocessRecord`], or 0.
     pub preprocess_offset: u32,
-    pub reserved: [u32; 8],
+    /// [`FloatPartRecord`]s, or 0; since version 1.1.
+    pub float_parts_offset: u32,
+    pub float_part_count: u16,
+    pub reserved_a: u16,
+    pub reserved: [u32; 6],
 }
 
 /// A tensor in the arena, HWC.

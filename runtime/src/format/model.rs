@@ -5,8 +5,8 @@ use core::ops::Range;
 use zerocopy::FromBytes;
 
 use super::{
-    Header, LayerRecord, NONE, PreprocessRecord, StepKind, StepRecord, Target, TensorRecord,
-    WeightLayout, check,
+    FloatPartKind, FloatPartRecord, Header, LayerRecord, NONE, PreprocessRecord, StepKind,
+    StepRecord, Target, TensorRecord, WeightLayout, check,
 };
 use crate::error::ModelError;
 use crate::kernels::{ConvShape, KernelSet, PoolShape, Required};
@@ -22,6 +22,7 @@ pub struct Model<'m> {
     pub(super) tensors: &'m [TensorRecord],
     pub(super) steps: &'m [StepRecord],
     pub(super) layers: &'m [LayerRecord],
+    pub(super) float_parts: &'m [FloatPartRecord],
 }
 
 /// A tensor in the arena, HWC.
@@ -156,10 +157,12 @@ impl<'m> Model<'m> {
         check::check(core::hint::black_box(bytes))
     }
 
-    /// Compares the checksum of every layer's weights and constants with the plan.
+    /// Compares the checksum of every layer's weights and constants, and of every float part, with
+    /// the plan.
     ///
     /// # Errors
-    /// [`ModelError::WeightsChecksum`] for the first damaged step.
+    /// [`ModelError::WeightsChecksum`] for the first damaged step, or
+    /// [`ModelError::FloatPartChecksum`].
     pub fn verify_weights(&self) -> Result<(), ModelError> {
         for (index, record) in self.steps.iter().enumerate() {
             let mut digest = super::CRC32.digest();
@@ -171,7 +174,7 @@ impl<'m> Model<'m> {
                 return Err(ModelError::WeightsChecksum { step, expected, found });
             }
         }
-        Ok(())
+        self.verify_float_parts()
     }
 
     /// The network's name.
@@ -230,13 +233,37 @@ impl<'m> Model<'m> {
         self.layers.iter().map(|l| l.macs).fold(0, u64::saturating_add)
     }
 
+    /// Major and minor version of the format that the file is written in.
+    #[must_use]
+    pub fn version(&self) -> (u16, u16) {
+        (self.header.version_major, self.header.version_minor)
+    }
+
+    /// Height, width and channels of the image: the int8 input's, or what a float head takes.
+    #[must_use]
+    pub fn image_shape(&self) -> [usize; 3] {
+        let first = self.float_parts.first().map(|part| (part.kind, part.input.shape()));
+        match first {
+            Some((kind, image)) if kind != FloatPartKind::Tail as u16 => image,
+            _ => self.input().shape(),
+        }
+    }
+
+    /// Number of scores: the logits, or what a float part gives in their place.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        let last = self.float_parts.last().filter(|p| p.kind != FloatPartKind::Head as u16);
+        last.map_or_else(|| self.output().elements(), |part| part.output.channels as usize)
+    }
+
     /// The int8 input.
     #[must_use]
     pub fn input(&self) -> Activation {
         self.activation_or_empty(self.header.input_tensor)
     }
 
-    /// The i32 logits; `logit * scale` is the real value.
+    /// The i32 logits; `logit * scale` is the real value. Before a float tail it may be any int8
+    /// tensor.
     #[must_use]
     pub fn output(&self) -> Activation {
         self.activation_or_empty(self.header.output_tensor)
@@ -305,11 +332,15 @@ impl<'m> Model<'m> {
         self.image_section(self.preprocess()?.mean_image_offset)
     }
 
+    fn image_elements(&self) -> usize {
+        self.image_shape().iter().product()
+    }
+
     fn image_section<T: FromBytes + zerocopy::Immutable>(&self, offset: u32) -> Option<&'m [T]> {
         if offset == 0 {
             return None;
         }
-        let bytes = self.bytes.get(offset as usize..)?.get(..self.input().elements() * 4)?;
+        let bytes = self.bytes.get(offset as usize..)?.get(..self.image_elements() * 4)?;
         <[T]>::ref_from_bytes(bytes).ok()
     }
 
@@ -413,7 +444,7 @@ impl<'m> Model<'m> {
         })
     }
 
-    fn slice(&self, offset: u32, len: u32) -> &'m [u8] {
+    pub(super) fn slice(&self, offset: u32, len: u32) -> &'m [u8] {
         let start = offset as usize;
         self.bytes.get(start..start.saturating_add(len as usize)).unwrap_or(&[])
     }

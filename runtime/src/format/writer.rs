@@ -9,8 +9,8 @@ use std::vec::Vec;
 use zerocopy::IntoBytes;
 
 use super::{
-    ALIGNMENT, CRC32, Header, LayerRecord, MAGIC, PreprocessRecord, StepRecord, Target,
-    TensorRecord, VERSION_MAJOR, VERSION_MINOR,
+    ALIGNMENT, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, MAGIC, PreprocessRecord,
+    ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR, VERSION_MINOR,
 };
 use crate::AlignedBytes;
 use crate::Model;
@@ -36,6 +36,19 @@ pub struct PreprocessSpec {
     pub mean_image: Option<(Vec<f32>, Vec<i32>)>,
 }
 
+/// A part that stays in float.
+#[derive(Debug, Clone)]
+pub struct FloatPartSpec {
+    pub kind: FloatPartKind,
+    /// An ONNX model of one input and one output, float, whose elements lie in HWC order.
+    pub onnx: Vec<u8>,
+    /// Height, width, channels.
+    pub input: [usize; 3],
+    /// Height, width, channels.
+    pub output: [usize; 3],
+    pub macs: u64,
+}
+
 /// A planned network: one layer a step.
 #[derive(Debug, Clone)]
 pub struct ModelSpec {
@@ -46,6 +59,8 @@ pub struct ModelSpec {
     pub output_tensor: u16,
     pub arena_bytes: u32,
     pub preprocess: Option<PreprocessSpec>,
+    /// A head, a tail, both in this order, or a whole network without tensors and steps.
+    pub float_parts: Vec<FloatPartSpec>,
 }
 
 /// Bytes with sections at multiples of [`ALIGNMENT`].
@@ -57,6 +72,11 @@ impl Sections {
         let offset = self.0.len() as u32;
         self.0.extend_from_slice(bytes);
         offset
+    }
+
+    /// A table without records has no place.
+    fn push_table(&mut self, records: &[u8]) -> u32 {
+        if records.is_empty() { 0 } else { self.push(records) }
     }
 
     fn align(&mut self) {
@@ -76,19 +96,24 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         step.layer_count = 1;
     }
     let mut out = Sections(std::vec![0; size_of::<Header>()]);
-    let tensors_offset = out.push(spec.tensors.as_bytes());
-    let steps_offset = out.push(steps.as_bytes());
+    let tensors_offset = out.push_table(spec.tensors.as_bytes());
+    let steps_offset = out.push_table(steps.as_bytes());
     let mut layers = layers;
     let names_offset = out.push(names.as_bytes());
     for layer in &mut layers {
         layer.name_offset += names_offset;
     }
-    let layers_offset = out.push(layers.as_bytes());
+    let layers_offset = out.push_table(layers.as_bytes());
     let preprocess_offset = spec.preprocess.as_ref().map_or(0, |p| push_preprocess(&mut out, p));
+    let mut parts: Vec<FloatPartRecord> = spec.float_parts.iter().map(part_record).collect();
+    let float_parts_offset = out.push_table(parts.as_bytes());
     out.align();
     let plan_bytes = out.0.len() as u32;
     for (step, spec) in steps.iter_mut().zip(&spec.steps) {
         push_weights(&mut out, step, spec);
+    }
+    for (part, spec) in parts.iter_mut().zip(&spec.float_parts) {
+        part.offset = out.push(&spec.onnx);
     }
     out.align();
     let too_long = ModelError::Length { needed: out.0.len(), available: u32::MAX as usize };
@@ -96,7 +121,8 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
     let mut header = Header {
         magic: MAGIC,
         version_major: VERSION_MAJOR,
-        version_minor: VERSION_MINOR,
+        // The lowest version that can express the file.
+        version_minor: if parts.is_empty() { 0 } else { VERSION_MINOR },
         file_bytes,
         plan_crc32: 0,
         plan_bytes,
@@ -114,17 +140,42 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         names_bytes: names.len() as u32,
         model_name_bytes: spec.name.len() as u32,
         preprocess_offset,
-        reserved: [0; 8],
+        float_parts_offset,
+        float_part_count: parts.len() as u16,
+        reserved_a: 0,
+        reserved: [0; 6],
     };
     let mut bytes = AlignedBytes::from_slice(&out.0);
     let file = bytes.as_mut_slice();
-    let at = steps_offset as usize;
-    file[at..at + steps.as_bytes().len()].copy_from_slice(steps.as_bytes());
+    for (offset, table) in
+        [(steps_offset, steps.as_bytes()), (float_parts_offset, parts.as_bytes())]
+    {
+        file[offset as usize..][..table.len()].copy_from_slice(table);
+    }
     file[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     header.plan_crc32 = CRC32.checksum(&file[16..plan_bytes as usize]);
     file[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     Model::new_checked(&bytes)?.verify_weights()?;
     Ok(bytes)
+}
+
+/// A part's record, but for its place.
+fn part_record(spec: &FloatPartSpec) -> FloatPartRecord {
+    let shape = |[height, width, channels]: [usize; 3]| ShapeRecord {
+        height: u16::try_from(height).unwrap_or(0),
+        width: u16::try_from(width).unwrap_or(0),
+        channels: u32::try_from(channels).unwrap_or(0),
+    };
+    FloatPartRecord {
+        kind: spec.kind as u16,
+        reserved: 0,
+        offset: 0,
+        bytes: spec.onnx.len() as u32,
+        crc32: CRC32.checksum(&spec.onnx),
+        input: shape(spec.input),
+        output: shape(spec.output),
+        macs: spec.macs,
+    }
 }
 
 /// The names back to back, the model's first, and the layers with offsets relative to them.

@@ -165,6 +165,7 @@ pub fn small() -> ModelSpec {
         output_tensor: 9,
         arena_bytes: SMALL_ARENA,
         preprocess: Some(PreprocessSpec { record: preprocess(), mean_image: None }),
+        float_parts: Vec::new(),
     }
 }
 

@@ -94,6 +94,7 @@ pub fn quantize(
         output_tensor: network.output as u16,
         arena_bytes: placement.arena_bytes as u32,
         preprocess: Some(input::preprocess(recipe, quantizer.ranges[network.input], input)),
+        float_parts: Vec::new(),
     };
     Ok(Quantized { spec, ranges: quantizer.ranges })
 }

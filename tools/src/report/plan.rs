@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fixnet::format::{Operator, Step, Target, VERSION_MAJOR, VERSION_MINOR};
+use fixnet::format::{Operator, Step, Target};
 use fixnet::{KernelSet, Model};
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ pub fn plan_json(model: &Model<'_>, kernels: KernelSet) -> Value {
     });
     json!({
         "name": model.name(),
-        "format_version": format!("{VERSION_MAJOR}.{VERSION_MINOR}"),
+        "format_version": version_text(model),
         "target": target_name(model.target()),
         "kernels": kernels.name(),
         "input": {
@@ -92,8 +92,9 @@ fn header_text(model: &Model<'_>) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{}, format {VERSION_MAJOR}.{VERSION_MINOR}, target {}",
+        "{}, format {}, target {}",
         model.name(),
+        version_text(model),
         target_name(model.target()),
     );
     let _ = writeln!(
@@ -111,6 +112,11 @@ fn header_text(model: &Model<'_>) -> String {
     );
     let _ = writeln!(text, "images  {recipe}");
     text
+}
+
+fn version_text(model: &Model<'_>) -> String {
+    let (major, minor) = model.version();
+    format!("{major}.{minor}")
 }
 
 const fn target_name(target: Target) -> &'static str {

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# cargo for a bare-metal target: firmware/cargo.sh TARGET COMMAND [ARGS...]
+# cargo for a board's target: firmware/cargo.sh TARGET COMMAND [ARGS...]
 #
-# The one place that knows how to call the compiler which setup.sh found. Runs in the caller's
-# folder on this workspace; CARGO_TARGET_DIR and the variables of cortex-m/build.rs apply.
+# The one place that knows how to call the compiler which setup.sh found. Runs in the caller's folder:
+# for Linux targets on the repository's workspace (ARGS: -p fixnet-linux-board), for the others on this
+# folder's. CARGO_TARGET_DIR and the variables of the images' build scripts apply.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 if [ $# -lt 2 ]; then
@@ -11,16 +12,26 @@ if [ $# -lt 2 ]; then
 fi
 target=$1 command=$2
 shift 2
-way=$("$here/setup.sh" compiler)
-options=(--manifest-path "$here/Cargo.toml" --target "$target")
+case $target in
+aarch64-*-linux-gnu) workspace=$here/.. linker=aarch64-linux-gnu-gcc library=installed ;;
+armv7-*-linux-gnueabihf) workspace=$here/.. linker=arm-linux-gnueabihf-gcc library=std ;;
+*) workspace=$here linker=ld.lld library=core ;;
+esac
+way=$("$here/setup.sh" compiler "$target")
+options=(--manifest-path "$workspace/Cargo.toml" --target "$target")
+linker=CARGO_TARGET_$(printf %s "$target" | tr a-z- A-Z_)_LINKER=$linker
 # Loads of int8 and int16 vectors would go byte by byte; images for this target allow unaligned access
 # before any Rust code runs. rustc warns that the feature is not stable.
 export CARGO_TARGET_AARCH64_UNKNOWN_NONE_RUSTFLAGS=-Ctarget-feature=-strict-align
-case $way in
-rustup) exec cargo "$command" "${options[@]}" "$@" ;;
-debian)
-    linker=CARGO_TARGET_$(printf %s "$target" | tr a-z- A-Z_)_LINKER
-    exec env -u RUSTUP_TOOLCHAIN RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 "$linker=ld.lld" \
-        /usr/bin/cargo "$command" "${options[@]}" -Zbuild-std=core "$@"
+case $way/$library in
+rustup/core) exec cargo "$command" "${options[@]}" "$@" ;;
+rustup/*) exec env "$linker" cargo "$command" "${options[@]}" "$@" ;;
+esac
+debian=(env -u RUSTUP_TOOLCHAIN RUSTC=/usr/bin/rustc "$linker")
+case $library in
+installed) exec "${debian[@]}" /usr/bin/cargo "$command" "${options[@]}" "$@" ;;
+*)
+    exec "${debian[@]}" RUSTC_BOOTSTRAP=1 \
+        /usr/bin/cargo "$command" "${options[@]}" "-Zbuild-std=$library" "$@"
     ;;
 esac

@@ -42,18 +42,68 @@ pub fn build(
     out: &Path,
 ) -> Result<(), BuildError> {
     let bare_metal = board.require_bare_metal()?;
-    let target_folder = match std::env::var_os("FIXNET_FIRMWARE_TARGET") {
-        Some(folder) => PathBuf::from(folder),
-        None => firmware_folder().join("target"),
+    let program = bare_metal.image.package();
+    let mut command = command(board, bare_metal, program);
+    if let Some(payload) = payload {
+        command.env("FIXNET_PAYLOAD", payload);
+    }
+    match (console, bare_metal.image) {
+        (Console::Emulator, _) => command.args(["--features", "semihosting"]),
+        (Console::Board, Image::CortexM) => command.args(["--features", "rtt"]),
+        (Console::Board, Image::Raspi) => &mut command,
     };
+    finish(command, board, bare_metal, program, out)
+}
+
+/// Builds the smallest image for `board`, a Cortex-M, around a model file and writes it, an ELF file,
+/// to `out`: what the budget of code is about. It has no console, and does not link if it holds a
+/// panic; `features` are those of its crate.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_minimal(
+    board: &Board,
+    model: &Path,
+    features: &[&str],
+    out: &Path,
+) -> Result<(), BuildError> {
+    let bare_metal = board.require_bare_metal()?;
+    if bare_metal.image != Image::CortexM {
+        let reason = "only Cortex-M boards have a minimal image".to_string();
+        return Err(BuildError::Failed { board: board.name.clone(), reason });
+    }
+    let mut command = command(board, bare_metal, MINIMAL);
+    command.env("FIXNET_MODEL", model).args(["--features", &features.join(",")]);
+    finish(command, board, bare_metal, MINIMAL, out)
+}
+
+/// The program of the smallest image.
+const MINIMAL: &str = "minimal";
+
+/// Runs a build and copies the program that it made.
+fn finish(
+    mut command: Command,
+    board: &Board,
+    bare_metal: &BareMetal,
+    program: &str,
+    out: &Path,
+) -> Result<(), BuildError> {
+    let target_folder = target_folder();
+    command.env("CARGO_TARGET_DIR", &target_folder);
     // Boards of one target share the path of the image: from building to copying it is ours alone.
     let lock = lock(&target_folder)?;
-    run(command(board, bare_metal, payload, console, &target_folder), board)?;
-    let built =
-        target_folder.join(&bare_metal.target).join("release").join(bare_metal.image.package());
+    run(command, board)?;
+    let built = target_folder.join(&bare_metal.target).join("release").join(program);
     fs::copy(&built, out).map_err(|source| BuildError::Io { path: built, source })?;
     drop(lock);
     Ok(())
+}
+
+fn target_folder() -> PathBuf {
+    match std::env::var_os("FIXNET_FIRMWARE_TARGET") {
+        Some(folder) => PathBuf::from(folder),
+        None => firmware_folder().join("target"),
+    }
 }
 
 fn lock(target_folder: &Path) -> Result<File, BuildError> {
@@ -67,32 +117,17 @@ fn lock(target_folder: &Path) -> Result<File, BuildError> {
     locked().map_err(|source| BuildError::Io { path: path.clone(), source })
 }
 
-fn command(
-    board: &Board,
-    bare_metal: &BareMetal,
-    payload: Option<&Path>,
-    console: Console,
-    target_folder: &Path,
-) -> Command {
-    let package = bare_metal.image.package();
+fn command(board: &Board, bare_metal: &BareMetal, program: &str) -> Command {
     let mut command = Command::new(firmware_folder().join("cargo.sh"));
     command
         .args([bare_metal.target.as_str(), "build", "--release", "--locked", "--quiet"])
-        .args(["--package", package, "--bin", package])
-        .env("CARGO_TARGET_DIR", target_folder)
+        .args(["--package", bare_metal.image.package(), "--bin", program])
         .env("FIXNET_BOARD", &board.name)
         // Flags for the host are not for the board.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("FIXNET_PAYLOAD");
-    if let Some(payload) = payload {
-        command.env("FIXNET_PAYLOAD", payload);
-    }
-    match (console, bare_metal.image) {
-        (Console::Emulator, _) => command.args(["--features", "semihosting"]),
-        (Console::Board, Image::CortexM) => command.args(["--features", "rtt"]),
-        (Console::Board, Image::Raspi) => &mut command,
-    };
+        .env_remove("FIXNET_PAYLOAD")
+        .env_remove("FIXNET_MODEL");
     command
 }
 
@@ -105,7 +140,9 @@ fn run(mut command: Command, board: &Board) -> Result<(), BuildError> {
         return Ok(());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let errors = stderr.lines().filter(|line| line.starts_with("error"));
+    // The linker's own words stand in a note.
+    let tells = |line: &&str| line.starts_with("error") || line.contains(": error: ");
+    let errors = stderr.lines().map(str::trim).filter(tells);
     let reason = errors.take(3).collect::<Vec<_>>().join("; ");
     Err(failed(if reason.is_empty() { stderr.trim().to_string() } else { reason }))
 }

@@ -8,8 +8,10 @@ mod build;
 mod flat_binary;
 mod payload;
 mod report;
+mod size;
 
-pub use build::{BuildError, Console, build};
+pub use build::{BuildError, Console, build, build_minimal};
 pub use flat_binary::{FlatBinaryError, flat_binary};
 pub use payload::{PayloadInputError, payload};
 pub use report::{BoardInference, BoardLayer, BoardReport, ReportError};
+pub use size::{ImageSize, SizeError, image_size};

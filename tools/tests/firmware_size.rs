@@ -1,0 +1,71 @@
+//! The minimal Cortex-M image: it holds no panic, and its code keeps the board's budget.
+//!
+//! Needs a compiler for the boards, which `firmware/setup.sh` finds or installs, and nothing that
+//! emulates them. `FIXNET_NO_QEMU=1`, which leaves the boards out, leaves these tests out.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use object::{Object, ObjectSymbol};
+use tools::boards::Board;
+use tools::firmware::{build_minimal, image_size};
+
+/// One board of each target.
+const BOARDS: [&str; 2] = ["qemu-mps2-an385", "qemu-mps2-an386"];
+/// What the panic handler of `minimal` calls.
+const MARK: &str = "fixnet_panic_is_reachable";
+
+#[test]
+fn minimal_images_link_without_a_panic_and_keep_the_budget_of_code() {
+    for board in boards("the size of minimal images") {
+        let elf = build(&board, &[]).unwrap_or_else(|e| panic!("{e}"));
+        let bare_metal = board.bare_metal.as_ref().expect("a Cortex-M board");
+        let model = fs::read(model()).expect("a stored model");
+        let size = image_size(&elf, bare_metal.ram.expect("RAM"), &model).expect("an image");
+        let budget = bare_metal.budget.code.expect("a budget of code");
+        println!("{}: {} bytes of code of {budget}", board.name, size.code);
+        assert!(size.code <= budget, "{}: {} bytes of code", board.name, size.code);
+        // The budget is for an image that does something.
+        assert!(size.code > 4096, "{}: {} bytes of code", board.name, size.code);
+        assert_eq!(panic_symbols(&elf), Vec::<String>::new(), "{}", board.name);
+    }
+}
+
+#[test]
+fn an_image_that_can_panic_does_not_link() {
+    for board in boards("the check for panics") {
+        let error = build(&board, &["deliberate-panic"]).expect_err("a panic is reachable");
+        assert!(error.to_string().contains(MARK), "{}: {error}", board.name);
+    }
+}
+
+fn boards(what: &str) -> Vec<Board> {
+    if std::env::var_os("FIXNET_NO_QEMU").is_some_and(|v| v == "1") {
+        // Past the test harness, which swallows what a test that passes prints.
+        let _ = writeln!(std::io::stderr(), "\n!!! {what} DID NOT RUN: FIXNET_NO_QEMU=1 is set");
+        return Vec::new();
+    }
+    BOARDS.iter().map(|name| Board::load(name).unwrap_or_else(|e| panic!("{e}"))).collect()
+}
+
+fn build(board: &Board, features: &[&str]) -> Result<Vec<u8>, tools::firmware::BuildError> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("minimal.elf");
+    build_minimal(board, &model(), features, &out)?;
+    Ok(fs::read(&out).expect("the image that was built"))
+}
+
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/golden/small.fxn")
+}
+
+/// Names of functions that have to do with panics.
+fn panic_symbols(elf: &[u8]) -> Vec<String> {
+    let file = object::File::parse(elf).expect("an ELF file");
+    let names: Vec<String> =
+        file.symbols().filter_map(|symbol| Some(symbol.name().ok()?.to_string())).collect();
+    assert!(names.iter().any(|name| name == "Reset"), "the image has symbols");
+    let tells = |name: &String| name.contains("panic") || name.contains("begin_unwind");
+    names.into_iter().filter(tells).collect()
+}

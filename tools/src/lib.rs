@@ -34,6 +34,7 @@ pub mod output;
 #[cfg(feature = "tract")]
 pub mod plan;
 pub mod process;
+pub mod qemu;
 #[cfg(feature = "tract")]
 pub mod quantize;
 pub mod report;

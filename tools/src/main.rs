@@ -24,6 +24,8 @@ enum Command {
     Inspect(cmd::inspect::Args),
     Bench(cmd::bench::Args),
     Fetch(cmd::fetch::Args),
+    Boards(cmd::boards::Args),
+    Qemu(cmd::qemu::Args),
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -36,6 +38,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Bench(args) => cmd::bench::run(args),
         Command::Fetch(args) => cmd::fetch::run(args),
+        Command::Boards(args) => cmd::boards::run(args),
+        Command::Qemu(args) => cmd::qemu::run(args),
     }
 }
 

@@ -114,11 +114,13 @@ impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
             layer_clock: payload.layer_clock(),
             checksums: payload.checksums(),
             started: 0,
+            excluded: 0,
         };
         let mut pin = TracePin(&mut self.trace_pin);
         let started = recorder.clock.ticks();
         session.run_with(&mut (&mut pin, &mut recorder));
-        let ticks = self.clock.ticks().saturating_sub(started);
+        let excluded = recorder.excluded;
+        let ticks = self.clock.ticks().saturating_sub(started).saturating_sub(excluded);
         let stack_bytes = (self.stack_bytes)();
 
         for (step, record) in model.steps().zip(self.records.iter()) {
@@ -144,6 +146,8 @@ struct Recorder<'r, C> {
     layer_clock: bool,
     checksums: bool,
     started: u64,
+    /// Time of checksums, which is none of the inference.
+    excluded: u64,
 }
 
 impl<C: Clock> Hook for Recorder<'_, C> {
@@ -156,8 +160,12 @@ impl<C: Clock> Hook for Recorder<'_, C> {
     fn after(&mut self, _info: &StepInfo<'_>, output: &[u8]) {
         let ended = if self.layer_clock { self.clock.ticks() } else { self.started };
         let Some(record) = self.records.next() else { return };
-        record.ticks = ended.saturating_sub(self.started);
-        record.crc32 = if self.checksums { CRC32.checksum(output) } else { 0 };
+        *record = Record { ticks: ended.saturating_sub(self.started), crc32: 0 };
+        if self.checksums {
+            let started = self.clock.ticks();
+            record.crc32 = CRC32.checksum(output);
+            self.excluded += self.clock.ticks().saturating_sub(started);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file a subcommand: its arguments and its `run`.
 
 pub mod bench;
+pub mod boards;
 #[cfg(feature = "tract")]
 pub mod check;
 #[cfg(feature = "tract")]
@@ -10,6 +11,7 @@ pub mod fetch;
 pub mod inspect;
 #[cfg(feature = "tract")]
 pub mod make_model;
+pub mod qemu;
 #[cfg(feature = "tract")]
 pub mod quantize;
 pub mod run;

@@ -26,8 +26,8 @@ pub enum BuildError {
     Board(#[from] BoardError),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("the image for {board} was not built: {reason}")]
-    Failed { board: String, reason: String },
+    #[error("{what} was not built: {reason}")]
+    Failed { what: String, reason: String },
 }
 
 /// Builds the image for `board` and writes it, an ELF file, to `out`. A `payload` file goes into the
@@ -92,18 +92,35 @@ fn finish(
     command.env("CARGO_TARGET_DIR", &target_folder);
     // Boards of one target share the path of the image: from building to copying it is ours alone.
     let lock = lock(&target_folder)?;
-    run(command, board)?;
+    run(command, &board.name)?;
     let built = target_folder.join(&bare_metal.target).join("release").join(program);
     fs::copy(&built, out).map_err(|source| BuildError::Io { path: built, source })?;
     drop(lock);
     Ok(())
 }
 
+/// Where images are built: `FIXNET_FIRMWARE_TARGET`, else `firmware/target`.
 fn target_folder() -> PathBuf {
     match std::env::var_os("FIXNET_FIRMWARE_TARGET") {
         Some(folder) => PathBuf::from(folder),
         None => firmware_folder().join("target"),
     }
+}
+
+/// Builds a program of the firmware workspace that runs on this machine, and returns its path.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn host_program(package: &str) -> Result<PathBuf, BuildError> {
+    let target_folder = target_folder();
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(["build", "--locked", "--quiet", "--package", package, "--manifest-path"])
+        .arg(firmware_folder().join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target_folder);
+    run(command, package)?;
+    let name = format!("{package}{}", std::env::consts::EXE_SUFFIX);
+    Ok(target_folder.join("debug").join(name))
 }
 
 fn lock(target_folder: &Path) -> Result<File, BuildError> {
@@ -131,8 +148,8 @@ fn command(board: &Board, bare_metal: &BareMetal, program: &str) -> Command {
     command
 }
 
-fn run(mut command: Command, board: &Board) -> Result<(), BuildError> {
-    let failed = |reason: String| BuildError::Failed { board: board.name.clone(), reason };
+fn run(mut command: Command, what: &str) -> Result<(), BuildError> {
+    let failed = |reason: String| BuildError::Failed { what: what.to_string(), reason };
     let output = command
         .output()
         .map_err(|e| failed(format!("{} does not start: {e}", command.get_program().display())))?;

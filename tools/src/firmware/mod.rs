@@ -5,12 +5,14 @@
 //! compilers.
 
 mod build;
+mod decode;
 mod flat_binary;
 mod payload;
 mod report;
 mod size;
 
 pub use build::{BuildError, Console, build, build_minimal};
+pub use decode::{DecodeError, console_text};
 pub use flat_binary::{FlatBinaryError, flat_binary};
 pub use payload::{PayloadInputError, payload};
 pub use report::{BoardInference, BoardLayer, BoardReport, ReportError};

@@ -87,7 +87,7 @@ impl Scores {
 }
 
 /// Checksums as every output prints them.
-fn hex(crc32: u32) -> String {
+pub(super) fn hex(crc32: u32) -> String {
     format!("{crc32:08x}")
 }
 

@@ -3,6 +3,8 @@
 mod arena_map;
 mod arena_svg;
 mod bench;
+mod board_run;
+mod boards;
 #[cfg(feature = "tract")]
 mod comparison;
 #[cfg(feature = "tract")]
@@ -19,6 +21,8 @@ use fixnet::{KernelSet, Model};
 pub use arena_map::{ArenaMap, Occupant};
 pub use arena_svg::arena_svg;
 pub use bench::bench_table;
+pub use board_run::{BoardRun, HostResult, host_result};
+pub use boards::{BoardRow, boards_table};
 #[cfg(feature = "tract")]
 pub use comparison::{Summary, comparison_text};
 #[cfg(feature = "tract")]

@@ -1,0 +1,200 @@
+//! `fixnet qemu`: a model file on an emulated board, and what every layer did there.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fixnet::format::payload_flags;
+use fixnet::{KernelSet, Model};
+use serde_json::Value;
+
+use super::{check_model, embedded_recipe, positive, read_model, with_spinner};
+use crate::boards::{Board, Place, fit_bare_metal};
+use crate::data::dead_leaves::dead_leaves;
+use crate::data::{InputSize, Recipe, Source};
+use crate::firmware::{BoardInference, BoardReport, Console, build, payload};
+use crate::output::{check_destination, print, print_json, write_atomically};
+use crate::qemu::Emulation;
+use crate::report::{BoardRun, HostResult, host_result};
+
+/// Run a model file on an emulated board; print logits and the time of every layer.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The board; `fixnet boards` lists them.
+    #[arg(long, value_name = "NAME")]
+    board: String,
+    /// The int8 model.
+    #[arg(value_name = "FILE.fxn")]
+    file: PathBuf,
+    /// Image files, or FILE.bin:INDEX for a record of a CIFAR-10 binary batch [default: a generated
+    /// image].
+    #[arg(value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Count the instructions that the board executes in every layer.
+    #[arg(long)]
+    count: bool,
+    /// Print the CRC-32 of every layer's output.
+    #[arg(long)]
+    checksums: bool,
+    /// Take this image, an ELF file built for the board, instead of building one.
+    #[arg(long, value_name = "ELF")]
+    image: Option<PathBuf>,
+    /// Keep the image that was built.
+    #[arg(long, value_name = "ELF", conflicts_with = "image")]
+    save_image: Option<PathBuf>,
+    /// Stop the emulator after this time.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = positive())]
+    time_limit: usize,
+    /// Read the clock only around a whole inference, to see what reading it costs.
+    #[arg(long)]
+    no_layer_clock: bool,
+    /// Print figures as JSON: one object, or an array for more than one image.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One input on its way through board and host.
+struct Input {
+    name: String,
+    rgb: Vec<u8>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One line that says what to do.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let board = Board::load(&args.board)?;
+    board.require_qemu()?;
+    if let Some(path) = &args.save_image {
+        check_destination(path)?;
+    }
+    let bytes = read_model(&args.file)?;
+    let model = check_model(&args.file, &bytes)?;
+    let fit = fit_bare_metal(&board, &model)?;
+    let inputs = inputs(args, &model)?;
+    let hosts: Vec<HostResult> = inputs
+        .iter()
+        .map(|input| host_result(&model, &input.rgb, KernelSet::detect()))
+        .collect::<Result<_, _>>()?;
+    let report = emulate(args, &board, fit.place, &model, &bytes, &inputs)?;
+    if report.inferences.len() != inputs.len() {
+        bail!("the board ran {} of {} inputs", report.inferences.len(), inputs.len());
+    }
+    let runs: Vec<BoardRun<'_>> = inputs
+        .iter()
+        .zip(&report.inferences)
+        .zip(&hosts)
+        .map(|((input, inference), host)| {
+            board_run(args, &board, &model, &report, input, inference, host)
+        })
+        .collect();
+    print_runs(args, &runs)?;
+    Ok(if runs.iter().all(BoardRun::equals_host) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn print_runs(args: &Args, runs: &[BoardRun<'_>]) -> anyhow::Result<()> {
+    if args.json {
+        let mut values: Vec<Value> = runs.iter().map(BoardRun::json).collect();
+        return match values.len() {
+            1 => print_json(&values.remove(0)),
+            _ => print_json(&values),
+        };
+    }
+    let texts: Vec<String> = runs.iter().map(BoardRun::text).collect();
+    print(&texts.join("\n"))
+}
+
+fn inputs(args: &Args, model: &Model<'_>) -> anyhow::Result<Vec<Input>> {
+    let shape = model.input();
+    if args.images.is_empty() {
+        let image = dead_leaves(0, 0, shape.width, shape.height);
+        return Ok(vec![Input { name: "a generated image".to_string(), rgb: image.data }]);
+    }
+    let recipe: Recipe = embedded_recipe(&args.file, model)?;
+    let size = InputSize { height: shape.height, width: shape.width };
+    let load = |image: &String| {
+        let sample = Source::parse(image)?.load(&recipe, size)?;
+        Ok(Input { name: sample.name, rgb: sample.pixels.data })
+    };
+    args.images.iter().map(load).collect()
+}
+
+/// Builds or takes the image and runs it.
+fn emulate(
+    args: &Args,
+    board: &Board,
+    place: Place,
+    model: &Model<'_>,
+    file: &[u8],
+    inputs: &[Input],
+) -> anyhow::Result<BoardReport> {
+    let scratch = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let rgb: Vec<Vec<u8>> = inputs.iter().map(|input| input.rgb.clone()).collect();
+    let payload_path = scratch.path().join("payload");
+    std::fs::write(&payload_path, payload(model, file, &rgb, flags(args))?)
+        .context("the payload cannot be written")?;
+    // An image that was built before knows nothing of this model.
+    let in_flash = place == Place::Flash && args.image.is_none();
+    let elf = match &args.image {
+        Some(path) => path.clone(),
+        None => {
+            let elf = scratch.path().join("image.elf");
+            let included = in_flash.then_some(payload_path.as_path());
+            with_spinner("building the image", || build(board, included, Console::Emulator, &elf))?;
+            if let Some(path) = &args.save_image {
+                save(&elf, path)?;
+            }
+            elf
+        }
+    };
+    let emulation = Emulation {
+        board,
+        elf: &elf,
+        payload: (!in_flash).then_some(payload_path.as_path()),
+        count: args.count,
+        limit: Duration::from_secs(args.time_limit as u64),
+        scratch: scratch.path(),
+    };
+    Ok(with_spinner("running in QEMU", || emulation.run())?)
+}
+
+fn save(elf: &Path, path: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::read(elf).context("the image cannot be read")?;
+    write_atomically(path, &bytes)
+}
+
+fn flags(args: &Args) -> u16 {
+    let mut flags = 0;
+    if args.checksums {
+        flags |= payload_flags::CHECKSUMS;
+    }
+    if args.no_layer_clock {
+        flags |= payload_flags::NO_LAYER_CLOCK;
+    }
+    flags
+}
+
+fn board_run<'a>(
+    args: &Args,
+    board: &'a Board,
+    model: &'a Model<'a>,
+    report: &'a BoardReport,
+    input: &'a Input,
+    inference: &'a BoardInference,
+    host: &'a HostResult,
+) -> BoardRun<'a> {
+    let per_tick =
+        board.qemu.as_ref().filter(|_| args.count).map(|qemu| qemu.instructions_per_tick);
+    BoardRun {
+        board,
+        model,
+        image: &input.name,
+        report,
+        inference,
+        host: Some(host),
+        emulated: true,
+        instructions_per_tick: per_tick,
+    }
+}

@@ -1,0 +1,205 @@
+//! What a board, emulated or not, did with one input, next to what this machine makes of it.
+
+use std::fmt::Write;
+
+use fixnet::format::{CRC32, MAX_RECORDS};
+use fixnet::profile::Checksums;
+use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+use serde_json::{Value, json};
+
+use super::Scores;
+use super::inference::hex;
+use super::table::{bytes, count, left, right, shape, table};
+use crate::boards::Board;
+use crate::firmware::{BoardInference, BoardLayer, BoardReport};
+
+/// The bytes that this machine gives for an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostResult {
+    /// CRC-32 of the int8 input, HWC.
+    pub input_crc32: u32,
+    /// CRC-32 of every layer's output.
+    pub checksums: Vec<u32>,
+    pub logits: Vec<i32>,
+}
+
+/// Runs `rgb`, 8-bit pixels of the network's size in HWC order, on this machine.
+///
+/// # Errors
+/// [`SessionError`].
+pub fn host_result(
+    model: &Model<'_>,
+    rgb: &[u8],
+    kernels: KernelSet,
+) -> Result<HostResult, SessionError> {
+    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
+    session.set_rgb(rgb)?;
+    let input_crc32 = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap_or_default());
+    let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
+    let logits = session.run_with(&mut *checksums).to_vec();
+    Ok(HostResult { input_crc32, checksums: checksums.values().to_vec(), logits })
+}
+
+/// One input on a board.
+pub struct BoardRun<'a> {
+    pub board: &'a Board,
+    pub model: &'a Model<'a>,
+    /// Name of the input.
+    pub image: &'a str,
+    pub report: &'a BoardReport,
+    pub inference: &'a BoardInference,
+    /// What the board must equal, if this machine ran the input, too.
+    pub host: Option<&'a HostResult>,
+    /// Whether the board's clock is an emulator's.
+    pub emulated: bool,
+    /// Guest instructions of one tick, if the clock counts them.
+    pub instructions_per_tick: Option<u64>,
+}
+
+impl BoardRun<'_> {
+    /// Whether input, logits and all checksums there are equal this machine's.
+    #[must_use]
+    pub fn equals_host(&self) -> bool {
+        let Some(host) = self.host else { return true };
+        let layers = &self.inference.layers;
+        let crc32s = layers.iter().zip(&host.checksums);
+        layers.len() == host.checksums.len()
+            && self.inference.input_crc32 == host.input_crc32
+            && self.inference.logits == host.logits
+            && crc32s.into_iter().all(|(layer, &host)| layer.crc32.is_none_or(|own| own == host))
+    }
+
+    /// The keys are a contract with scripts.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let rows = self.model.layers().zip(&self.inference.layers);
+        let layers = rows.map(|(layer, row)| {
+            let mut json = json!({
+                "name": row.name,
+                "kernel": row.kernel,
+                "macs": layer.macs,
+                "ticks": row.ticks,
+            });
+            if let Some(crc32) = row.crc32 {
+                json["crc32"] = json!(hex(crc32));
+            }
+            if let Some(instructions) = self.instructions(row.ticks) {
+                json["instructions"] = json!(instructions);
+            }
+            json
+        });
+        let mut json = json!({
+            "board": self.board.name,
+            "emulated": self.emulated,
+            "image": self.image,
+            "input_crc32": hex(self.inference.input_crc32),
+            "logits": self.inference.logits,
+            "equals_host": self.host.map(|_| self.equals_host()),
+            "arena_bytes": self.report.arena_bytes,
+            "stack_bytes": self.inference.stack_bytes,
+            "clock": self.report.clock_source,
+            "ticks_per_second": self.report.ticks_per_second,
+            "ticks": self.inference.ticks,
+            "layers": layers.collect::<Vec<_>>(),
+        });
+        if let Some(instructions) = self.instructions(self.inference.ticks) {
+            json["instructions"] = json!(instructions);
+        }
+        json
+    }
+
+    /// The best classes, the latency table, memory, and whether the bytes are this machine's.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("{} on {}", self.image, self.board.name);
+        if self.emulated {
+            text.push_str(" (emulated: times are the emulator's)");
+        }
+        let logits = self.inference.logits.clone();
+        for best in (Scores::Int8 { logits, scale: self.model.output().scale }).top(5) {
+            let _ = write!(text, "\nclass {:<5} {:6.2} %", best.class, best.score * 100.0);
+        }
+        let _ = write!(text, "\n\n{}\n", self.layer_table());
+        let (arena, stack) = (self.report.arena_bytes, self.inference.stack_bytes);
+        let _ = writeln!(text, "arena {} B, stack {} B at most", bytes(arena), bytes(stack));
+        let _ = writeln!(text, "input crc32 {}", hex(self.inference.input_crc32));
+        let _ = writeln!(text, "logits {:?}", self.inference.logits);
+        if self.host.is_some() {
+            let verdict = if self.equals_host() { "equal" } else { "DIFFER FROM" };
+            let what = match self.checksums() {
+                true => "logits and the checksums of all layers",
+                false => "logits",
+            };
+            let _ = writeln!(text, "{what} {verdict} this machine's");
+        }
+        text
+    }
+
+    fn checksums(&self) -> bool {
+        self.inference.layers.iter().any(|layer| layer.crc32.is_some())
+    }
+
+    fn instructions(&self, ticks: u64) -> Option<u64> {
+        Some(ticks.saturating_mul(self.instructions_per_tick?))
+    }
+
+    fn layer_table(&self) -> String {
+        let counted = self.instructions_per_tick.is_some();
+        let (cost, per_mac) = match (counted, self.report.ticks_per_second) {
+            (true, _) => ("instructions", "instr/MAC"),
+            (false, 0) => ("ticks", "ticks/MAC"),
+            (false, _) => ("µs", "ns/MAC"),
+        };
+        let mut columns = vec![
+            left("layer"),
+            left("kernel"),
+            left("shape"),
+            right("MACs"),
+            right(cost),
+            right(per_mac),
+        ];
+        if self.checksums() {
+            columns.push(left("crc32"));
+        }
+        let mut rows = table(&columns);
+        for (layer, row) in self.model.layers().zip(&self.inference.layers) {
+            rows.add_row(self.row(row, shape(layer.shape), layer.macs));
+        }
+        let total = BoardLayer {
+            name: "whole run".to_string(),
+            kernel: String::new(),
+            ticks: self.inference.ticks,
+            crc32: None,
+        };
+        rows.add_row(self.row(&total, String::new(), self.model.macs()));
+        rows.to_string()
+    }
+
+    fn row(&self, row: &BoardLayer, shape: String, macs: u64) -> Vec<String> {
+        let mut cells = vec![row.name.clone(), row.kernel.clone(), shape, count(macs)];
+        cells.extend(self.cost(row.ticks, macs));
+        if self.checksums() {
+            cells.push(row.crc32.map(hex).unwrap_or_default());
+        }
+        cells
+    }
+
+    /// The cost of a row, and of each of its multiply-accumulates.
+    fn cost(&self, ticks: u64, macs: u64) -> [String; 2] {
+        let per_mac = |cost: f64| match macs {
+            0 => "-".to_string(),
+            _ => format!("{:.2}", cost / macs as f64),
+        };
+        if let Some(instructions) = self.instructions(ticks) {
+            return [count(instructions), per_mac(instructions as f64)];
+        }
+        match self.report.ticks_per_second {
+            0 => [ticks.to_string(), per_mac(ticks as f64)],
+            rate => {
+                let nanoseconds = ticks as f64 * 1e9 / rate as f64;
+                [format!("{:.1}", nanoseconds / 1e3), per_mac(nanoseconds)]
+            }
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! `kernel8.img` on an emulated Raspberry Pi 3: whole networks with the host's bytes, and what the
+//! image refuses.
+//!
+//! Needs a compiler for bare-metal AArch64 and `qemu-system-aarch64`; `firmware/setup.sh` finds or
+//! installs them or says what is missing. `FIXNET_NO_QEMU=1` leaves these tests out.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use fixnet::format::{CRC32, Operator, PayloadError, PayloadHeader, payload_flags, write_payload};
+use fixnet::profile::Checksums;
+use fixnet::{AlignedBytes, KernelSet, Model, ModelError, Session, SessionError};
+use object::{Object, ObjectSymbol};
+use tempfile::TempDir;
+use tools::boards::{Board, Region};
+use tools::data::dead_leaves::dead_leaves;
+use tools::firmware::{BoardReport, Console, build, flat_binary};
+use tools::process::run_limited;
+
+const BOARD: &str = "qemu-raspi3b";
+/// A run takes seconds; a guest that hangs must not hang the tests.
+const TIME_LIMIT: Duration = Duration::from_secs(400);
+/// Where loaders put the flat image.
+const IMAGE_ORIGIN: usize = 0x8_0000;
+/// Largest flat image; it holds code and constants, no model.
+const IMAGE_BUDGET: usize = 128 << 10;
+const FLAGS: u16 = payload_flags::CHECKSUMS | payload_flags::REFUSED_ARENAS;
+
+/// Runs a test's body, unless emulators are not wanted.
+fn with_job(test: impl FnOnce(&Job)) {
+    if std::env::var_os("FIXNET_NO_QEMU").is_some_and(|v| v == "1") {
+        // Past the test harness, which swallows what a test that passes prints.
+        let _ = writeln!(std::io::stderr(), "\n!!! {BOARD} DID NOT RUN: FIXNET_NO_QEMU=1 is set");
+        return;
+    }
+    static JOB: OnceLock<Job> = OnceLock::new();
+    test(JOB.get_or_init(Job::new));
+}
+
+#[test]
+fn resnet20_gives_the_bytes_of_the_host_whichever_way_it_is_loaded() {
+    with_job(|job| {
+        let network = Network::bundled(5);
+        let payload = network.payload();
+        // The ELF file starts at EL3, the flat image at EL2.
+        let elf = job.run(&job.elf, Some(&payload));
+        network.check(&elf, &[KernelSet::Reference, KernelSet::Generic]);
+        let flat = job.run(&job.image, Some(&payload));
+        network.check(&flat, &[KernelSet::Generic]);
+        let appended = [job.image.as_slice(), &payload].concat();
+        network.check(&job.run(&appended, None), &[KernelSet::Generic]);
+    });
+}
+
+#[test]
+fn resnet18_gives_the_bytes_of_the_host() {
+    with_job(|job| {
+        let network = Network::random("resnet18", 224);
+        let run = job.run(&job.image, Some(&network.payload()));
+        network.check(&run, &[KernelSet::Generic, KernelSet::detect()]);
+    });
+}
+
+#[test]
+fn resnet34_gives_the_bytes_of_the_host_also_behind_the_image() {
+    with_job(|job| {
+        let network = Network::random("resnet34", 224);
+        let appended = [job.image.as_slice(), &network.payload()].concat();
+        let run = job.run(&appended, None);
+        network.check(&run, &[KernelSet::Generic, KernelSet::detect()]);
+    });
+}
+
+#[test]
+fn instructions_of_a_layer_are_the_same_in_every_run() {
+    with_job(|job| {
+        let payload = Network::bundled(1).payload();
+        let ticks = || {
+            let report = job.run(&job.image, Some(&payload)).report();
+            let ticks: Vec<u64> = report.inferences[0].layers.iter().map(|l| l.ticks).collect();
+            ticks
+        };
+        let (once, again) = (ticks(), ticks());
+        // A layer may begin within a tick.
+        let near = |(a, b): (&u64, &u64)| a.abs_diff(*b) <= 1;
+        assert!(once.iter().zip(&again).all(near), "{once:?} {again:?}");
+    });
+}
+
+#[test]
+fn a_model_that_needs_more_than_the_arena_is_refused() {
+    with_job(|job| {
+        let network = Network::random("resnet18", 512);
+        let needed = network.model().required(KernelSet::Generic).arena();
+        let available = job.board.bare_metal.as_ref().unwrap().budget.arena;
+        let refusal = SessionError::ArenaTooSmall { needed, available };
+        let run = job.run(&job.image, Some(&network.payload()));
+        run.assert_refused(&format!("Session({refusal:?})"));
+    });
+}
+
+#[test]
+fn damaged_models_are_refused_as_on_the_host() {
+    with_job(|job| {
+        let network = Network::bundled(1);
+        let model = network.model();
+        let weights = model.steps().filter_map(|step| match step.operator {
+            Operator::Conv { weights, .. } => Some(weights.as_ptr() as usize),
+            _ => None,
+        });
+        let weights: Vec<usize> = weights.map(|at| at - network.file.as_ptr() as usize).collect();
+        let last = *weights.last().expect("a convolution");
+        type Expected = fn(&ModelError) -> bool;
+        let damages: [(usize, Expected); 6] = [
+            (0, |e| matches!(e, ModelError::BadMagic)),
+            (4, |e| matches!(e, ModelError::UnsupportedVersion { .. })),
+            (8, |e| matches!(e, ModelError::Length { .. })),
+            (40, |e| matches!(e, ModelError::PlanChecksum { .. })),
+            (weights[0] + 7, |e| matches!(e, ModelError::WeightsChecksum { .. })),
+            (last + 1000, |e| matches!(e, ModelError::WeightsChecksum { .. })),
+        ];
+        for (offset, expected) in damages {
+            let mut damaged = network.file.clone();
+            damaged.as_mut_slice()[offset] ^= 0x10;
+            let refusal = Model::new_checked(&damaged)
+                .and_then(|model| model.verify_weights())
+                .expect_err("the host refuses the model, too");
+            assert!(expected(&refusal), "{refusal:?}");
+            let payload = write_payload(&damaged, &network.inputs(), FLAGS).unwrap();
+            let run = job.run(&job.image, Some(&payload));
+            run.assert_refused(&format!("Model({refusal:?})"));
+        }
+    });
+}
+
+#[test]
+fn missing_and_damaged_payloads_are_refused() {
+    with_job(|job| {
+        let refused = |payload: Option<&[u8]>, error: PayloadError| {
+            job.run(&job.image, payload).assert_refused(&format!("Payload({error:?})"));
+        };
+        refused(None, PayloadError::Missing);
+        let payload = Network::bundled(1).payload();
+        let mut other = payload.clone();
+        other[0] ^= 1;
+        refused(Some(&other), PayloadError::Missing);
+
+        let end = size_of::<PayloadHeader>() - 4;
+        let checksum = |bytes: &[u8]| u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap());
+        let mut damaged = payload.clone();
+        damaged[40] ^= 1;
+        let (expected, found) = (checksum(&damaged), CRC32.checksum(&damaged[..end]));
+        refused(Some(&damaged), PayloadError::Checksum { expected, found });
+
+        let mut endless = payload;
+        endless[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+        let crc32 = CRC32.checksum(&endless[..end]);
+        endless[end..end + 4].copy_from_slice(&crc32.to_le_bytes());
+        let available = job.payload.bytes;
+        refused(Some(&endless), PayloadError::Length { needed: u32::MAX as usize, available });
+    });
+}
+
+/// Code in place of `main` that breaks the map of memory: the processor stops it, and the image
+/// tells where.
+#[test]
+fn breaches_of_the_memory_map_are_faults() {
+    with_job(|job| {
+        let main = job.main();
+        let (stack, data) = (0x180_0000 - 16, 0x180_0000);
+        // Instructions; ESR_EL1 (class and status code, Arm ARM DDI 0487, D24.2.40); which of them
+        // faults; the address at fault.
+        for (what, code, esr, at, far) in [
+            // mov x0, #0; ldr x0, [x0]: translation fault at level 3.
+            ("null", [0xd280_0000_u32, 0xf940_0000], 0x9600_0007_u32, main + 4, 0),
+            // mov x0, #0x10000000; ldr x0, [x0]: translation fault at level 2.
+            ("outside", [0xd2a2_0000, 0xf940_0000], 0x9600_0006, main + 4, 0x1000_0000),
+            // adr x0, .; str x0, [x0]: permission fault at level 3, a write.
+            ("code", [0x1000_0000, 0xf900_0000], 0x9600_004f, main + 4, main),
+            // mov x0, #0x01800000; br x0: permission fault at level 2 of an instruction.
+            ("data", [0xd2a0_3000, 0xd61f_0000], 0x8600_000e, data, data),
+            // str xzr, [sp, #-16]!; b .-4: permission fault at level 2, a write.
+            ("stack", [0xf81f_0fff, 0x17ff_ffff], 0x9600_004e, main, stack),
+        ] {
+            let mut image = job.image.clone();
+            let bytes = code.map(u32::to_le_bytes);
+            image[main - IMAGE_ORIGIN..][..8].copy_from_slice(bytes.as_flattened());
+            let run = job.run(&image, None);
+            assert_eq!(run.exit_code, Some(3), "{what}: {}", run.text);
+            let line = format!("fault synchronous ESR={esr:#010x} ELR={at:#x} FAR={far:#x}");
+            assert_eq!(run.text.trim(), line, "{what}");
+        }
+    });
+}
+
+#[test]
+fn the_image_keeps_its_budget() {
+    with_job(|job| {
+        let bytes = job.image.len();
+        println!("kernel8.img {bytes} B of {IMAGE_BUDGET}");
+        assert!((1..=IMAGE_BUDGET).contains(&bytes), "{bytes}");
+    });
+}
+
+/// A model file and inputs.
+struct Network {
+    file: AlignedBytes,
+    inputs: Vec<Vec<u8>>,
+}
+
+impl Network {
+    /// The trained ResNet-20.
+    fn bundled(inputs: u64) -> Self {
+        static FILE: OnceLock<AlignedBytes> = OnceLock::new();
+        let file = FILE.get_or_init(|| Self::quantize(None, 16));
+        Self::with_inputs(file.clone(), inputs)
+    }
+
+    /// A network of the zoo with random weights, and one input.
+    fn random(name: &str, pixels: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let onnx = folder.path().join("model.onnx");
+        let pixels = pixels.to_string();
+        succeed(
+            fixnet(&["make-model", name, "--seed", "0", "--input-size", &pixels, "--out"])
+                .arg(&onnx),
+        );
+        Self::with_inputs(Self::quantize(Some(&onnx), 2), 1)
+    }
+
+    fn quantize(onnx: Option<&Path>, images: usize) -> AlignedBytes {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model.fxn");
+        let images = images.to_string();
+        let mut command = fixnet(&["quantize", "--no-compare", "--calib-limit", &images, "--out"]);
+        succeed(command.arg(&file).args(onnx));
+        AlignedBytes::from_slice(&fs::read(file).unwrap())
+    }
+
+    fn with_inputs(file: AlignedBytes, count: u64) -> Self {
+        let input = Model::new_checked(&file).unwrap().input();
+        let image = |index| dead_leaves(3, index, input.width, input.height).data;
+        let inputs = (0..count).map(image).collect();
+        Self { file, inputs }
+    }
+
+    fn model(&self) -> Model<'_> {
+        Model::new_checked(&self.file).unwrap()
+    }
+
+    fn inputs(&self) -> Vec<&[u8]> {
+        self.inputs.iter().map(Vec::as_slice).collect()
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        write_payload(&self.file, &self.inputs(), FLAGS).expect("less than 4 GiB")
+    }
+
+    /// Checks a whole report against what each of these kernels computes on the host.
+    fn check(&self, run: &Run, kernels: &[KernelSet]) {
+        assert_eq!(run.exit_code, Some(0), "{}", run.text);
+        let report = run.report();
+        let model = self.model();
+        let needed = model.required(KernelSet::Generic).arena();
+        let short = SessionError::ArenaTooSmall { needed, available: needed - 1 };
+        assert_eq!(report.board, BOARD);
+        assert_eq!(report.clock_source, "generic-timer");
+        assert_eq!(report.model_crc32, Some(CRC32.checksum(&self.file)));
+        assert_eq!(report.arena_bytes, needed);
+        assert_eq!(report.arena_short, Some(format!("{short:?}")));
+        let shifted = report.arena_shifted.expect("a misaligned arena was tried");
+        assert!(shifted.starts_with("ArenaMisaligned { needed: 16, address: "), "{shifted}");
+        assert_eq!(report.inferences.len(), self.inputs.len());
+        for (inference, rgb) in report.inferences.iter().zip(&self.inputs) {
+            let layers: Vec<u32> = inference.layers.iter().filter_map(|l| l.crc32).collect();
+            let results = (inference.input_crc32, layers, inference.logits.clone());
+            for &kernels in kernels {
+                assert_eq!(results, host_results(&model, rgb, kernels), "{}", kernels.name());
+            }
+            for (layer, step) in inference.layers.iter().zip(model.steps()) {
+                assert_eq!(layer.name, step.layer.name);
+                assert_eq!(layer.kernel, KernelSet::Generic.kernel_name(&step.operator));
+                assert!(layer.ticks > 0, "{layer:?}");
+            }
+            let sum: u64 = inference.layers.iter().map(|layer| layer.ticks).sum();
+            assert!(sum <= inference.ticks, "{sum} {}", inference.ticks);
+            assert!((256..32 << 10).contains(&inference.stack_bytes), "{}", inference.stack_bytes);
+        }
+    }
+}
+
+/// Checksum of the int8 input, checksum of every layer, logits.
+fn host_results(model: &Model, rgb: &[u8], kernels: KernelSet) -> (u32, Vec<u32>, Vec<i32>) {
+    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels).unwrap();
+    session.set_rgb(rgb).unwrap();
+    let input = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap());
+    let mut checksums = Checksums::<64>::new();
+    let logits = session.run_with(&mut checksums).to_vec();
+    (input, checksums.values().to_vec(), logits)
+}
+
+/// The image.
+struct Job {
+    board: Board,
+    payload: Region,
+    machine: String,
+    elf: Vec<u8>,
+    /// `kernel8.img`.
+    image: Vec<u8>,
+}
+
+impl Job {
+    fn new() -> Self {
+        let board = Board::load(BOARD).unwrap();
+        succeed(&mut Command::new(firmware("setup.sh")));
+        let folder = tempfile::tempdir().unwrap();
+        let elf = folder.path().join("image.elf");
+        build(&board, None, Console::Emulator, &elf).unwrap_or_else(|error| panic!("{error}"));
+        let elf = fs::read(elf).unwrap();
+        let image = flat_binary(&elf).unwrap();
+        let payload = board.bare_metal.as_ref().and_then(|board| board.payload).unwrap();
+        let machine = board.require_qemu().unwrap().machine.clone();
+        Self { board, payload, machine, elf, image }
+    }
+
+    /// Where `main` begins.
+    fn main(&self) -> usize {
+        let elf = object::File::parse(self.elf.as_slice()).unwrap();
+        let main = elf
+            .symbols()
+            .find(|symbol| symbol.name().is_ok_and(|name| name.contains("12fixnet_raspi4main")));
+        main.expect("the symbol of main").address() as usize
+    }
+
+    /// Runs an image, an ELF file or a flat one, with its clock following the instructions.
+    fn run(&self, image: &[u8], payload: Option<&[u8]>) -> Run {
+        let folder = TempDir::new().unwrap();
+        let write = |name: &str, bytes: &[u8]| -> PathBuf {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let kernel = write("kernel8.img", image);
+        let mut command = Command::new("qemu-system-aarch64");
+        command
+            .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
+            .args(["-serial", "stdio", "-semihosting-config", "enable=on,target=native"])
+            .args(["-icount", "shift=0,align=off,sleep=off"])
+            .args([OsStr::new("-kernel"), kernel.as_os_str()]);
+        if let Some(payload) = payload {
+            let path = write("payload.bin", payload);
+            let origin = self.payload.origin;
+            let loader = format!("loader,file={},addr={origin},force-raw=on", path.display());
+            command.args(["-device", &loader]);
+        }
+        let output = run_limited(command, TIME_LIMIT).unwrap_or_else(|error| panic!("{error}"));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Run { exit_code: output.status.code(), text }
+    }
+}
+
+struct Run {
+    exit_code: Option<i32>,
+    text: String,
+}
+
+impl Run {
+    fn report(&self) -> BoardReport {
+        BoardReport::parse(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    fn assert_refused(&self, refusal: &str) {
+        assert_eq!(self.exit_code, Some(1), "{}", self.text);
+        assert_eq!(self.text.lines().last(), Some(format!("refused {refusal}").as_str()));
+    }
+}
+
+fn fixnet(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fixnet"));
+    command.args(args);
+    command
+}
+
+fn firmware(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware").join(path)
+}
+
+/// Runs a command that must succeed; fails with what it says.
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}", stderr.trim_end());
+}

@@ -70,7 +70,7 @@ pub fn build_minimal(
     let bare_metal = board.require_bare_metal()?;
     if bare_metal.image != Image::CortexM {
         let reason = "only Cortex-M boards have a minimal image".to_string();
-        return Err(BuildError::Failed { board: board.name.clone(), reason });
+        return Err(BuildError::Failed { what: board.name.clone(), reason });
     }
     let mut command = command(board, bare_metal, MINIMAL);
     command.env("FIXNET_MODEL", model).args(["--features", &features.join(",")]);

@@ -116,15 +116,18 @@ impl BoardRun<'_> {
         if self.emulated {
             text.push_str(" (emulated: times are the emulator's)");
         }
-        let logits = self.inference.logits.clone();
-        for best in (Scores::Int8 { logits, scale: self.model.output().scale }).top(5) {
+        let scores = Scores::Int8 {
+            logits: self.inference.logits.clone(),
+            scale: self.model.output().scale,
+        };
+        for best in scores.top(5) {
             let _ = write!(text, "\nclass {:<5} {:6.2} %", best.class, best.score * 100.0);
         }
         let _ = write!(text, "\n\n{}\n", self.layer_table());
         let (arena, stack) = (self.report.arena_bytes, self.inference.stack_bytes);
         let _ = writeln!(text, "arena {} B, stack {} B at most", bytes(arena), bytes(stack));
         let _ = writeln!(text, "input crc32 {}", hex(self.inference.input_crc32));
-        let _ = writeln!(text, "logits {:?}", self.inference.logits);
+        let _ = writeln!(text, "logits {}", logits(&self.inference.logits));
         if self.host.is_some() {
             let verdict = if self.equals_host() { "equal" } else { "DIFFER FROM" };
             let what = match self.checksums() {
@@ -201,5 +204,15 @@ impl BoardRun<'_> {
                 [format!("{:.1}", nanoseconds / 1e3), per_mac(nanoseconds)]
             }
         }
+    }
+}
+
+/// The first logits, and how many more there are.
+fn logits(logits: &[i32]) -> String {
+    const SHOWN: usize = 16;
+    let shown: Vec<String> = logits.iter().take(SHOWN).map(i32::to_string).collect();
+    match logits.len() {
+        0..=SHOWN => shown.join(", "),
+        all => format!("{}, ... and {} more (--json has all)", shown.join(", "), all - SHOWN),
     }
 }

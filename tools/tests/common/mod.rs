@@ -1,6 +1,7 @@
 //! What the tests of the float side share: tract as the judge, and the folder of real networks.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod boards;
 pub mod onnx;
 
 use std::io::{Read, Write};

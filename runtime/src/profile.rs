@@ -22,6 +22,31 @@ pub trait Clock {
     }
 }
 
+/// Extends a 32-bit counter that counts up and wraps to the 64 bits of a [`Clock`].
+///
+/// What may not be broken: it sees the counter at least once in 2^32 ticks, or a wrap is lost. A hook
+/// reads its clock around every layer, so each layer must be shorter than that.
+#[derive(Debug, Clone, Copy)]
+pub struct WideCounter {
+    last: u32,
+    total: u64,
+}
+
+impl WideCounter {
+    /// Begins at 0 while the counter stands at `now`.
+    #[must_use]
+    pub const fn new(now: u32) -> Self {
+        Self { last: now, total: 0 }
+    }
+
+    /// Ticks since the beginning while the counter stands at `now`.
+    pub fn at(&mut self, now: u32) -> u64 {
+        self.total = self.total.wrapping_add(now.wrapping_sub(self.last).into());
+        self.last = now;
+        self.total
+    }
+}
+
 /// The host's monotonic clock, in nanoseconds.
 #[cfg(feature = "std")]
 #[derive(Debug, Clone, Copy)]
@@ -146,5 +171,22 @@ impl<P: embedded_hal::digital::OutputPin> Hook for TracePin<P> {
     }
     fn after(&mut self, _info: &StepInfo<'_>, _output: &[u8]) {
         let _ = self.0.set_low();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_counter_goes_on_where_the_narrow_one_wraps() {
+        let start = u32::MAX - 9;
+        let mut wide = WideCounter::new(start);
+        assert_eq!(wide.at(start), 0);
+        assert_eq!(wide.at(u32::MAX), 9);
+        assert_eq!(wide.at(5), 15);
+        // Nearly a whole turn, and another one.
+        assert_eq!(wide.at(4), 15 + u64::from(u32::MAX));
+        assert_eq!(wide.at(3), 15 + 2 * u64::from(u32::MAX));
     }
 }

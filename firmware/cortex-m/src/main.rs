@@ -9,6 +9,7 @@
 #![no_main]
 
 mod board;
+#[cfg(clock = "dwt")]
 mod clock;
 mod startup;
 

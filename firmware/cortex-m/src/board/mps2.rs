@@ -6,12 +6,13 @@
 use core::convert::Infallible;
 
 use embedded_hal::digital::{ErrorType, OutputPin};
-use fixnet::profile::Clock;
+use fixnet::profile::{Clock, WideCounter};
 
 use super::register::Register;
-use crate::clock::Wide;
 
 const HERTZ: u64 = 25_000_000;
+/// The timer begins this many ticks before it wraps, so that short runs pass a wrap, too.
+const UNTIL_WRAP: u32 = 1 << 21;
 
 const TIMER: usize = 0x4000_0000;
 // SAFETY: registers of timer 0, which raises no interrupt here.
@@ -27,18 +28,22 @@ const LED_0: u32 = 1;
 /// Starts the clock and prepares the trace pin.
 pub fn start() -> (CmsdkTimer, Led) {
     TIMER_RELOAD.write(u32::MAX);
-    TIMER_VALUE.write(u32::MAX);
+    TIMER_VALUE.write(UNTIL_WRAP);
     TIMER_CONTROL.write(1);
-    (CmsdkTimer(Wide::default()), Led)
+    (CmsdkTimer(WideCounter::new(elapsed())), Led)
 }
 
-/// A 32-bit timer that counts down and starts over.
+/// A 32-bit timer that counts down and starts over: a layer must be shorter than 171 s.
 #[derive(Debug)]
-pub struct CmsdkTimer(Wide);
+pub struct CmsdkTimer(WideCounter);
+
+fn elapsed() -> u32 {
+    u32::MAX - TIMER_VALUE.read()
+}
 
 impl Clock for CmsdkTimer {
     fn ticks(&mut self) -> u64 {
-        self.0.ticks(u32::MAX - TIMER_VALUE.read())
+        self.0.at(elapsed())
     }
     fn ticks_per_second(&self) -> u64 {
         HERTZ

@@ -46,6 +46,21 @@ fn cortex_m7_runs_resnet18_from_external_memory() {
     check_in_memory("qemu-mps2-an500");
 }
 
+#[test]
+fn a_fault_of_the_processor_is_reported() {
+    let (image, machine) = ("qemu-mps2-an500", "qemu-mps2-an386");
+    if !wanted(machine) {
+        return;
+    }
+    // An image that reads memory which this machine lacks.
+    let image = Image { board: Board::load(machine).unwrap(), ..Image::build(image, None) };
+    let error = image.run(&image.elf, None).expect_err("no memory there");
+    let QemuError::Report { error: ReportError::Fault { fault }, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(fault.contains("pc: 0x"), "{fault}");
+}
+
 /// The bundled network, used in place where the image has it in flash.
 fn check_in_flash(name: &str) {
     if !wanted(name) {

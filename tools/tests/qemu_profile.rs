@@ -1,16 +1,18 @@
-//! What a Cortex-M4 image says of time and stack: profiling is cheap, long layers are timed right,
-//! and the trace pin follows the layers.
+//! What a Cortex-M4 image says of time: profiling is cheap, long layers are timed right, and the
+//! trace pin follows the layers.
 //!
 //! All in instructions that QEMU counts. Needs what `firmware/setup.sh` finds or installs;
 //! `FIXNET_NO_QEMU=1` leaves these tests out.
 
+mod common;
+
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use common::boards::{Network, wanted};
 use fixnet::format::{
     self, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind, StepRecord, StepSpec,
     TensorRecord, WeightLayout, payload_flags,
@@ -47,15 +49,6 @@ fn profiling_costs_less_than_a_hundredth_of_the_run() {
 }
 
 #[test]
-fn the_stack_that_a_run_takes_is_reported() {
-    with_job(|job| {
-        let run = job.run(&bundled(), 0);
-        println!("{} bytes of stack", run.stack_bytes);
-        assert!((512..8192).contains(&run.stack_bytes), "{} bytes", run.stack_bytes);
-    });
-}
-
-#[test]
 fn a_long_layer_is_timed_as_a_short_one() {
     with_job(|job| {
         let model = long_and_short();
@@ -86,9 +79,7 @@ fn the_trace_pin_is_high_once_a_layer() {
 
 /// Runs a test's body, unless emulators are not wanted.
 fn with_job(test: impl FnOnce(&Job)) {
-    if std::env::var_os("FIXNET_NO_QEMU").is_some_and(|v| v == "1") {
-        // Past the test harness, which swallows what a test that passes prints.
-        let _ = writeln!(std::io::stderr(), "\n!!! {BOARD} DID NOT RUN: FIXNET_NO_QEMU=1 is set");
+    if !wanted(BOARD) {
         return;
     }
     static JOB: OnceLock<Job> = OnceLock::new();
@@ -103,8 +94,6 @@ struct Job {
 
 impl Job {
     fn new() -> Self {
-        let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/setup.sh");
-        assert!(Command::new(setup).status().expect("a shell").success());
         let board = Board::load(BOARD).expect("the board's data");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let job = Self { board, folder };
@@ -165,19 +154,9 @@ fn write_payload(folder: &Path, file: &[u8], flags: u16) -> PathBuf {
     path
 }
 
-/// The bundled ResNet-20.
+/// The trained ResNet-20.
 fn bundled() -> AlignedBytes {
-    static MODEL: OnceLock<AlignedBytes> = OnceLock::new();
-    let quantize = || {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("model.fxn");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fixnet"));
-        command.args(["quantize", "--calib-limit", "16", "--no-compare", "--out"]).arg(&path);
-        let output = command.output().expect("fixnet starts");
-        assert!(output.status.success(), "{output:?}");
-        AlignedBytes::from_slice(&fs::read(path).expect("a model file"))
-    };
-    MODEL.get_or_init(quantize).clone()
+    Network::bundled(0).file
 }
 
 /// One convolution on a map of 80x80 and, after a pool, the same on a quarter of it.

@@ -57,7 +57,14 @@ pub fn start() -> (Dwt, Led) {
     PORT_CLOCK.read();
     const OUTPUT: u32 = 1;
     MODES.replace(3 << (2 * CHIP.pin), OUTPUT << (2 * CHIP.pin));
-    (Dwt::start(Peripherals::take(), CHIP.hertz), Led)
+    #[cfg_attr(not(board = "stm32h743"), expect(unused_mut))]
+    let mut peripherals = Peripherals::take();
+    // The data cache stays off: a debugger reads the report past it.
+    #[cfg(board = "stm32h743")]
+    if let Some(peripherals) = &mut peripherals {
+        peripherals.SCB.enable_icache();
+    }
+    (Dwt::start(peripherals, CHIP.hertz), Led)
 }
 
 /// A LED that is on while its pin is high.

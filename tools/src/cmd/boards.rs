@@ -1,14 +1,17 @@
 //! `fixnet boards`: the boards there are, what they have, and whether a model fits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
+use fixnet::AlignedBytes;
 use serde_json::{Value, json};
 
-use super::{check_model, read_model};
+use super::{check_model, read_model, with_spinner};
 use crate::boards::{Board, FitError, fit_bare_metal, fit_linux};
+use crate::firmware::{build_minimal, image_size};
 use crate::output::{print, print_json};
-use crate::report::{BoardRow, boards_table};
+use crate::report::{BoardRow, boards_table, bytes};
 
 /// List the boards, or say whether a model fits them.
 #[derive(Debug, clap::Args)]
@@ -19,12 +22,16 @@ pub struct Args {
     /// An int8 model: say what it takes of each board.
     #[arg(value_name = "FILE.fxn")]
     file: Option<PathBuf>,
+    /// Build the smallest image around the model, without a console, and say what its code takes of
+    /// the board's budget (Cortex-M).
+    #[arg(long, requires = "board", requires = "file")]
+    code: bool,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the command. The exit code is 1 if a board was named and the model does not fit it.
+/// Runs the command. The exit code is 1 if a board was named and the model or the code does not fit it.
 ///
 /// # Errors
 /// One line that says what to do.
@@ -33,9 +40,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(name) => vec![Board::load(name)?],
         None => Board::all()?,
     };
-    let file = args.file.as_deref().map(|path| Ok((path, read_model(path)?)));
-    let file = file.transpose().map_err(|e: anyhow::Error| e)?;
+    let file = args.file.as_deref().map(|path| anyhow::Ok((path, read_model(path)?)));
+    let file: Option<(&Path, AlignedBytes)> = file.transpose()?;
     let model = file.as_ref().map(|(path, bytes)| check_model(path, bytes)).transpose()?;
+    if let (true, [board], Some((path, bytes))) = (args.code, boards.as_slice(), &file) {
+        return code(args, board, path, bytes);
+    }
     let rows: Vec<BoardRow<'_>> = boards
         .iter()
         .map(|board| BoardRow {
@@ -59,6 +69,40 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let refused = args.board.is_some() && rows.iter().any(|row| !row.fits_somewhere());
     Ok(if refused { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Builds the smallest image and prints what it takes.
+fn code(args: &Args, board: &Board, path: &Path, model: &[u8]) -> anyhow::Result<ExitCode> {
+    let bare_metal = board.require_bare_metal()?;
+    let (Some(ram), Some(budget)) = (bare_metal.ram, bare_metal.budget.code) else {
+        bail!("{}: there is no budget of code; its image does not lie in flash", board.name);
+    };
+    let folder = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let elf = folder.path().join("minimal.elf");
+    let path = path.canonicalize().with_context(|| path.display().to_string())?;
+    with_spinner("building the image", || build_minimal(board, &path, &[], &elf))?;
+    let elf = std::fs::read(&elf).context("the image cannot be read")?;
+    let size = image_size(&elf, ram, model)?;
+    if args.json {
+        print_json(&json!({
+            "board": board.name,
+            "target": bare_metal.target,
+            "code_bytes": size.code,
+            "code_budget": budget,
+            "flash_bytes": size.flash,
+            "ram_bytes": size.ram,
+        }))?;
+    } else {
+        print(&format!(
+            "{}: the smallest image takes {} B of flash, {} B of it code (budget {} B), {} B of RAM\n",
+            board.name,
+            bytes(size.flash),
+            bytes(size.code),
+            bytes(budget),
+            bytes(size.ram)
+        ))?;
+    }
+    Ok(if size.code <= budget { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn json(row: &BoardRow<'_>) -> Value {

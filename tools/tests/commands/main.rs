@@ -2,6 +2,7 @@
 
 mod backends;
 mod bad_input;
+mod boards;
 mod disk;
 mod figures;
 mod repeat;

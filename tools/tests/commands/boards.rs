@@ -138,13 +138,14 @@ fn the_emulated_board_gives_the_bytes_of_the_host_in_every_run() {
         assert!(run["instructions"].as_u64().unwrap() >= sum);
     }
     assert_eq!(json(&args), runs, "a second run");
-    // The image of one model, taken for another run, reads what it is given.
     let taken = json(&[&args[..], &["--image", &elf]].concat());
     for (taken, run) in taken.as_array().unwrap().iter().zip(runs.as_array().unwrap()) {
         for key in ["logits", "input_crc32", "arena_bytes"] {
             assert_eq!(taken[key], run[key], "{key}");
         }
     }
+    let line = refusal(&["qemu", "--board", BOARD, &file, &images[1], "--image", &elf]);
+    assert!(line.contains("inputs of its own"), "{line}");
     emulators_that_fail(&file, &elf);
 }
 

@@ -4,7 +4,6 @@
 //! Needs a compiler for bare-metal AArch64 and `qemu-system-aarch64`; `firmware/setup.sh` finds or
 //! installs them or says what is missing. `FIXNET_NO_QEMU=1` leaves these tests out.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -163,6 +162,17 @@ fn missing_and_damaged_payloads_are_refused() {
         endless[end..end + 4].copy_from_slice(&crc32.to_le_bytes());
         let available = job.payload.bytes;
         refused(Some(&endless), PayloadError::Length { needed: u32::MAX as usize, available });
+    });
+}
+
+#[test]
+fn an_image_loaded_behind_its_place_moves_there() {
+    with_job(|job| {
+        let network = Network::bundled(1);
+        let appended = [job.image.as_slice(), &network.payload()].concat();
+        // Where firmware puts 64-bit kernels by itself.
+        let run = job.run_at(0x20_0000, &appended);
+        network.check(&run, &[KernelSet::Generic]);
     });
 }
 
@@ -338,31 +348,49 @@ impl Job {
         main.expect("the symbol of main").address() as usize
     }
 
-    /// Runs an image, an ELF file or a flat one, with its clock following the instructions.
+    /// Runs an image, an ELF file or a flat one, with the payload where the board's data says.
     fn run(&self, image: &[u8], payload: Option<&[u8]>) -> Run {
         let folder = TempDir::new().unwrap();
-        let write = |name: &str, bytes: &[u8]| -> PathBuf {
-            let path = folder.path().join(name);
-            fs::write(&path, bytes).unwrap();
-            path
-        };
-        let kernel = write("kernel8.img", image);
+        let kernel = write(&folder, "kernel8.img", image);
+        let mut arguments = vec!["-kernel".into(), kernel.display().to_string()];
+        if let Some(payload) = payload {
+            let file = write(&folder, "payload.bin", payload);
+            arguments.extend(loaded(&file, self.payload.origin));
+        }
+        self.emulate(&arguments)
+    }
+
+    /// Runs a flat image that lies at `origin` and is entered there, as after a reset.
+    fn run_at(&self, origin: u64, image: &[u8]) -> Run {
+        let folder = TempDir::new().unwrap();
+        let mut arguments = loaded(&write(&folder, "kernel8.img", image), origin).to_vec();
+        arguments.extend(["-device".into(), format!("loader,addr={origin},cpu-num=0")]);
+        self.emulate(&arguments)
+    }
+
+    /// Runs the machine, its clock following the instructions.
+    fn emulate(&self, arguments: &[String]) -> Run {
         let mut command = Command::new("qemu-system-aarch64");
         command
             .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
             .args(["-serial", "stdio", "-semihosting-config", "enable=on,target=native"])
             .args(["-icount", "shift=0,align=off,sleep=off"])
-            .args([OsStr::new("-kernel"), kernel.as_os_str()]);
-        if let Some(payload) = payload {
-            let path = write("payload.bin", payload);
-            let origin = self.payload.origin;
-            let loader = format!("loader,file={},addr={origin},force-raw=on", path.display());
-            command.args(["-device", &loader]);
-        }
+            .args(arguments);
         let output = run_limited(command, TIME_LIMIT).unwrap_or_else(|error| panic!("{error}"));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Run { exit_code: output.status.code(), text }
     }
+}
+
+fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// QEMU's option for a file in memory.
+fn loaded(file: &Path, origin: u64) -> [String; 2] {
+    ["-device".into(), format!("loader,file={},addr={origin},force-raw=on", file.display())]
 }
 
 struct Run {

@@ -6,8 +6,9 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 use tools::boards::{Board, Region};
 use tools::data::dead_leaves::dead_leaves;
 use tools::firmware::{BoardReport, Console, build, flat_binary};
-use tools::process::run_limited;
+use tools::process::{follow, run_limited};
 
 const BOARD: &str = "qemu-raspi3b";
 /// A run takes seconds; a guest that hangs must not hang the tests.
@@ -176,6 +177,33 @@ fn an_image_loaded_behind_its_place_moves_there() {
     });
 }
 
+/// The image that is put on a card has no exit code and no name of an emulator; it serves both
+/// boards.
+#[test]
+fn the_image_for_a_pi_4_also_runs_on_a_pi_3() {
+    with_job(|job| {
+        let network = Network::bundled(1);
+        let folder = TempDir::new().unwrap();
+        let elf = folder.path().join("image.elf");
+        let board = Board::load("raspberry-pi-4").unwrap();
+        build(&board, None, Console::Board, &elf).unwrap_or_else(|error| panic!("{error}"));
+        let image = flat_binary(&fs::read(elf).unwrap()).unwrap();
+        let appended = write(&folder, "kernel8.img", &[image, network.payload()].concat());
+        let mut text = String::new();
+        let kernel = ["-kernel".into(), appended.display().to_string()];
+        let _ = follow(job.command(&kernel), Stdio::null(), TIME_LIMIT, |_, bytes| {
+            text += &String::from_utf8_lossy(bytes);
+            if text.ends_with("done\r\n") {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let run = Run { exit_code: Some(0), text };
+        network.check_on("raspberry-pi-3", &run, &[KernelSet::Generic]);
+    });
+}
+
 /// Code in place of `main` that breaks the map of memory: the processor stops it, and the image
 /// tells where.
 #[test]
@@ -273,12 +301,16 @@ impl Network {
 
     /// Checks a whole report against what each of these kernels computes on the host.
     fn check(&self, run: &Run, kernels: &[KernelSet]) {
+        self.check_on(BOARD, run, kernels);
+    }
+
+    fn check_on(&self, board: &str, run: &Run, kernels: &[KernelSet]) {
         assert_eq!(run.exit_code, Some(0), "{}", run.text);
         let report = run.report();
         let model = self.model();
         let needed = model.required(KernelSet::Generic).arena();
         let short = SessionError::ArenaTooSmall { needed, available: needed - 1 };
-        assert_eq!(report.board, BOARD);
+        assert_eq!(report.board, board);
         assert_eq!(report.clock_source, "generic-timer");
         assert_eq!(report.model_crc32, Some(CRC32.checksum(&self.file)));
         assert_eq!(report.arena_bytes, needed);
@@ -368,17 +400,22 @@ impl Job {
         self.emulate(&arguments)
     }
 
-    /// Runs the machine, its clock following the instructions.
     fn emulate(&self, arguments: &[String]) -> Run {
+        let command = self.command(arguments);
+        let output = run_limited(command, TIME_LIMIT).unwrap_or_else(|error| panic!("{error}"));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Run { exit_code: output.status.code(), text }
+    }
+
+    /// The machine, its clock following the instructions.
+    fn command(&self, arguments: &[String]) -> Command {
         let mut command = Command::new("qemu-system-aarch64");
         command
             .args(["-machine", &self.machine, "-display", "none", "-monitor", "none"])
             .args(["-serial", "stdio", "-semihosting-config", "enable=on,target=native"])
             .args(["-icount", "shift=0,align=off,sleep=off"])
             .args(arguments);
-        let output = run_limited(command, TIME_LIMIT).unwrap_or_else(|error| panic!("{error}"));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Run { exit_code: output.status.code(), text }
+        command
     }
 }
 

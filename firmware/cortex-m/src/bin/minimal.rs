@@ -22,7 +22,9 @@ static MODEL: &[u8] = fixnet::include_model!(env!("FIXNET_MODEL"));
 
 const ARENA_BYTES: usize = 64 * 1024;
 
-/// What the last run found: the class with the highest logit, or -1 after a refusal.
+/// What the last run found, for a debugger: the class with the highest logit, or -1 after a refusal.
+// Nothing in the program reads it; the attribute keeps the optimiser from dropping the run.
+#[used]
 static CLASS: AtomicI32 = AtomicI32::new(-1);
 
 #[entry]

@@ -5,6 +5,7 @@
 //! calibration and the per-layer comparison see the network, and timed node by node.
 
 use std::format;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::vec;
@@ -17,6 +18,9 @@ use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_hir::internal::DimLike;
 
 use crate::profile::Clock;
+
+/// Most input values of a model that comes as bytes.
+const MAX_INPUT_ELEMENTS: usize = 1 << 28;
 
 /// Why the float reference could not be made or run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,22 @@ impl core::fmt::Display for FloatError {
 
 impl core::error::Error for FloatError {}
 
+/// Runs tract, which panics on some models that it should refuse.
+fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    // Nothing of a model or session that panicked is used again.
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|e| line(&e)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+            Err(format!(
+                "tract panicked: {}",
+                text.split_whitespace().collect::<Vec<_>>().join(" ")
+            ))
+        }
+    }
+}
+
 /// One line of an error with its causes.
 fn line(error: &TractError) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
@@ -71,27 +91,55 @@ impl FloatModel {
         input_shape: &[usize],
         outputs: &[&str],
     ) -> Result<Self, FloatError> {
-        let load = |e: TractError| FloatError::Load(line(&e));
         // The shape is given here; shapes noted in the file may name a symbolic batch instead.
         let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-        let parsed = onnx.parse(model, folder).map_err(load)?;
-        let mut network = parsed.model;
-        let fact = f32::fact(input_shape).into();
-        network.set_input_fact(0, fact).map_err(load)?;
+        let parse = || {
+            let mut network = onnx.parse(model, folder)?.model;
+            network.set_input_fact(0, f32::fact(input_shape).into())?;
+            Ok(network)
+        };
+        let mut network = guarded(parse).map_err(FloatError::Load)?;
         let mut outlets = Vec::with_capacity(outputs.len());
         for &name in outputs {
             let outlet = find_outlet(&network, name);
             outlets.push(outlet.ok_or_else(|| FloatError::NoSuchTensor(name.to_string()))?);
         }
-        network.select_output_outlets(&outlets).map_err(load)?;
-        let runnable = network.into_optimized().and_then(|m| m.into_runnable()).map_err(load)?;
+        let optimize = || {
+            network.select_output_outlets(&outlets)?;
+            network.into_optimized()?.into_runnable()
+        };
+        let runnable = guarded(optimize).map_err(FloatError::Load)?;
         Ok(Self { runnable, input_shape: input_shape.to_vec() })
+    }
+
+    /// Loads an ONNX model that holds all of its weights, of one input of a fixed shape.
+    ///
+    /// # Errors
+    /// [`FloatError::Load`] if it is none, or tract refuses it.
+    pub fn from_bytes(onnx: &[u8]) -> Result<Self, FloatError> {
+        let read = || tract_onnx::onnx().proto_model_for_read(&mut &*onnx);
+        let proto = guarded(read).map_err(FloatError::Load)?;
+        let missing = |what: &str| FloatError::Load(format!("its ONNX model has no {what}"));
+        let graph = proto.graph.as_ref().ok_or_else(|| missing("graph"))?;
+        let [input] = graph.input.as_slice() else { return Err(missing("single input")) };
+        let [output] = graph.output.as_slice() else { return Err(missing("single output")) };
+        let shape = fixed_shape(input).ok_or_else(|| missing("fixed input shape"))?;
+        Self::load(&proto, None, &shape, &[&output.name])
     }
 
     /// Number of input values.
     #[must_use]
     pub fn input_len(&self) -> usize {
         self.input_shape.iter().product()
+    }
+
+    /// Shapes of the outputs, batch included; none for one that is not fixed.
+    #[must_use]
+    pub fn output_shapes(&self) -> Vec<Option<Vec<usize>>> {
+        let model = self.runnable.model();
+        let fact =
+            |index| model.output_fact(index).ok()?.shape.as_concrete().map(<[usize]>::to_vec);
+        (0..model.outputs.len()).map(fact).collect()
     }
 
     /// A session; one per thread.
@@ -143,6 +191,20 @@ fn computes(node: &TypedNode) -> bool {
     !node.op_is::<TypedSource>() && !node.op_is::<Const>()
 }
 
+/// The shape that a model declares for its input, if it is fixed and of a sane size.
+fn fixed_shape(info: &tract_onnx::pb::ValueInfoProto) -> Option<Vec<usize>> {
+    use tract_onnx::pb::tensor_shape_proto::dimension::Value::DimValue;
+    use tract_onnx::pb::type_proto::Value::TensorType;
+    let Some(TensorType(tensor)) = &info.r#type.as_ref()?.value else { return None };
+    let size = |dim: &tract_onnx::pb::tensor_shape_proto::Dimension| match dim.value {
+        Some(DimValue(size)) => usize::try_from(size).ok(),
+        _ => None,
+    };
+    let shape: Vec<usize> = tensor.shape.as_ref()?.dim.iter().map(size).collect::<Option<_>>()?;
+    let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
+    (1..=MAX_INPUT_ELEMENTS).contains(&elements).then_some(shape)
+}
+
 /// The outlet of the tensor `name`: tract labels outlets by tensor, nodes by node.
 fn find_outlet(network: &InferenceModel, name: &str) -> Option<OutletId> {
     if let Some(outlet) = network.find_outlet_label(name) {
@@ -170,8 +232,7 @@ impl FloatSession {
     /// # Errors
     /// [`FloatError::Run`] if tract fails.
     pub fn run(&self) -> Result<Vec<Vec<f32>>, FloatError> {
-        let run = || flat(&self.model.runnable.run(self.tensor()?)?);
-        run().map_err(|e| FloatError::Run(line(&e)))
+        guarded(|| flat(&self.model.runnable.run(self.tensor()?)?)).map_err(FloatError::Run)
     }
 
     /// [`FloatSession::run`] with the ticks of every node of [`FloatModel::nodes`].
@@ -183,7 +244,7 @@ impl FloatSession {
         clock: &mut impl Clock,
     ) -> Result<(Vec<Vec<f32>>, Vec<u64>), FloatError> {
         let mut ticks = Vec::new();
-        let mut run = || {
+        let run = || {
             let mut state = self.model.runnable.spawn()?;
             let outputs =
                 state.run_plan_with_eval(self.tensor()?, |context, state, node, inputs| {
@@ -196,7 +257,7 @@ impl FloatSession {
                 });
             flat(&outputs?)
         };
-        let outputs = run().map_err(|e| FloatError::Run(line(&e)))?;
+        let outputs = guarded(run).map_err(FloatError::Run)?;
         Ok((outputs, ticks))
     }
 

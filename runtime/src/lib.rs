@@ -24,11 +24,13 @@
 //! The layers below, from the bottom: [`numerics`] defines rounding, [`kernels`] compute steps,
 //! [`format`](mod@format) is the file, `arena` hands out memory, [`session`] executes the plan,
 //! [`profile`] measures it. Everything is integer arithmetic; nothing allocates, nothing panics on
-//! any bytes, and `unsafe` is confined to the instruction-set modules of [`kernels`].
+//! any bytes, and `unsafe` is confined to the instruction-set modules of [`kernels`]. The exception
+//! is the feature `tract`: a file may keep the ends of a network in float, which `hybrid` runs and a
+//! [`Session`] refuses.
 //!
 //! Features: `std` (CPU detection, wall clock, aligned buffers), `write` (the model writer),
 //! `threads` (convolutions split over a rayon pool), `tract` (the float reference on the same kind of
-//! API), `defmt`, `embedded-hal` (a trace pin).
+//! API, and models whose ends stay in float), `defmt`, `embedded-hal` (a trace pin).
 
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_debug_implementations)]
@@ -42,6 +44,8 @@ pub mod error;
 #[cfg(feature = "tract")]
 pub mod float;
 pub mod format;
+#[cfg(feature = "tract")]
+pub mod hybrid;
 pub mod kernels;
 pub mod numerics;
 pub mod preprocess;

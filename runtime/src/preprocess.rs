@@ -28,6 +28,30 @@ pub fn rgb_to_input(model: &Model<'_>, rgb: &[u8], input: &mut [i8]) -> Result<(
     Ok(())
 }
 
+/// Converts `rgb` (HWC, red first) to real values (HWC, in the network's channel order), for a float
+/// head: `((x - mean_image) * scale - mean) / std`.
+///
+/// # Errors
+/// As [`rgb_to_input`].
+#[cfg(feature = "tract")]
+pub fn rgb_to_real(model: &Model<'_>, rgb: &[u8], real: &mut [f32]) -> Result<(), SessionError> {
+    let record = model.preprocess().ok_or(SessionError::NoPreprocessing)?;
+    let (needed, available) = (real.len(), rgb.len());
+    if needed != available {
+        return Err(SessionError::InputLength { needed, available });
+    }
+    let order = if record.bgr == 0 { [0, 1, 2] } else { [2, 1, 0] };
+    let mean_image = model.mean_image();
+    for (at, (pixel, out)) in rgb.chunks_exact(3).zip(real.chunks_exact_mut(3)).enumerate() {
+        for (out, colour) in out.iter_mut().zip(order) {
+            let mean = mean_image.and_then(|image| image.get(3 * at + colour));
+            let x = f32::from(pixel[colour]) - mean.copied().unwrap_or(0.0);
+            *out = (x * record.scale - record.mean[colour]) / record.std[colour];
+        }
+    }
+    Ok(())
+}
+
 /// The pixel's channels in the network's order.
 #[inline(always)]
 fn ordered(pixel: &[u8], bgr: bool) -> [u8; 3] {

@@ -20,10 +20,15 @@ impl Attribution {
         let outputs = network.layers.iter().enumerate();
         let outputs = outputs.map(|(index, l)| (network.tensors[l.output].name.as_str(), index));
         let outputs: HashMap<&str, usize> = outputs.collect();
+        let start = network.tensors[network.input].name.as_str();
         // ONNX files hold their nodes in an order in which they can run, so readers come later.
         let mut readers: HashMap<&str, usize> = HashMap::new();
         let mut layers = HashMap::new();
         for node in graph.node.iter().rev() {
+            // What makes the network's input, a float head, belongs to no layer.
+            if node.output.iter().any(|name| name == start) {
+                continue;
+            }
             let own = node.output.iter().filter_map(|name| outputs.get(name.as_str())).min();
             let reached = node.output.iter().filter_map(|name| readers.get(name.as_str())).min();
             let Some(&layer) = own.or(reached) else { continue };

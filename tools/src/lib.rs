@@ -32,6 +32,8 @@ pub mod lower;
 pub mod onnx_writer;
 pub mod output;
 #[cfg(feature = "tract")]
+pub mod partition;
+#[cfg(feature = "tract")]
 pub mod plan;
 pub mod process;
 pub mod qemu;

@@ -4,17 +4,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use fixnet::float::FloatModel;
+use fixnet::float::{FloatError, FloatModel};
+use fixnet::format::FloatPartKind;
+use fixnet::hybrid::{HybridError, HybridModel};
 use fixnet::{KernelSet, Model};
 use prost::Message;
 use tract_onnx::pb::ModelProto;
 
 use crate::attribution::Attribution;
 use crate::compare::Subjects;
-use crate::data::{InputSize, Recipe};
+use crate::data::{InputSize, Recipe, RgbPixels};
 use crate::graph::InputLayout;
 use crate::import::{self, ImportOptions};
 use crate::lower::{self, Network};
+use crate::partition::{self, Part, Partition};
 use crate::{fold, onnx_writer};
 
 /// The network that the program carries.
@@ -27,6 +30,9 @@ pub struct Source {
     pub name: String,
     pub network: Network,
     pub layout: InputLayout,
+    /// What stays in float before and behind `network`.
+    pub head: Option<Part>,
+    pub tail: Option<Part>,
     /// The file as given; its only output is the logits.
     pub float: FloatModel,
     /// The folded network, NCHW, with all tensors of `network` but the input as outputs.
@@ -43,12 +49,36 @@ impl Source {
     /// # Errors
     /// One line that names the file and what to do.
     pub fn load(path: &Path, input_shape: Option<Vec<usize>>) -> anyhow::Result<Self> {
-        let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let name = name_of(path);
         let imported = import::load(path, &ImportOptions { input_shape })?;
         let bytes =
             std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Self::new(name, imported, &bytes, &folder).with_context(|| path.display().to_string())
+    }
+
+    /// Loads an ONNX file of which a head or a tail stays in float.
+    ///
+    /// # Errors
+    /// One line that names the file and the nodes that stand in the way.
+    pub fn load_partitioned(path: &Path, input_shape: Option<Vec<usize>>) -> anyhow::Result<Self> {
+        let partition = partition::partition(path, &ImportOptions { input_shape })?;
+        let Partition { head, tail, folded, network, input, output, proto } = partition;
+        let file = || path.display().to_string();
+        let float = FloatModel::load(&proto, None, &input.shape, &[&output]).with_context(file)?;
+        let inner = partition::inner(&folded, &network).with_context(file)?;
+        let attribution = Attribution::new(&proto.graph.unwrap_or_default(), &network);
+        Ok(Self {
+            name: name_of(path),
+            network,
+            layout: input.layout,
+            head,
+            tail,
+            float,
+            inner,
+            attribution,
+            removed_softmax: None,
+        })
     }
 
     /// The network that the program carries.
@@ -59,6 +89,26 @@ impl Source {
         let file = PathBuf::from(format!("{BUNDLED_NAME}.onnx"));
         let imported = import::load_bytes(&file, BUNDLED, &ImportOptions::default())?;
         Self::new(BUNDLED_NAME.to_string(), imported, BUNDLED, Path::new("."))
+    }
+
+    /// Loads an ONNX file, split as the model file is that was made from it.
+    ///
+    /// # Errors
+    /// As [`Source::load`] and [`Source::load_partitioned`]; for a file that runs whole in float.
+    pub fn load_as(
+        model: &Model<'_>,
+        onnx: &Path,
+        input_shape: Option<Vec<usize>>,
+    ) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            model.float_part(FloatPartKind::Whole).is_none(),
+            "{}: the model file runs it whole in float, by tract; there is no int8 beside it",
+            onnx.display()
+        );
+        match model.float_parts().next() {
+            Some(_) => Self::load_partitioned(onnx, input_shape),
+            None => Self::load(onnx, input_shape),
+        }
     }
 
     /// The float network that `model`, of the file `path`, was made from: `onnx`, or the bundled one.
@@ -72,7 +122,7 @@ impl Source {
         input_shape: Option<Vec<usize>>,
     ) -> anyhow::Result<Self> {
         let source = match onnx {
-            Some(onnx) => Self::load(onnx, input_shape)?,
+            Some(onnx) => Self::load_as(model, onnx, input_shape)?,
             None if model.name() == BUNDLED_NAME => Self::bundled()?,
             None => anyhow::bail!(
                 "{}: the file does not hold the float network of {}; give it with --model MODEL.onnx",
@@ -115,32 +165,67 @@ impl Source {
         let names: Vec<&str> = ids.map(|t| network.tensors[t].name.as_str()).collect();
         let inner = FloatModel::load(&proto, None, &[1, channels, height, width], &names)?;
         let removed_softmax = imported.removed_softmax;
-        Ok(Self { name, layout, network, float, inner, attribution, removed_softmax })
+        let (head, tail) = (None, None);
+        Ok(Self { name, network, layout, head, tail, float, inner, attribution, removed_softmax })
     }
 
     /// This network and an int8 model of it, to be compared.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`HybridError`] if a float part of the model cannot be loaded.
     pub fn subjects<'a>(
         &'a self,
         model: Model<'a>,
         recipe: &'a Recipe,
         kernels: KernelSet,
-    ) -> Subjects<'a> {
-        Subjects {
+    ) -> Result<Subjects<'a>, HybridError> {
+        Ok(Subjects {
             model,
+            hybrid: HybridModel::load(&model)?,
+            head: self.head.as_ref(),
             network: &self.network,
             float: &self.float,
             inner: &self.inner,
             layout: self.layout,
             recipe,
             kernels,
-        }
+        })
     }
 
     /// Height and width of the input.
     #[must_use]
     pub fn input_size(&self) -> InputSize {
-        let [height, width, _] = self.network.tensors[self.network.input].shape;
+        let [height, width, _] = match &self.head {
+            Some(head) => head.input,
+            None => self.network.tensors[self.network.input].shape,
+        };
         InputSize { height, width }
     }
+
+    /// Number of scores.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        let shape = match &self.tail {
+            Some(tail) => tail.output,
+            None => self.network.tensors[self.network.output].shape,
+        };
+        shape.iter().product()
+    }
+
+    /// What the folded network takes for an image, NCHW.
+    ///
+    /// # Errors
+    /// [`FloatError`] if the head fails.
+    pub fn inner_input(&self, recipe: &Recipe, pixels: &RgbPixels) -> Result<Vec<f32>, FloatError> {
+        match &self.head {
+            Some(head) => head.trunk_input(recipe, pixels),
+            None => Ok(recipe.float_input(pixels, InputLayout::Nchw)),
+        }
+    }
+}
+
+/// The name that a model file gets from the file it is made from.
+#[must_use]
+pub fn name_of(path: &Path) -> String {
+    path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned())
 }

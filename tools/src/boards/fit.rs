@@ -42,6 +42,11 @@ pub enum FitError {
     #[error(transparent)]
     Board(#[from] BoardError),
     #[error(
+        "{count} parts of the model stay in float and need tract on an operating system, which \
+         board {board} does not have"
+    )]
+    FloatParts { board: String, count: usize },
+    #[error(
         "the model does not fit {board}: {what} needs {needed} bytes and {available} are available"
     )]
     TooLarge { board: String, what: &'static str, needed: usize, available: usize },
@@ -50,10 +55,14 @@ pub enum FitError {
 /// Checks a model against the budget of a board without an operating system.
 ///
 /// # Errors
-/// [`FitError::TooLarge`] with the bytes that are needed and available, or that the board only runs
-/// Linux.
+/// [`FitError::TooLarge`] with the bytes that are needed and available, that the board only runs
+/// Linux, or that the model has float parts.
 pub fn fit_bare_metal(board: &Board, model: &Model<'_>) -> Result<BareMetalFit, FitError> {
     let bare_metal = board.require_bare_metal()?;
+    let count = model.float_parts().count();
+    if count > 0 {
+        return Err(FitError::FloatParts { board: board.name.clone(), count });
+    }
     let limit = Limit { board };
     let arena_bytes = model.required(KernelSet::Generic).arena();
     limit.check("the arena", arena_bytes, bare_metal.budget.arena)?;

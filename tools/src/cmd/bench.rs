@@ -2,11 +2,14 @@
 
 #[cfg(feature = "tract")]
 mod against;
+#[cfg(feature = "tract")]
+mod hybrid;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use fixnet::{AlignedBytes, KernelSet, Session};
 use serde_json::{Value, json};
 
@@ -66,16 +69,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let input = model.input();
-    let image = dead_leaves(0, 0, input.width, input.height);
+    let [height, width, _] = model.image_shape();
+    let image = dead_leaves(0, 0, width, height);
     let required = model.required_by_threads(kernels, args.threads);
     let mut arena = AlignedBytes::zeroed(required.arena());
-    let session = Session::with_threads(&model, arena.as_mut_slice(), kernels, args.threads)?;
     let pool = match args.threads {
         1 => None,
         threads => Some(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?),
     };
-    let mut contestants = vec![fixnet_contestant(session, pool.as_ref(), &image.data)?];
+    let ours = if model.float_parts().next().is_some() {
+        let threads = (args.threads, pool.as_ref());
+        let contestant = hybrid::contestant(&model, arena.as_mut_slice(), kernels, threads, &image);
+        contestant.with_context(|| args.file.display().to_string())?
+    } else {
+        let session = Session::with_threads(&model, arena.as_mut_slice(), kernels, args.threads)?;
+        fixnet_contestant(session, pool.as_ref(), &image.data)?
+    };
+    let mut contestants = vec![ours];
     if args.against == Some(Rival::Tract) {
         contestants.push(against::contestant(args, &model, &image)?);
     }
@@ -161,5 +171,24 @@ mod against {
         anyhow::bail!(
             "--against tract: tract is not in this program; measure without --against, or on a 64-bit board"
         )
+    }
+}
+
+/// A program without tract reads the same files.
+#[cfg(not(feature = "tract"))]
+mod hybrid {
+    use fixnet::{KernelSet, Model, SessionError};
+
+    use super::Contestant;
+    use crate::data::RgbPixels;
+
+    pub(super) fn contestant<'a>(
+        model: &Model<'a>,
+        _arena: &'a mut [u8],
+        _kernels: KernelSet,
+        _threads: (usize, Option<&'a rayon::ThreadPool>),
+        _image: &RgbPixels,
+    ) -> anyhow::Result<Contestant<'a>> {
+        Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
     }
 }

@@ -67,16 +67,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
     let shape = args.input_shape.as_ref().map(|s| s.0.clone());
-    let source = with_spinner("loading", || Source::load(&args.model, shape))?;
+    let source = with_spinner("loading", || Source::load_as(&model, &args.model, shape))
+        .with_context(|| args.file.display().to_string())?;
     let images = match &args.images {
         Some(path) => {
-            let classes = Some(model.output().elements());
+            let classes = Some(model.classes());
             Images::open(path, &OpenOptions { skip: args.skip, limit: args.limit, classes })?
         }
         None => Images::for_comparison(args.seed, args.limit.unwrap_or(256)),
     };
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let subjects = source.subjects(model, &recipe, kernels);
+    let subjects = source
+        .subjects(model, &recipe, kernels)
+        .with_context(|| args.file.display().to_string())?;
     let comparison = run_comparison(&subjects, &images, args.layer_images)
         .with_context(|| format!("{} with {}", args.model.display(), args.file.display()))?;
     let too_much = match (args.max_drop, comparison.drop_points()) {

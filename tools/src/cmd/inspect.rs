@@ -35,6 +35,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = check_model(&args.file, &bytes)?;
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
     if let Some(path) = &args.svg {
+        anyhow::ensure!(
+            model.step_count() > 0,
+            "{}: the network runs whole in float; there is no arena to draw for --svg",
+            args.file.display()
+        );
         write_atomically(path, report::arena_svg(&model, kernels).as_bytes())?;
     }
     if args.json {

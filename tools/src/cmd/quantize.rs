@@ -1,12 +1,15 @@
 //! `fixnet quantize`: the main job, from an ONNX file to a model file with its price.
 
-use std::path::PathBuf;
+mod float;
+
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use fixnet::KernelSet;
+use fixnet::{KernelSet, Model};
 
 use super::{Shape, check_model, parse_kernels, parse_shape, positive, progress, with_spinner};
+use crate::boards::{self, Board};
 use crate::calibrate::{self, Method, Observed};
 use crate::compare::{self, Comparison, Subjects};
 use crate::data::{OpenOptions, Recipe};
@@ -50,6 +53,16 @@ pub struct Args {
     /// Kernels to compare and time with [default: the fastest].
     #[arg(long, value_parser = parse_kernels)]
     kernels: Option<KernelSet>,
+    /// Leave nodes without an int8 form in float, where they stand before or behind the residual
+    /// blocks; such a file runs on machines with an operating system.
+    #[arg(long)]
+    partition: bool,
+    /// What runs a network whole, in float, that has no int8 form.
+    #[arg(long, value_enum)]
+    fallback: Option<Fallback>,
+    /// Refuse a model that this board cannot run or hold.
+    #[arg(long, value_name = "NAME")]
+    board: Option<String>,
     /// Do not compare with the float network.
     #[arg(long)]
     no_compare: bool,
@@ -60,25 +73,49 @@ pub struct Args {
     preprocess: crate::data::PreprocessArgs,
 }
 
+/// A runtime for networks that have no int8 form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Fallback {
+    Tract,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let shape = args.input_shape.as_ref().map(|s| s.0.clone());
-    let source = with_spinner("loading", || match &args.model {
-        Some(path) => Source::load(path, shape),
-        None => Source::bundled(),
-    })?;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.fxn", source.name)));
+    let board = args.board.as_deref().map(Board::load).transpose()?;
+    let network = with_spinner("loading", || float::load(args))?;
+    let name = network.name();
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.fxn")));
     check_destination(&out)?;
-    let recipe = recipe(args, &source)?;
+    if let Some(board) = &board {
+        float::check_board(board, &network)?;
+    }
+    match network {
+        float::Loaded::Split(source) => quantize_source(args, &source, board.as_ref(), &out),
+        float::Loaded::Whole { name, part, reason } => {
+            float::write_whole(args, &name, &part, &reason, board.as_ref(), &out)
+        }
+    }
+}
+
+fn quantize_source(
+    args: &Args,
+    source: &Source,
+    board: Option<&Board>,
+    out: &Path,
+) -> anyhow::Result<ExitCode> {
+    let recipe = recipe(args, source)?;
     let calibration = calibration_images(args)?;
-    let judged = if args.no_compare { None } else { Some(comparison_images(args, &source)?) };
-    let bytes = model_file(args, &source, &calibration, &recipe)?;
-    let model = check_model(&out, &bytes)?;
+    let judged = if args.no_compare { None } else { Some(comparison_images(args, source)?) };
+    let bytes = model_file(args, source, &calibration, &recipe)?;
+    let model = check_model(out, &bytes)?;
+    if let Some(board) = board {
+        fit(board, &model)?;
+    }
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let subjects = source.subjects(model, &recipe, kernels);
+    let subjects = source.subjects(model, &recipe, kernels)?;
     let (comparison, origin) = match &judged {
         Some((images, origin)) => {
             let layer_images = super::compare::LAYER_IMAGES;
@@ -86,10 +123,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => (None, None),
     };
-    let timings = report::time_layers(&model, kernels, &vec![0; model.input().elements()])?;
-    write_atomically(&out, &bytes)?;
+    let timings = report::time_plan(&subjects.hybrid, kernels)?;
+    write_atomically(out, &bytes)?;
     let summary = report::Summary {
-        file: &out,
+        file: out,
         model: &model,
         kernels,
         timings: &timings,
@@ -102,6 +139,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         print(&summary.text())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a model that is too large for `board`, however it runs there.
+fn fit(board: &Board, model: &Model<'_>) -> anyhow::Result<()> {
+    let bare_metal = board.bare_metal.is_some() && model.float_parts().next().is_none();
+    let refused = match bare_metal {
+        true => boards::fit_bare_metal(board, model).err(),
+        false => boards::fit_linux(board, model, 0).err(),
+    };
+    match refused {
+        Some(_) if bare_metal && board.linux.is_some() => {
+            boards::fit_linux(board, model, 0)?;
+            Ok(())
+        }
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 /// The preprocessing that the flags and the zoo give.
@@ -136,7 +190,10 @@ fn model_file(
 ) -> anyhow::Result<fixnet::AlignedBytes> {
     let observed = observe(source, images, recipe)?;
     let options = Options { method: args.method, ..Options::default() };
-    let quantized = quantize::quantize(&source.name, &source.network, &observed, recipe, options)?;
+    let (head, tail) = (source.head.as_ref(), source.tail.as_ref());
+    let (name, network) = (&source.name, &source.network);
+    let quantized =
+        quantize::quantize_between(head, tail, name, network, &observed, recipe, options)?;
     fixnet::format::write(&quantized.spec)
         .with_context(|| format!("{}: the planned file is inconsistent", source.name))
 }
@@ -149,7 +206,7 @@ pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Res
     let bar = progress("calibrating", images.len());
     let image = |index: usize| -> anyhow::Result<Vec<f32>> {
         let sample = images.sample(index, recipe, source.input_size())?;
-        Ok(recipe.float_input(&sample.pixels, crate::graph::InputLayout::Nchw))
+        Ok(source.inner_input(recipe, &sample.pixels)?)
     };
     let done = || bar.inc(1);
     let observed = calibrate::calibrate(&source.network, &source.inner, images.len(), image, done);
@@ -160,8 +217,7 @@ pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Res
 /// What to compare on: `--images`; else the calibration folder's images behind those that were
 /// calibrated on, or these themselves if there are no others; else generated images.
 fn comparison_images(args: &Args, source: &Source) -> anyhow::Result<(Images, Option<String>)> {
-    let [height, width, channels] = source.network.tensors[source.network.output].shape;
-    let (limit, classes) = (Some(args.limit), Some(height * width * channels));
+    let (limit, classes) = (Some(args.limit), Some(source.classes()));
     let from_start = OpenOptions { limit, classes, ..OpenOptions::default() };
     if let Some(path) = &args.images {
         let images = Images::open(path, &from_start)?;

@@ -2,11 +2,13 @@
 
 #[cfg(feature = "tract")]
 mod float;
+#[cfg(feature = "tract")]
+mod hybrid;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
 use fixnet::{AlignedBytes, KernelSet, Model, Session};
@@ -115,14 +117,22 @@ fn infer(
     float: Option<&Float>,
     image: &str,
 ) -> anyhow::Result<Inference> {
-    let input = model.input();
-    let size = InputSize { height: input.height, width: input.width };
+    let [height, width, channels] = model.image_shape();
+    let size = InputSize { height, width };
     let sample = Source::parse(image)?.load(recipe, size)?;
-    let mut int8 = vec![0; input.elements()];
+    let mut int8 = vec![0; height * width * channels];
     fixnet::preprocess::rgb_to_input(model, &sample.pixels.data, &mut int8)?;
-    let (backend, (scores, rows)) = match float {
-        None => ("fixnet", fixnet_run(args, model, &int8)?),
-        Some(float) => ("tract", float.run(recipe, &sample)?),
+    let (backend, scores, rows) = match float {
+        None if model.float_parts().next().is_some() => hybrid::run(args, model, &sample.pixels)
+            .with_context(|| args.file.display().to_string())?,
+        None => {
+            let (scores, rows) = fixnet_run(args, model, &int8)?;
+            ("fixnet", scores, rows)
+        }
+        Some(float) => {
+            let (scores, rows) = float.run(recipe, &sample)?;
+            ("tract", scores, rows)
+        }
     };
     let input_crc32 = input_crc32(&int8);
     Ok(Inference { backend, image: sample.name, input_crc32, scores, top: args.top, rows })
@@ -143,7 +153,7 @@ fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(S
     let rows = model.steps().zip(&times).map(|(step, time)| Row {
         name: step.layer.name.to_string(),
         kernel: time.kernel.to_string(),
-        shape: Some(step.layer.shape),
+        shape: step.layer.shape.to_vec(),
         macs: step.layer.macs,
         nanoseconds: time.nanoseconds,
         crc32: checksums.values().get(step.index).copied(),
@@ -182,5 +192,22 @@ mod float {
         ) -> anyhow::Result<(Scores, Vec<Row>)> {
             match *self {}
         }
+    }
+}
+
+/// A program without tract reads the same files.
+#[cfg(not(feature = "tract"))]
+mod hybrid {
+    use fixnet::{Model, SessionError};
+
+    use super::{Args, Row, Scores};
+    use crate::data::RgbPixels;
+
+    pub(super) fn run(
+        _args: &Args,
+        model: &Model<'_>,
+        _pixels: &RgbPixels,
+    ) -> anyhow::Result<(&'static str, Scores, Vec<Row>)> {
+        Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
     }
 }

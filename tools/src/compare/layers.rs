@@ -87,7 +87,10 @@ pub(super) struct LayerJudge<'s> {
 
 impl<'s> LayerJudge<'s> {
     pub fn new(subjects: &'s Subjects<'s>, pixels: &RgbPixels) -> Result<Self, CompareError> {
-        let input = subjects.recipe.float_input(pixels, InputLayout::Nchw);
+        let input = match subjects.head {
+            Some(head) => head.trunk_input(subjects.recipe, pixels)?,
+            None => subjects.recipe.float_input(pixels, InputLayout::Nchw),
+        };
         let mut session = subjects.inner.session();
         fill(session.input_mut(), &input)?;
         let mut tensors = session.run()?;
@@ -95,12 +98,11 @@ impl<'s> LayerJudge<'s> {
         Ok(Self { subjects, tensors })
     }
 
-    /// Runs the session, whose input is set, and judges every layer.
+    /// Runs the session, whose input is set, and judges every layer; its logits are lost.
     pub fn judge(&self, session: &mut Session<'_, '_>) -> Vec<LayerSums> {
         let mut hook = Collect { judge: self, sums: Vec::new() };
         session.run_with(&mut hook);
         let mut sums = hook.sums;
-        let logits: Vec<i32> = session.logits().to_vec();
         let model = *session.model();
         for (step, sums) in model.steps().zip(&mut sums) {
             self.set_quantized(session, &step.input);
@@ -109,12 +111,6 @@ impl<'s> LayerJudge<'s> {
             }
             let output = session.run_single(step.index).unwrap_or(&[]);
             sums.isolated = self.sums(&step, output);
-        }
-        // Single steps destroyed the logits of the run.
-        let output = model.output().tensor;
-        if let Some(bytes) = session.tensor_mut(output) {
-            let words = bytes.chunks_exact_mut(4).zip(&logits);
-            words.for_each(|(to, logit)| to.copy_from_slice(&logit.to_le_bytes()));
         }
         sums
     }

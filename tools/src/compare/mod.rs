@@ -9,7 +9,9 @@ mod layers;
 mod scores;
 
 use fixnet::float::{FloatError, FloatModel};
-use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+use fixnet::format::FloatPartKind;
+use fixnet::hybrid::{HybridError, HybridModel, HybridSession};
+use fixnet::{AlignedBytes, KernelSet, Model};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -19,12 +21,17 @@ use crate::data::{DataError, InputSize, Recipe};
 use crate::graph::InputLayout;
 use crate::images::Images;
 use crate::lower::Network;
+use crate::partition::Part;
 use layers::{LayerJudge, LayerSums};
 use scores::Scores;
 
 /// What is compared.
 pub struct Subjects<'a> {
     pub model: Model<'a>,
+    /// The same with its float parts, if it has any.
+    pub hybrid: HybridModel<'a>,
+    /// The float head, which makes what `inner` takes.
+    pub head: Option<&'a Part>,
     pub network: &'a Network,
     /// The network of the ONNX file; its only output is the logits.
     pub float: &'a FloatModel,
@@ -77,7 +84,7 @@ pub enum CompareError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
-    Session(#[from] SessionError),
+    Hybrid(#[from] HybridError),
     #[error("image {name}: the float network gives a NaN or infinite logit")]
     NotFinite { name: String },
     #[error(
@@ -162,8 +169,8 @@ fn one_image(
     with_layers: bool,
     arena: &mut [u8],
 ) -> Result<OneImage, CompareError> {
-    let input = subjects.model.input();
-    let size = InputSize { height: input.height, width: input.width };
+    let [height, width, _] = subjects.model.image_shape();
+    let size = InputSize { height, width };
     let sample = images.sample(index, subjects.recipe, size)?;
     let mut float = subjects.float.session();
     let values = subjects.recipe.float_input(&sample.pixels, subjects.layout);
@@ -172,22 +179,34 @@ fn one_image(
     if logits.iter().any(|l| !l.is_finite()) {
         return Err(CompareError::NotFinite { name: sample.name });
     }
-    let mut session = Session::with_kernels(&subjects.model, arena, subjects.kernels)?;
+    let mut session = subjects.hybrid.session(arena, subjects.kernels, 1)?;
     session.set_rgb(&sample.pixels.data)?;
-    let layers = if with_layers {
-        let judge = LayerJudge::new(subjects, &sample.pixels)?;
-        Some(judge.judge(&mut session))
-    } else {
-        session.run();
-        None
-    };
-    let output = subjects.model.output();
-    let (float_classes, int8_classes) = (logits.len(), output.elements());
+    let scores = real_scores(&mut session)?;
+    let (float_classes, int8_classes) = (logits.len(), scores.len());
     if float_classes != int8_classes {
         return Err(CompareError::Classes { float: float_classes, int8: int8_classes });
     }
-    let scores = Scores::of(&logits, session.logits(), output.scale, sample.label);
+    let scores = Scores::of(&logits, &scores, sample.label);
+    let layers = if with_layers {
+        session.set_rgb(&sample.pixels.data)?;
+        session.run_head()?;
+        let judge = LayerJudge::new(subjects, &sample.pixels)?;
+        Some(judge.judge(session.plan()))
+    } else {
+        None
+    };
     Ok(OneImage { scores, layers })
+}
+
+/// Runs the session. Distinct logits give distinct values, in their order.
+fn real_scores(session: &mut HybridSession<'_, '_>) -> Result<Vec<f64>, HybridError> {
+    let scores = session.run()?;
+    let model = *session.plan().model();
+    if model.float_part(FloatPartKind::Tail).is_some() {
+        return Ok(scores.into_iter().map(f64::from).collect());
+    }
+    let scale = f64::from(model.output().scale);
+    Ok(session.plan().logits().iter().map(|&logit| f64::from(logit) * scale).collect())
 }
 
 fn fill(to: &mut [f32], from: &[f32]) -> Result<(), FloatError> {

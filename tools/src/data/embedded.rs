@@ -8,7 +8,7 @@ use super::{ChannelOrder, MeanImage, Recipe};
 #[must_use]
 pub fn recipe_of(model: &Model<'_>) -> Option<Recipe> {
     let record = model.preprocess()?;
-    let input = model.input();
+    let [height, width, _] = model.image_shape();
     let positive = |n: u16| (n > 0).then_some(u32::from(n));
     Some(Recipe {
         scale: record.scale,
@@ -17,10 +17,6 @@ pub fn recipe_of(model: &Model<'_>) -> Option<Recipe> {
         resize: positive(record.resize),
         crop: positive(record.crop),
         channel_order: if record.bgr == 0 { ChannelOrder::Rgb } else { ChannelOrder::Bgr },
-        mean_image: model.mean_image().map(|data| MeanImage {
-            width: input.width,
-            height: input.height,
-            data: data.to_vec(),
-        }),
+        mean_image: model.mean_image().map(|data| MeanImage { width, height, data: data.to_vec() }),
     })
 }

@@ -17,6 +17,7 @@ mod error;
 mod external;
 mod input;
 mod node;
+mod part;
 mod tensor;
 mod translate;
 mod view;
@@ -26,10 +27,11 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, InputLayout, ValueId};
 
 pub use check::{NodeVerdict, Role, Verdict, check};
 pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
+pub use part::{InputTensor, first_obstacle, inline_external, input_of, load_end, load_part};
 
 use external::ModelFolder;
 use node::OnnxNode;
@@ -57,6 +59,8 @@ pub struct Imported {
     pub input_shape: Vec<usize>,
     /// Tensor of the file that holds the logits: the last one before a removed Softmax.
     pub output_name: String,
+    /// Layout of that tensor if it is a feature map, as only a part of a network ends in.
+    pub output_layout: Option<InputLayout>,
     /// Name of the final Softmax or LogSoftmax node that was taken off.
     pub removed_softmax: Option<String>,
 }
@@ -103,6 +107,11 @@ impl ModelFile {
         let damaged = |reason: String| Problem::NotOnnx { reason };
         let model = ModelProto::decode(bytes)
             .map_err(|e| damaged(e.to_string().escape_debug().to_string()))?;
+        Self::of_proto(path, model)
+    }
+
+    fn of_proto(path: &Path, model: ModelProto) -> Result<Self, Problem> {
+        let damaged = |reason: String| Problem::NotOnnx { reason };
         let default_domain = |domain: &str| domain.is_empty() || domain == "ai.onnx";
         let opset = model.opset_import.iter().find(|set| default_domain(&set.domain));
         let opset = opset.ok_or_else(|| damaged("it names no ONNX operator set".into()))?.version;
@@ -180,6 +189,7 @@ fn finish(graph: &GraphProto, mut importer: Importer<'_>) -> Result<Imported, Pr
     Ok(Imported {
         input_name: graph.values[graph.input].name.clone(),
         output_name,
+        output_layout: None,
         removed_softmax: end.softmax.clone(),
         input_shape,
         graph,

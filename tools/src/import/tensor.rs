@@ -87,6 +87,19 @@ impl Tensor {
     }
 }
 
+/// Puts the data of an external tensor into the tensor itself.
+pub(super) fn inline(proto: &mut TensorProto, folder: &ModelFolder) -> Result<(), TensorProblem> {
+    if !external::is_external(proto) {
+        return Ok(());
+    }
+    let (_, len) = checked_shape(proto)?;
+    let needed = byte_length(proto, element_type(proto)?, len)?;
+    proto.raw_data = folder.read(proto, needed)?;
+    proto.data_location = None;
+    proto.external_data.clear();
+    Ok(())
+}
+
 fn checked_shape(proto: &TensorProto) -> Result<(Vec<usize>, usize), TensorProblem> {
     let bad = || TensorProblem::Dims { tensor: proto.name.clone(), dims: proto.dims.clone() };
     let shape: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();

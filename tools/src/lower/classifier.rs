@@ -1,13 +1,18 @@
-//! The end of the network: its last Gemm becomes the classifier that gives i32 logits.
+//! The end of the network: its last Gemm becomes the classifier that gives i32 logits. Before a float
+//! tail a network may end in any layer.
 
-use super::{Geometry, Kind, Layer, LowerError, Network, TensorId};
+use super::{Ends, Geometry, Kind, Layer, LowerError, Network, TensorId};
 
 /// Turns the layer that computes `output` into logits; a network that ends otherwise (in a global
 /// average pool, say) gets an identity classifier behind it.
-pub(super) fn finish(mut network: Network, output: TensorId) -> Result<Network, LowerError> {
+pub(super) fn finish(
+    mut network: Network,
+    output: TensorId,
+    ends: Ends,
+) -> Result<Network, LowerError> {
     network.output = output;
     let shape = network.tensors[output].shape;
-    if shape[0] != 1 || shape[1] != 1 {
+    if !ends.tail && (shape[0] != 1 || shape[1] != 1) {
         let node = network.layers.last().map_or_else(String::new, |l| l.name.clone());
         let what = "the network does not end in a vector of class scores";
         return Err(LowerError::Unsupported { node, what });
@@ -27,6 +32,9 @@ pub(super) fn finish(mut network: Network, output: TensorId) -> Result<Network, 
             last.kind = Kind::Logits { weights, bias };
             return Ok(network);
         }
+    }
+    if ends.tail && last_computes_output {
+        return Ok(network);
     }
     append_identity(&mut network, output);
     Ok(network)

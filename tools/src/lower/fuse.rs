@@ -1,7 +1,7 @@
 //! Groups of nodes become layers: a convolution with its residual addition and activation function.
 
 use super::classifier;
-use super::{Geometry, Kind, Layer, LowerError, Network, Tensor, TensorId};
+use super::{Ends, Geometry, Kind, Layer, LowerError, Network, Tensor, TensorId};
 use crate::graph::{Conv, Graph, Node, Op, ValueId, Window};
 
 /// No activation function.
@@ -27,9 +27,9 @@ struct Fuser<'g> {
 }
 
 /// See [`super::lower`].
-pub(super) fn fuse(graph: &Graph) -> Result<Network, LowerError> {
+pub(super) fn fuse(graph: &Graph, ends: Ends) -> Result<Network, LowerError> {
     let shape = graph.shape(graph.input).to_vec();
-    if shape.len() != 3 || shape[0] != 3 {
+    if !ends.head && (shape.len() != 3 || shape[0] != 3) {
         return Err(LowerError::NotAnImage { shape });
     }
     let count = graph.nodes.len();
@@ -42,7 +42,7 @@ pub(super) fn fuse(graph: &Graph) -> Result<Network, LowerError> {
         tensor_of: vec![None; graph.values.len()],
     };
     fuser.group();
-    fuser.emit()
+    fuser.emit(ends)
 }
 
 impl<'g> Fuser<'g> {
@@ -127,7 +127,7 @@ impl<'g> Fuser<'g> {
         }
     }
 
-    fn emit(mut self) -> Result<Network, LowerError> {
+    fn emit(mut self, ends: Ends) -> Result<Network, LowerError> {
         self.network.input = self.tensor(self.graph.input);
         for index in 0..self.graph.nodes.len() {
             if let Role::Last { head } = self.roles[index] {
@@ -136,7 +136,7 @@ impl<'g> Fuser<'g> {
         }
         let output = self.graph.output;
         let output = self.tensor_of[output].ok_or_else(|| self.unsupported(None, "no output"))?;
-        classifier::finish(self.network, output)
+        classifier::finish(self.network, output, ends)
     }
 
     fn unsupported(&self, node: Option<&Node>, what: &'static str) -> LowerError {

@@ -101,6 +101,15 @@ pub struct Network {
     pub output: TensorId,
 }
 
+impl Network {
+    /// The tensor of the i32 logits; none if the network ends in int8, before a float tail.
+    #[must_use]
+    pub fn logits(&self) -> Option<TensorId> {
+        let last = self.layers.last().filter(|layer| matches!(layer.kind, Kind::Logits { .. }));
+        last.map(|layer| layer.output)
+    }
+}
+
 /// Why a graph has no int8 form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -113,12 +122,29 @@ pub enum LowerError {
     TooLarge { node: String, shape: [usize; 3] },
 }
 
+/// What stands around a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// Its input comes from a float head, not from an image.
+    pub head: bool,
+    /// Its output goes to a float tail and need not be scores.
+    pub tail: bool,
+}
+
 /// Lowers a folded graph.
 ///
 /// # Errors
 /// [`LowerError`] naming the node that has no int8 form.
 pub fn lower(graph: &Graph) -> Result<Network, LowerError> {
-    let network = fuse::fuse(graph)?;
+    lower_part(graph, Ends::default())
+}
+
+/// Lowers the folded graph of a part of a network.
+///
+/// # Errors
+/// As [`lower()`].
+pub fn lower_part(graph: &Graph, ends: Ends) -> Result<Network, LowerError> {
+    let network = fuse::fuse(graph, ends)?;
     for layer in &network.layers {
         let shape = network.tensors[layer.output].shape;
         if shape[0] > 65_535 || shape[1] > 65_535 {

@@ -9,7 +9,10 @@ mod fixed;
 mod input;
 mod weights;
 
-use fixnet::format::{ModelSpec, NONE, StepKind, StepRecord, StepSpec, TensorRecord, flags};
+use fixnet::format::{
+    FloatPartKind, FloatPartSpec, ModelSpec, NONE, StepKind, StepRecord, StepSpec, TensorRecord,
+    flags,
+};
 use fixnet::numerics::ADD_FRACTION_BITS;
 
 pub use input::input_range;
@@ -17,6 +20,7 @@ pub use input::input_range;
 use crate::calibrate::{Method, Observed, Range};
 use crate::data::Recipe;
 use crate::lower::{Geometry, Kind, Layer, Network, TensorId};
+use crate::partition::Part;
 use crate::plan::{self, Lifetime, Placement};
 use constants::{accumulate_channels, bias_correction};
 use fixed::FixedPoint;
@@ -67,6 +71,22 @@ pub fn quantize(
     recipe: &Recipe,
     options: Options,
 ) -> Result<Quantized, QuantizeError> {
+    quantize_between(None, None, name, network, observed, recipe, options)
+}
+
+/// [`quantize()`] for the trunk between a head and a tail that stay in float.
+///
+/// # Errors
+/// As [`quantize()`].
+pub fn quantize_between(
+    head: Option<&Part>,
+    tail: Option<&Part>,
+    name: &str,
+    network: &Network,
+    observed: &[Observed],
+    recipe: &Recipe,
+    options: Options,
+) -> Result<Quantized, QuantizeError> {
     let limit = fixnet::format::MAX_RECORDS;
     let count = network.layers.len().max(network.tensors.len());
     if count > limit {
@@ -74,7 +94,9 @@ pub fn quantize(
     }
     let mut ranges: Vec<Range> =
         observed.iter().map(|o| Range::choose(&o.histogram, options.method)).collect();
-    ranges[network.input] = input_range(recipe);
+    if head.is_none() {
+        ranges[network.input] = input_range(recipe);
+    }
     let mut quantizer = Quantizer { network, observed, ranges, options, logit_scale: 1.0 };
     let mut steps = Vec::with_capacity(network.layers.len());
     for layer in &network.layers {
@@ -93,17 +115,44 @@ pub fn quantize(
         input_tensor: network.input as u16,
         output_tensor: network.output as u16,
         arena_bytes: placement.arena_bytes as u32,
-        preprocess: Some(input::preprocess(recipe, quantizer.ranges[network.input], input)),
-        float_parts: Vec::new(),
+        preprocess: Some(match head {
+            Some(head) => input::preprocess(recipe, input_range(recipe), head.input),
+            None => input::preprocess(recipe, quantizer.ranges[network.input], input),
+        }),
+        float_parts: head
+            .map(|part| part_spec(part, FloatPartKind::Head))
+            .into_iter()
+            .chain(tail.map(|part| part_spec(part, FloatPartKind::Tail)))
+            .collect(),
     };
     Ok(Quantized { spec, ranges: quantizer.ranges })
+}
+
+/// A file for a network that stays in float as a whole.
+#[must_use]
+pub fn whole(name: &str, part: &Part, recipe: &Recipe) -> ModelSpec {
+    ModelSpec {
+        name: name.to_string(),
+        tensors: Vec::new(),
+        steps: Vec::new(),
+        input_tensor: NONE,
+        output_tensor: NONE,
+        arena_bytes: 0,
+        preprocess: Some(input::preprocess(recipe, input_range(recipe), part.input)),
+        float_parts: vec![part_spec(part, FloatPartKind::Whole)],
+    }
+}
+
+fn part_spec(part: &Part, kind: FloatPartKind) -> FloatPartSpec {
+    let (onnx, input, output) = (part.onnx.clone(), part.input, part.output);
+    FloatPartSpec { kind, onnx, input, output, macs: part.macs() }
 }
 
 fn tensor_records(quantizer: &Quantizer<'_>, placement: &Placement) -> Vec<TensorRecord> {
     let network = quantizer.network;
     let record = |id: TensorId| {
         let [height, width, channels] = network.tensors[id].shape;
-        let logits = id == network.output;
+        let logits = Some(id) == network.logits();
         let range = quantizer.ranges[id];
         TensorRecord {
             offset: placement.offsets[id] as u32,
@@ -137,7 +186,7 @@ pub fn lifetimes(network: &Network) -> Vec<Lifetime> {
         .enumerate()
         .map(|(id, tensor)| {
             let elements: usize = tensor.shape.iter().product();
-            let bytes = if id == network.output { elements * 4 } else { elements };
+            let bytes = if Some(id) == network.logits() { elements * 4 } else { elements };
             let written = network.layers.iter().position(|l| l.output == id).unwrap_or(0);
             let last = last_read(id).unwrap_or(written).max(written);
             Lifetime { bytes, first: written, last, replaces: None }

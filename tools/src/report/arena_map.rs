@@ -97,6 +97,9 @@ impl<'m> ArenaMap<'m> {
     /// The map of `model`'s plan.
     #[must_use]
     pub fn new(model: &Model<'m>) -> Self {
+        if model.step_count() == 0 {
+            return Self { occupants: Vec::new(), activation_bytes: 0, layers: Vec::new() };
+        }
         let input = model.input();
         let mut occupants = vec![Occupant::new("input", input, None, false)];
         let mut newest = HashMap::from([(input.tensor, 0)]);

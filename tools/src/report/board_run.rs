@@ -167,7 +167,7 @@ impl BoardRun<'_> {
         }
         let mut rows = table(&columns);
         for (layer, row) in self.model.layers().zip(&self.inference.layers) {
-            rows.add_row(self.row(row, shape(layer.shape), layer.macs));
+            rows.add_row(self.row(row, shape(&layer.shape), layer.macs));
         }
         let total = BoardLayer {
             name: "whole run".to_string(),

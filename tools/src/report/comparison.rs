@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::plan::{plan_json, recipe_text};
 use super::table::{bytes, count, left, right, shape, table};
-use super::{LayerTime, memory_text};
+use super::{LayerTime, float_parts_text, memory_text};
 use crate::compare::Comparison;
 use crate::data::recipe_of;
 
@@ -44,8 +44,12 @@ impl Summary<'_> {
     /// The layers, the memory, and the price against the float network.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = self.layer_table();
+        let mut text = String::new();
+        if self.model.step_count() > 0 {
+            text.push_str(&self.layer_table());
+        }
         text.push_str(&memory_text(self.model, self.kernels));
+        text.push_str(&float_parts_text(self.model));
         if let Some(recipe) = recipe_of(self.model) {
             let _ = writeln!(text, "images  {}", recipe_text(&recipe));
         }
@@ -74,7 +78,7 @@ impl Summary<'_> {
             let db = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.1}"));
             rows.add_row(vec![
                 step.layer.name.to_string(),
-                shape(step.layer.shape),
+                shape(&step.layer.shape),
                 time.kernel.to_string(),
                 count(step.layer.macs),
                 bytes(self.model.weight_bytes_of(step.index)),

@@ -72,7 +72,7 @@ fn layer_rows(source: &Source) -> Vec<FloatRow> {
     let row = |layer: &crate::lower::Layer| Row {
         name: layer.name.clone(),
         kernel: String::new(),
-        shape: Some(network.tensors[layer.output].shape),
+        shape: network.tensors[layer.output].shape.to_vec(),
         macs: layer.macs(network),
         nanoseconds: 0,
         crc32: None,
@@ -83,15 +83,10 @@ fn layer_rows(source: &Source) -> Vec<FloatRow> {
 
 /// A row for one node, without its time.
 pub(super) fn float_row(node: &FloatNode) -> Row {
-    let shape = match *node.shape.as_slice() {
-        [1, c, h, w] => Some([h, w, c]),
-        [1, c] => Some([1, 1, c]),
-        _ => None,
-    };
     Row {
         name: node.name.trim_matches('/').replace('/', "."),
         kernel: node.op.clone(),
-        shape,
+        shape: node.shape.clone(),
         macs: node.macs,
         nanoseconds: 0,
         crc32: None,

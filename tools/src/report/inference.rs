@@ -10,7 +10,7 @@ use super::table::{count, left, right, shape, table};
 
 /// One image through one model.
 pub struct Inference {
-    /// What computed it: `fixnet` or `tract`.
+    /// What computed it: `fixnet`, `tract`, or `fixnet+tract`.
     pub backend: &'static str,
     /// File name, or `FILE.bin:INDEX`.
     pub image: String,
@@ -38,8 +38,8 @@ pub enum Scores {
 pub struct Row {
     pub name: String,
     pub kernel: String,
-    /// Of its output; none where it has no such shape.
-    pub shape: Option<[usize; 3]>,
+    /// Height, width, channels of its output, or tract's own shape; empty if that is not fixed.
+    pub shape: Vec<usize>,
     pub macs: u64,
     pub nanoseconds: u64,
     /// CRC-32 of its output, if asked for.
@@ -126,7 +126,12 @@ impl Inference {
         for TopClass { class, score } in self.scores.top(self.top) {
             best.add_row(vec![class.to_string(), format!("{:.2} %", score * 100.0)]);
         }
-        let mut text = format!("{}\n{best}\n\n{}", self.image, self.layer_table());
+        let note = match self.backend {
+            "fixnet" => "",
+            "tract" => "the whole network in float, by tract\n",
+            _ => "float ends by tract, the int8 layers between them by fixnet\n",
+        };
+        let mut text = format!("{}\n{best}\n\n{note}{}", self.image, self.layer_table());
         if self.has_checksums() {
             let _ = writeln!(text, "input crc32 {}", hex(self.input_crc32));
         }
@@ -154,7 +159,7 @@ impl Inference {
             let mut cells = vec![
                 row.name.clone(),
                 row.kernel.clone(),
-                row.shape.map_or("-".to_string(), shape),
+                shape(&row.shape),
                 count(row.macs),
                 microseconds(row.nanoseconds),
                 speed(row.macs, row.nanoseconds),

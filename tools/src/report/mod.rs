@@ -7,8 +7,11 @@ mod board_run;
 mod boards;
 #[cfg(feature = "tract")]
 mod comparison;
+mod float_parts;
 #[cfg(feature = "tract")]
 mod float_time;
+#[cfg(feature = "tract")]
+mod hybrid_time;
 mod inference;
 mod plan;
 mod table;
@@ -25,8 +28,11 @@ pub use board_run::{BoardRun, HostResult, host_result};
 pub use boards::{BoardRow, boards_table};
 #[cfg(feature = "tract")]
 pub use comparison::{Summary, comparison_text};
+pub use float_parts::float_parts_text;
 #[cfg(feature = "tract")]
 pub use float_time::time_float;
+#[cfg(feature = "tract")]
+pub use hybrid_time::{time_hybrid, time_plan};
 pub use inference::{Inference, Row, Scores, TopClass};
 pub use plan::{plan_json, plan_text};
 pub use table::{bytes, count, shape};

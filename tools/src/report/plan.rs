@@ -7,6 +7,7 @@ use fixnet::{KernelSet, Model};
 use serde_json::{Value, json};
 
 use super::arena_map::ArenaMap;
+use super::float_parts::{float_parts_json, float_parts_text};
 use super::table::{bytes, count, left, right, shape, table};
 use crate::data::{ChannelOrder, Recipe, recipe_of};
 
@@ -46,6 +47,9 @@ pub fn plan_json(model: &Model<'_>, kernels: KernelSet) -> Value {
         "memory": memory.collect::<Vec<_>>(),
         "layers": layers,
         "tensors": ArenaMap::new(model).json(),
+        "image": model.image_shape(),
+        "classes": model.classes(),
+        "float_parts": float_parts_json(model),
     })
 }
 
@@ -81,6 +85,9 @@ fn recipe_json(recipe: &Recipe) -> Value {
 #[must_use]
 pub fn plan_text(model: &Model<'_>, kernels: KernelSet) -> String {
     let header = header_text(model);
+    if model.step_count() == 0 {
+        return format!("{header}\nfile    {:>11} B\n", model.file_bytes());
+    }
     let steps = step_table(model, kernels);
     let map = ArenaMap::new(model).text();
     format!("{header}\n{steps}\n{map}\n{}", memory_table(model))
@@ -97,20 +104,34 @@ fn header_text(model: &Model<'_>) -> String {
         version_text(model),
         target_name(model.target()),
     );
+    let _ = writeln!(text, "image   {}, {} classes", shape(&model.image_shape()), model.classes());
+    let _ = writeln!(text, "images  {recipe}");
+    text.push_str(&float_parts_text(model));
+    if model.step_count() == 0 {
+        return text;
+    }
     let _ = writeln!(
         text,
         "input   {} int8, real value = (q - {}) * {}",
-        shape(input.shape()),
+        shape(&input.shape()),
         input.zero_point,
         input.scale,
     );
-    let _ = writeln!(
-        text,
-        "output  {} i32 logits, real value = q * {}",
-        output.elements(),
-        output.scale
-    );
-    let _ = writeln!(text, "images  {recipe}");
+    let _ = match output.wide {
+        true => writeln!(
+            text,
+            "output  {} i32 logits, real value = q * {}",
+            output.elements(),
+            output.scale
+        ),
+        false => writeln!(
+            text,
+            "output  {} int8, real value = (q - {}) * {}",
+            shape(&output.shape()),
+            output.zero_point,
+            output.scale
+        ),
+    };
     text
 }
 
@@ -165,7 +186,7 @@ fn step_table(model: &Model<'_>, kernels: KernelSet) -> String {
             step.layer.name.to_string(),
             operator_text(&step.operator),
             reads_text(&map, &step),
-            shape(step.layer.shape),
+            shape(&step.layer.shape),
             kernels.kernel_name(&step.operator).to_string(),
             count(step.layer.macs),
             bytes(model.weight_bytes_of(step.index)),

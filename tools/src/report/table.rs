@@ -32,8 +32,11 @@ pub(super) fn table(columns: &[Column]) -> Table {
 
 /// `56x56x64`.
 #[must_use]
-pub fn shape([height, width, channels]: [usize; 3]) -> String {
-    format!("{height}x{width}x{channels}")
+pub fn shape(sides: &[usize]) -> String {
+    if sides.is_empty() {
+        return "-".to_string();
+    }
+    sides.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
 /// `2.36 M`.

@@ -1,5 +1,6 @@
 //! Time per layer on this machine: the median over runs, after one run to warm up.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use fixnet::profile::{Profiler, WallClock};
@@ -34,16 +35,22 @@ pub fn time_layers(
     }
     let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
+    Ok(time_session(&mut session, input))
+}
+
+/// Times every layer of a session on an input of its length.
+pub(super) fn time_session(session: &mut Session<'_, '_>, input: &[i8]) -> Vec<LayerTime> {
     let mut profiler = Box::new(Profiler::<WallClock, MAX_LAYERS>::new(WallClock::default()));
     let medians = medians(|| {
         profiler.clear();
         session.input_mut().copy_from_slice(input);
         session.run_with(&mut *profiler);
-        Ok::<_, SessionError>(profiler.records().iter().map(|r| r.ticks).collect())
-    })?;
+        Ok::<_, Infallible>(profiler.records().iter().map(|r| r.ticks).collect())
+    });
+    let Ok(medians) = medians;
     let names = profiler.records().iter().map(|r| r.kernel);
     let time = |(kernel, nanoseconds)| LayerTime { kernel, nanoseconds };
-    Ok(names.zip(medians).map(time).collect())
+    names.zip(medians).map(time).collect()
 }
 
 /// The median of each time that `run` gives, over some runs, after one to warm up.

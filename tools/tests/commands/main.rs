@@ -3,8 +3,11 @@
 mod backends;
 mod bad_input;
 mod boards;
+#[path = "../common/mod.rs"]
+mod common;
 mod disk;
 mod figures;
+mod partition;
 mod repeat;
 
 use std::fs;

@@ -1,0 +1,150 @@
+//! `fixnet quantize --partition` and `--fallback`: what stays in float.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use fixnet::KernelSet;
+
+use super::{Args, fit};
+use crate::boards::Board;
+use crate::cmd::check_model;
+use crate::import::{ImportError, ImportOptions, Problem};
+use crate::lower::LowerError;
+use crate::output::{print, print_json, write_atomically};
+use crate::partition::{self, FloatNode, Part, PartitionError};
+use crate::quantize;
+use crate::report;
+use crate::source::{Source, name_of};
+
+/// A network on its way into a model file.
+pub(super) enum Loaded {
+    /// Int8, maybe between float ends.
+    Split(Box<Source>),
+    /// Float as a whole, and why.
+    Whole { name: String, part: Part, reason: String },
+}
+
+impl Loaded {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Split(source) => &source.name,
+            Self::Whole { name, .. } => name,
+        }
+    }
+
+    /// The nodes that stay in float.
+    fn nodes(&self) -> Vec<&FloatNode> {
+        let parts: Vec<&Part> = match self {
+            Self::Split(source) => source.head.iter().chain(&source.tail).collect(),
+            Self::Whole { part, .. } => vec![part],
+        };
+        parts.into_iter().flat_map(|part| &part.nodes).collect()
+    }
+}
+
+/// The network in int8; failing that, as the flags allow, in parts, or whole in float.
+pub(super) fn load(args: &Args) -> anyhow::Result<Loaded> {
+    let shape = args.input_shape.as_ref().map(|s| s.0.clone());
+    let split = |source| Loaded::Split(Box::new(source));
+    let Some(path) = &args.model else { return Source::bundled().map(split) };
+    let mut error = match Source::load(path, shape.clone()) {
+        Ok(source) => return Ok(split(source)),
+        Err(error) => error,
+    };
+    if args.partition {
+        match Source::load_partitioned(path, shape.clone()) {
+            Ok(source) => return Ok(split(source)),
+            Err(more) => error = more,
+        }
+    }
+    if args.fallback.is_none() {
+        return Err(with_hint(args, error));
+    }
+    let part = partition::whole(path, &ImportOptions { input_shape: shape })?;
+    Ok(Loaded::Whole { name: name_of(path), part, reason: format!("{error:#}") })
+}
+
+/// Says which flag could do something about a node.
+fn with_hint(args: &Args, error: anyhow::Error) -> anyhow::Error {
+    let node = error.downcast_ref::<ImportError>().map(|error| &error.problem);
+    let lower = error.downcast_ref::<LowerError>();
+    let split = error.downcast_ref::<PartitionError>();
+    match (node, lower, split) {
+        (Some(Problem::Node(_)), ..) | (_, Some(LowerError::Unsupported { .. }), _)
+            if !args.partition =>
+        {
+            anyhow::anyhow!(
+                "{error:#}; `--partition` leaves such nodes in float before or behind the residual blocks"
+            )
+        }
+        (.., Some(PartitionError::Middle { .. } | PartitionError::NoTrunk { .. })) => {
+            anyhow::anyhow!("{error:#}; `--fallback tract` runs the whole network in float")
+        }
+        _ => error,
+    }
+}
+
+/// Refuses float parts on a board without an operating system, naming their nodes.
+pub(super) fn check_board(board: &Board, network: &Loaded) -> anyhow::Result<()> {
+    let nodes = network.nodes();
+    if nodes.is_empty() || board.linux.is_some() {
+        return Ok(());
+    }
+    const SHOWN: usize = 8;
+    let mut names: Vec<String> = nodes
+        .iter()
+        .take(SHOWN)
+        .map(|n| format!("{:?} ({})", n.name, n.op.escape_debug()))
+        .collect();
+    if nodes.len() > SHOWN {
+        names.push(format!("{} more", nodes.len() - SHOWN));
+    }
+    anyhow::bail!(
+        "{}: board {} has no operating system to run tract, and these nodes have no int8 form \
+         or stand beside one that has none: {}",
+        network.name(),
+        board.name,
+        names.join(", ")
+    )
+}
+
+/// Writes a file that tract runs whole.
+pub(super) fn write_whole(
+    args: &Args,
+    name: &str,
+    part: &Part,
+    reason: &str,
+    board: Option<&Board>,
+    out: &Path,
+) -> anyhow::Result<ExitCode> {
+    let recipe = args.preprocess.resolve(None)?.recipe;
+    let [height, width, _] = part.input;
+    recipe.check_mean_image(crate::data::InputSize { height, width })?;
+    let bytes = fixnet::format::write(&quantize::whole(name, part, &recipe))
+        .with_context(|| format!("{name}: the planned file is inconsistent"))?;
+    let model = check_model(out, &bytes)?;
+    if let Some(board) = board {
+        fit(board, &model)?;
+    }
+    write_atomically(out, &bytes)?;
+    let reason: Vec<&str> = reason.lines().collect();
+    eprintln!(
+        "warning: {}; the whole network stays in float and is run by tract",
+        reason.join(" ")
+    );
+    let summary = report::Summary {
+        file: out,
+        model: &model,
+        kernels: args.kernels.unwrap_or_else(KernelSet::detect),
+        timings: &[],
+        comparison: None,
+        images: None,
+    };
+    if args.json {
+        print_json(&summary.json())?;
+    } else {
+        print(&summary.text())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

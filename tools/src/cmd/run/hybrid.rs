@@ -1,0 +1,49 @@
+//! `fixnet run` on a model with float parts.
+
+use fixnet::format::{CRC32, FloatPartKind, MAX_RECORDS};
+use fixnet::hybrid::HybridModel;
+use fixnet::profile::{Checksums, WallClock};
+use fixnet::{AlignedBytes, KernelSet, Model};
+
+use super::Args;
+use crate::data::RgbPixels;
+use crate::report::{Row, Scores, time_hybrid};
+
+/// Runs the parts by tract and the plan by fixnet; also says what ran.
+pub(super) fn run(
+    args: &Args,
+    model: &Model<'_>,
+    pixels: &RgbPixels,
+) -> anyhow::Result<(&'static str, Scores, Vec<Row>)> {
+    let whole = model.float_part(FloatPartKind::Whole).is_some();
+    anyhow::ensure!(
+        !(args.checksums && whole),
+        "the network runs whole in float; there are no int8 bytes for --checksums"
+    );
+    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let hybrid = HybridModel::load(model)?;
+    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut session = hybrid.session(arena.as_mut_slice(), kernels, 1)?;
+    session.set_rgb(&pixels.data)?;
+    session.run_head()?;
+    let input = session.plan().tensor_mut(model.input().tensor).unwrap_or_default();
+    let input = CRC32.checksum(input);
+    let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
+    let run = session.run_with(&mut WallClock::default(), &mut *checksums)?;
+    let scores = match session.plan().logits() {
+        logits if !logits.is_empty() && model.float_part(FloatPartKind::Tail).is_none() => {
+            Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale }
+        }
+        _ => Scores::Float(run.scores),
+    };
+    let mut rows = time_hybrid(&hybrid, &mut session, kernels, &pixels.data)?;
+    if args.checksums {
+        for (row, step) in rows.iter_mut().zip(hybrid.steps(kernels)) {
+            row.crc32 = match step.step {
+                Some(index) => checksums.values().get(index).copied(),
+                None => (step.kernel == "scalar" && step.name == "quantize").then_some(input),
+            };
+        }
+    }
+    Ok((if whole { "tract" } else { "fixnet+tract" }, scores, rows))
+}

@@ -1,0 +1,143 @@
+//! Importing a part of a file: what stands between two tensors of a network.
+
+use std::path::{Path, PathBuf};
+
+use tract_onnx::pb::{GraphProto, ModelProto};
+
+use super::external::ModelFolder;
+use super::translate::Activation;
+use super::view::{NCHW, NHWC, View};
+use super::{
+    ImportError, ImportOptions, Imported, Importer, ModelFile, NodeError, Problem, input,
+    single_output, tensor,
+};
+use crate::graph::{InputLayout, ValueId};
+
+/// The file's input tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputTensor {
+    pub name: String,
+    /// In the file's layout, with a batch of 1.
+    pub shape: Vec<usize>,
+    pub layout: InputLayout,
+}
+
+/// The input of the model `proto` of the file `path`.
+///
+/// # Errors
+/// [`ImportError`] if there is not exactly one, of a fixed shape.
+pub fn input_of(
+    path: &Path,
+    proto: &ModelProto,
+    options: &ImportOptions,
+) -> Result<InputTensor, ImportError> {
+    let empty = GraphProto::default();
+    let graph = proto.graph.as_ref().unwrap_or(&empty);
+    let found = input::find(graph, options).and_then(|input| {
+        single_output(graph)?;
+        Ok(InputTensor { name: input.name, shape: input.shape, layout: input.layout })
+    });
+    found.map_err(|problem| ImportError { path: PathBuf::from(path), problem })
+}
+
+/// Puts external data into the model itself, so that parts of it can travel alone.
+///
+/// # Errors
+/// [`ImportError`] naming the tensor whose data is not there.
+pub fn inline_external(path: &Path, proto: &mut ModelProto) -> Result<(), ImportError> {
+    let folder = ModelFolder::of(path);
+    let initializers = proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+    for initializer in initializers {
+        tensor::inline(initializer, &folder).map_err(|problem| {
+            let node = NodeError {
+                index: 0,
+                name: initializer.name.clone(),
+                op: "initializer".to_string(),
+                input_shapes: Vec::new(),
+                problem: problem.into(),
+            };
+            ImportError { path: PathBuf::from(path), problem: Problem::Node(Box::new(node)) }
+        })?;
+    }
+    Ok(())
+}
+
+/// The first node of `proto` that cannot be imported; none if all can.
+///
+/// # Errors
+/// [`ImportError`] if the part's input is nothing that a network can start from.
+pub fn first_obstacle(
+    path: &Path,
+    proto: &ModelProto,
+) -> Result<Option<Box<NodeError>>, ImportError> {
+    let error = |problem| ImportError { path: PathBuf::from(path), problem };
+    let file = ModelFile::of_proto(path, proto.clone()).map_err(error)?;
+    let mut importer = file.importer(&ImportOptions::default()).map_err(error)?;
+    let nodes = 0..file.graph.node.len();
+    Ok(nodes.into_iter().find_map(|index| file.translate(index, &mut importer).err()))
+}
+
+/// Imports the part `proto`, which may end in a feature map.
+///
+/// # Errors
+/// [`ImportError`] as for a whole file, and if the part ends in a Softmax, or in a tensor whose
+/// elements lie in another order than the graph's.
+pub fn load_part(path: &Path, proto: &ModelProto) -> Result<Imported, ImportError> {
+    let error = |problem| ImportError { path: PathBuf::from(path), problem };
+    let file = ModelFile::of_proto(path, proto.clone()).map_err(error)?;
+    let mut importer = file.importer(&ImportOptions::default()).map_err(error)?;
+    for index in 0..file.graph.node.len() {
+        file.translate(index, &mut importer).map_err(Problem::Node).map_err(error)?;
+    }
+    open_end(&file, importer).map_err(error)
+}
+
+/// As [`load_part`] for the part at the network's end.
+///
+/// # Errors
+/// As for a whole file.
+pub fn load_end(path: &Path, proto: &ModelProto) -> Result<Imported, ImportError> {
+    let error = |problem| ImportError { path: PathBuf::from(path), problem };
+    let file = ModelFile::of_proto(path, proto.clone()).map_err(error)?;
+    file.import(&ImportOptions::default()).map_err(error)
+}
+
+/// The part up to its output, whatever shape that has.
+fn open_end(file: &ModelFile, mut importer: Importer<'_>) -> Result<Imported, Problem> {
+    let name = single_output(&file.graph)?;
+    let end = importer.output(name)?;
+    let shape = end.view.shape();
+    let not_whole = || Problem::OutputNotVector { name: name.to_string(), shape: shape.clone() };
+    let (output, layout) = part_output(&mut importer, name, &end).ok_or_else(not_whole)?;
+    let (mut graph, input_shape) = importer.into_graph(output);
+    graph.retain_live();
+    Ok(Imported {
+        input_name: graph.values[graph.input].name.clone(),
+        output_name: name.to_string(),
+        output_layout: layout,
+        removed_softmax: None,
+        input_shape,
+        graph,
+    })
+}
+
+fn part_output(
+    importer: &mut Importer<'_>,
+    name: &str,
+    end: &Activation,
+) -> Option<(ValueId, Option<InputLayout>)> {
+    if end.softmax.is_some() {
+        return None;
+    }
+    let View { sizes, .. } = end.view;
+    if sizes[1..] == [1, 1] {
+        // One element a channel: every order is the same.
+        return Some((importer.as_vector(end, name).ok()?, None));
+    }
+    let layout = match end.view.image_order()? {
+        NCHW => InputLayout::Nchw,
+        NHWC => InputLayout::Nhwc,
+        _ => return None,
+    };
+    Some((end.value, Some(layout)))
+}

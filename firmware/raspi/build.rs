@@ -64,19 +64,24 @@ fn configure() -> Result<(), String> {
     println!("cargo::rerun-if-changed={}", script.display());
     println!("cargo::rustc-link-arg-bins=-T{}", script.display());
     println!("cargo::rustc-link-arg-bins=--no-eh-frame-hdr");
+    // Cortex-A53 MPCore Software Developers Errata Notice: a load or store behind an ADRP at the end
+    // of a page might access a wrong address.
+    println!("cargo::rustc-link-arg-bins=--fix-cortex-a53-843419");
     check_flags()
 }
 
-/// Without this flag the compiler loads int8 and int16 vectors byte by byte.
+/// What `firmware/cargo.sh` asks of the compiler: speed of vectors, and right sums on the Pi 3.
 fn check_flags() -> Result<(), String> {
     let flags = variable("CARGO_ENCODED_RUSTFLAGS", "cargo sets it")?;
     let bare_metal = variable("CARGO_CFG_TARGET_OS", "cargo sets it")? == "none";
-    if bare_metal && !flags.contains("-strict-align") {
-        return Err("RUSTFLAGS lacks -Ctarget-feature=-strict-align: build with \
-                    firmware/cargo.sh, without RUSTFLAGS of your own"
-            .into());
+    let needed = ["-strict-align", "+fix-cortex-a53-835769"];
+    match needed.iter().find(|feature| bare_metal && !flags.contains(**feature)) {
+        Some(feature) => Err(format!(
+            "RUSTFLAGS lack the target feature {feature}: build with firmware/cargo.sh, without \
+             RUSTFLAGS of your own"
+        )),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn variable(name: &str, remedy: &str) -> Result<String, String> {

@@ -209,7 +209,7 @@ fn the_image_for_a_pi_4_also_runs_on_a_pi_3() {
 #[test]
 fn breaches_of_the_memory_map_are_faults() {
     with_job(|job| {
-        let main = job.main();
+        let main = job.symbol("12fixnet_raspi4main");
         let (stack, data) = (0x180_0000 - 16, 0x180_0000);
         // Instructions; ESR_EL1 (class and status code, Arm ARM DDI 0487, D24.2.40); which of them
         // faults; the address at fault.
@@ -233,6 +233,24 @@ fn breaches_of_the_memory_map_are_faults() {
             let line = format!("fault synchronous ESR={esr:#010x} ELR={at:#x} FAR={far:#x}");
             assert_eq!(run.text.trim(), line, "{what}");
         }
+    });
+}
+
+/// Erratum 835769 of the Cortex-A53: a 64-bit multiply-accumulate right behind a load or store may be
+/// wrong.
+#[test]
+fn no_multiply_accumulate_follows_a_load() {
+    with_job(|job| {
+        // Encodings: Arm ARM DDI 0487, C4.1, "Loads and Stores" and "Data-processing (3 source)".
+        let loads = |word: u32| word & 0x0a00_0000 == 0x0800_0000;
+        let accumulates = |word: u32| word >> 24 == 0x9b && word >> 10 & 31 != 31;
+        let code = &job.image[..job.symbol("text_end") - IMAGE_ORIGIN];
+        let words: Vec<u32> =
+            code.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
+        assert!(words.iter().any(|&word| accumulates(word)), "there is none at all");
+        let mut pairs = words.windows(2);
+        let found = pairs.position(|pair| loads(pair[0]) && accumulates(pair[1]));
+        assert_eq!(found.map(|at| format!("{:#x}", IMAGE_ORIGIN + 4 * at)), None);
     });
 }
 
@@ -371,13 +389,11 @@ impl Job {
         Self { board, payload, machine, elf, image }
     }
 
-    /// Where `main` begins.
-    fn main(&self) -> usize {
+    /// The address of the symbol whose name holds `part`.
+    fn symbol(&self, part: &str) -> usize {
         let elf = object::File::parse(self.elf.as_slice()).unwrap();
-        let main = elf
-            .symbols()
-            .find(|symbol| symbol.name().is_ok_and(|name| name.contains("12fixnet_raspi4main")));
-        main.expect("the symbol of main").address() as usize
+        let named = |symbol: &object::Symbol<'_, '_>| symbol.name().is_ok_and(|n| n.contains(part));
+        elf.symbols().find(named).unwrap_or_else(|| panic!("symbol {part}")).address() as usize
     }
 
     /// Runs an image, an ELF file or a flat one, with the payload where the board's data says.

@@ -7,7 +7,7 @@
 //!
 //! Features: `tract` (default) is the float network - importing, quantizing, comparing; without it
 //! `cmd::run` and `cmd::bench` remain, for machines that only run model files. `fetch` (default)
-//! downloads.
+//! downloads. `flash` (default, Unix) brings models to boards.
 
 #[cfg(feature = "tract")]
 pub mod attribution;
@@ -20,6 +20,8 @@ pub mod cmd;
 pub mod compare;
 pub mod data;
 pub mod firmware;
+#[cfg(all(feature = "flash", unix))]
+pub mod flash;
 #[cfg(feature = "tract")]
 pub mod fold;
 pub mod graph;

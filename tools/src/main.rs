@@ -24,6 +24,8 @@ enum Command {
     Inspect(cmd::inspect::Args),
     Bench(cmd::bench::Args),
     Fetch(cmd::fetch::Args),
+    #[cfg(unix)]
+    Flash(cmd::flash::Args),
     Boards(cmd::boards::Args),
     Qemu(cmd::qemu::Args),
 }
@@ -38,6 +40,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => cmd::inspect::run(args),
         Command::Bench(args) => cmd::bench::run(args),
         Command::Fetch(args) => cmd::fetch::run(args),
+        #[cfg(unix)]
+        Command::Flash(args) => cmd::flash::run(args),
         Command::Boards(args) => cmd::boards::run(args),
         Command::Qemu(args) => cmd::qemu::run(args),
     }

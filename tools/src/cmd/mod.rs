@@ -8,6 +8,8 @@ pub mod check;
 pub mod compare;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+#[cfg(all(feature = "flash", unix))]
+pub mod flash;
 pub mod inspect;
 #[cfg(feature = "tract")]
 pub mod make_model;

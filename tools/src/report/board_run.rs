@@ -125,7 +125,9 @@ impl BoardRun<'_> {
         }
         let _ = write!(text, "\n\n{}\n", self.layer_table());
         let (arena, stack) = (self.report.arena_bytes, self.inference.stack_bytes);
-        let _ = writeln!(text, "arena {} B, stack {} B at most", bytes(arena), bytes(stack));
+        if arena > 0 {
+            let _ = writeln!(text, "arena {} B, stack {} B at most", bytes(arena), bytes(stack));
+        }
         let _ = writeln!(text, "input crc32 {}", hex(self.inference.input_crc32));
         let _ = writeln!(text, "logits {}", logits(&self.inference.logits));
         if self.host.is_some() {

@@ -1,0 +1,139 @@
+//! One image for a first run on the board, what this machine makes of it, and what the program on a
+//! Linux board says.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use fixnet::{KernelSet, Model, SessionError};
+use image::{ImageFormat, RgbImage};
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::boards::Board;
+use crate::data::dead_leaves::dead_leaves;
+use crate::data::{DataError, InputSize, Recipe, Source};
+use crate::firmware::{BoardInference, BoardLayer, BoardReport};
+use crate::report::{HostResult, host_result};
+
+const NANOSECONDS: u64 = 1_000_000_000;
+
+/// Why there is no input for the board's first run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SmokeError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("{path}: {reason}")]
+    Unreadable { path: String, reason: String },
+    #[error("the generated image cannot be encoded: {0}")]
+    Encode(#[from] image::ImageError),
+    #[error("a temporary file cannot be written: {0}")]
+    Temporary(#[from] std::io::Error),
+}
+
+/// An image on its way through board and host.
+#[derive(Debug)]
+pub struct Smoke {
+    pub name: String,
+    /// The image file, and its name on the board.
+    pub file: Vec<u8>,
+    pub file_name: String,
+    /// The pixels that the network sees.
+    pub rgb: Vec<u8>,
+    pub host: HostResult,
+}
+
+impl Smoke {
+    /// The image `input`, or a generated one, and what this machine makes of it.
+    ///
+    /// # Errors
+    /// [`SmokeError`] naming the file.
+    pub fn new(
+        model: &Model<'_>,
+        recipe: &Recipe,
+        input: Option<&Path>,
+    ) -> Result<Self, SmokeError> {
+        let shape = model.input();
+        let size = InputSize { height: shape.height, width: shape.width };
+        // What the board reads is read here, too: a recipe may resize and crop.
+        let (name, file, extension, sample) = match input {
+            Some(path) => {
+                let name = path.display().to_string();
+                let file = std::fs::read(path).map_err(|error| SmokeError::Unreadable {
+                    path: name.clone(),
+                    reason: error.to_string(),
+                })?;
+                let sample = Source::Image(path.to_owned()).load(recipe, size)?;
+                let extension = path.extension().unwrap_or_default().to_string_lossy();
+                (name, file, extension.to_lowercase(), sample)
+            }
+            None => {
+                let file = generated(size)?;
+                let mut temporary = tempfile::Builder::new().suffix(".png").tempfile()?;
+                std::io::Write::write_all(&mut temporary, &file)?;
+                let sample = Source::Image(temporary.path().to_owned()).load(recipe, size)?;
+                ("a generated image".to_string(), file, "png".to_string(), sample)
+            }
+        };
+        let rgb = sample.pixels.data;
+        let host = host_result(model, &rgb, KernelSet::detect())?;
+        Ok(Self { name, file, file_name: format!("self-test.{extension}"), rgb, host })
+    }
+}
+
+fn generated(size: InputSize) -> Result<Vec<u8>, SmokeError> {
+    let pixels = dead_leaves(0, 0, size.width, size.height);
+    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+    let image = RgbImage::from_raw(side(size.width), side(size.height), pixels.data);
+    let mut file = Cursor::new(Vec::new());
+    image.unwrap_or_default().write_to(&mut file, ImageFormat::Png)?;
+    Ok(file.into_inner())
+}
+
+/// What `run --json --checksums` prints, as far as it is needed.
+#[derive(Debug, Deserialize)]
+struct RunJson {
+    input_crc32: String,
+    logits: Vec<i32>,
+    layers: Vec<LayerJson>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LayerJson {
+    name: String,
+    kernel: String,
+    ns: u64,
+    crc32: Option<String>,
+}
+
+/// Reads what `run --json --checksums` printed on a board as a report.
+///
+/// # Errors
+/// What cannot be understood.
+pub fn report_of_run(board: &Board, text: &str) -> Result<BoardReport, String> {
+    let run: RunJson = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let hex =
+        |text: &str| u32::from_str_radix(text, 16).map_err(|error| format!("{text}: {error}"));
+    let layer = |layer: LayerJson| {
+        let crc32 = layer.crc32.as_deref().map(hex).transpose()?;
+        Ok(BoardLayer { name: layer.name, kernel: layer.kernel, ticks: layer.ns, crc32 })
+    };
+    let layers: Vec<BoardLayer> =
+        run.layers.into_iter().map(layer).collect::<Result<_, String>>()?;
+    let inference = BoardInference {
+        input_crc32: hex(&run.input_crc32)?,
+        ticks: layers.iter().map(|layer| layer.ticks).sum(),
+        layers,
+        logits: run.logits,
+        ..BoardInference::default()
+    };
+    Ok(BoardReport {
+        board: board.name.clone(),
+        clock_source: "instant".to_string(),
+        ticks_per_second: NANOSECONDS,
+        inferences: vec![inference],
+        ..BoardReport::default()
+    })
+}

@@ -5,6 +5,7 @@
 #   firmware/setup.sh                    everything; prints nothing if all is there
 #   firmware/setup.sh bare-metal         compilers and QEMU for images without an operating system
 #   firmware/setup.sh linux              compilers and QEMU for the program on Linux boards
+#   firmware/setup.sh flash              what fixnet flash calls: ssh, with its server for the tests, e2fsprogs
 #   firmware/setup.sh compiler TARGET    compilers for one target; prints which one cargo.sh is to call
 #
 # The compiler is, in this order,
@@ -145,16 +146,25 @@ setup_linux() {
     find_programs qemu-user qemu-aarch64 qemu-arm
 }
 
+setup_flash() {
+    PATH=$PATH:/usr/sbin:/sbin
+    find_programs e2fsprogs debugfs e2fsck mke2fs
+    find_programs openssh-client ssh ssh-keygen
+    find_programs openssh-server sshd
+}
+
 case ${1:-all}${2:+ TARGET} in
 all)
     setup_bare_metal
     setup_linux
+    setup_flash
     ;;
 bare-metal) setup_bare_metal ;;
 linux) setup_linux ;;
+flash) setup_flash ;;
 "compiler TARGET")
     find_compiler "$2"
     echo "$compiler"
     ;;
-*) fail "usage: $0 [bare-metal | linux | compiler TARGET]" ;;
+*) fail "usage: $0 [bare-metal | linux | flash | compiler TARGET]" ;;
 esac

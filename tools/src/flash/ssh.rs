@@ -344,7 +344,8 @@ impl Stage<'_> {
         // Ending the connection would not end a program that hangs.
         let script = format!(
             "l=; command -v timeout >/dev/null 2>&1 && l='timeout {seconds}'; \
-             printf '%s\\n' {MARK}; $l {program} {words}",
+             printf '%s\\n' {MARK}; $l {program} {words}; s=$?; \
+             [ $s != 124 ] || echo 'it did not end within {seconds} s' >&2; exit $s",
             words = words.join(" ")
         );
         let output = self.board.run("the smoke run", &script, Stdio::null())?;

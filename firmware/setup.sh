@@ -5,7 +5,7 @@
 #   firmware/setup.sh                    everything; prints nothing if all is there
 #   firmware/setup.sh bare-metal         compilers and QEMU for images without an operating system
 #   firmware/setup.sh linux              compilers and QEMU for the program on Linux boards
-#   firmware/setup.sh flash              what fixnet flash calls: ssh, with its server for the tests, e2fsprogs
+#   firmware/setup.sh flash              ssh and e2fsprogs, which fixnet flash calls, and what its tests need
 #   firmware/setup.sh compiler TARGET    compilers for one target; prints which one cargo.sh is to call
 #
 # The compiler is, in this order,
@@ -149,6 +149,7 @@ setup_linux() {
 setup_flash() {
     PATH=$PATH:/usr/sbin:/sbin
     find_programs e2fsprogs debugfs e2fsck mke2fs
+    find_programs dosfstools fsck.fat
     find_programs openssh-client ssh ssh-keygen
     find_programs openssh-server sshd
 }

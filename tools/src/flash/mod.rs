@@ -9,6 +9,7 @@
 //! without saying so, and nothing waits without a limit.
 
 pub mod block_device;
+mod fat_folders;
 pub mod monitor;
 pub mod os_image;
 pub mod partitions;

@@ -15,6 +15,7 @@ use fscommon::{BufStream, StreamSlice};
 use mbrman::{BOOT_ACTIVE, CHS, MBR, MBRPartitionEntry};
 use thiserror::Error;
 
+use super::fat_folders;
 use crate::boards::SdCard;
 
 /// The file that `kernel=` of `config.txt` names.
@@ -132,7 +133,10 @@ pub fn write_image(mut file: &File, files: &[CardFile]) -> Result<(), SdCardErro
     for CardFile { path, bytes } in files {
         create(volume.root_dir(), path)?.write_all(bytes)?;
     }
+    // Counts the free clusters, which the volume then states.
+    volume.stats()?;
     volume.unmount()?;
+    fat_folders::mend(file, u64::from(FIRST_SECTOR) * u64::from(SECTOR))?;
     file.sync_all()?;
     let read = read_image(file)?;
     let mut expected = files.to_vec();

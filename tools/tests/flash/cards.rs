@@ -103,6 +103,23 @@ fn the_partition_is_fat32_and_the_card_a_power_of_two() {
 }
 
 #[test]
+fn a_checker_of_fat_finds_nothing() {
+    if !have("flash", "fsck.fat on a card") {
+        return;
+    }
+    let (firmware, folder) = (firmware(BOARD), tempfile::tempdir().unwrap());
+    let out = folder.path().join("card.img");
+    card(BOARD, firmware.path(), &out);
+    let volume = folder.path().join("volume");
+    fs::write(&volume, &fs::read(&out).unwrap()[2048 * SECTOR..]).unwrap();
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap());
+    let said = success(Command::new("fsck.fat").args(["-n", "-v"]).arg(&volume).env("PATH", path));
+    for complaint in ["Bad", "Wrong", "uninitialized", "Truncating", "differ"] {
+        assert!(!said.contains(complaint), "{said}");
+    }
+}
+
+#[test]
 fn the_same_files_give_the_same_card() {
     let (firmware, folder) = (firmware(BOARD), tempfile::tempdir().unwrap());
     let cards = ["a.img", "b.img"].map(|name| {

@@ -255,11 +255,14 @@ fn a_program_for_another_processor_is_refused() {
     let server = Server::start();
     let wrong = server.at("wrong");
     let mut bytes = fs::read(env!("CARGO_BIN_EXE_fixnet")).unwrap();
-    // Motorola 68000.
-    bytes[18..20].copy_from_slice(&[4, 0]);
+    let (machine, name) = match cfg!(target_arch = "aarch64") {
+        true => (62, "X86_64"),
+        false => (183, "Aarch64"),
+    };
+    bytes[18..20].copy_from_slice(&u16::to_le_bytes(machine));
     fs::write(&wrong, bytes).unwrap();
     let line = refusal(&mut server.deploy(super::model(), &wrong, &[]));
-    assert!(line.contains("wrong") && line.contains("M68k"), "{line}");
+    assert!(line.contains("wrong") && line.contains(name), "{line}");
     assert!(!server.board().exists());
 }
 

@@ -213,8 +213,13 @@ impl<'p> Whole<'p> {
     }
 
     fn end(&self, cut: usize) -> Option<End> {
-        let shape = self.shapes[cut].clone()?;
+        let shape = self.shape(cut)?.to_vec();
         Some(End { tensor: self.cut(cut).tensor.clone(), shape })
+    }
+
+    /// The shape of the tensor that crosses a cut, in the layout of the file, if it is fixed.
+    fn shape(&self, cut: usize) -> Option<&[usize]> {
+        self.shapes.get(cut)?.as_deref()
     }
 
     fn last(&self) -> usize {
@@ -300,7 +305,7 @@ impl<'p> Whole<'p> {
         let network = &trunk.network;
         let mut head = None;
         if trunk.from > 0 {
-            let map = self.shapes[trunk.from].as_ref().is_some_and(|shape| shape.len() == 4);
+            let map = self.shape(trunk.from).is_some_and(|shape| shape.len() == 4);
             let layout = map.then_some(trunk.input_layout);
             let mut part = self.part(0, trunk.from, self.input.layout, layout)?;
             part.output = network.tensors[network.input].shape;
@@ -331,7 +336,7 @@ impl<'p> Whole<'p> {
         give_hwc(&mut proto, &self.cut(to).tensor, to_layout);
         let onnx = proto.encode_to_vec();
         let float = FloatModel::from_bytes(&onnx)?;
-        let classes = self.shapes[to].as_ref().map_or(0, |shape| shape.iter().product());
+        let classes = self.shape(to).map_or(0, |shape| shape.iter().product());
         Ok(Part {
             onnx,
             float,

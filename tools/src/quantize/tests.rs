@@ -199,6 +199,10 @@ fn preprocesses(recipe: &Recipe) {
         Session::with_kernels(&model, arena.as_mut_slice(), KernelSet::Reference).unwrap();
     session.set_rgb(&pixels.data).unwrap();
     let real = recipe.float_input(&pixels, crate::graph::InputLayout::Nhwc);
+    // What a float head would get, on a board, too.
+    let mut on_board = vec![0.0; real.len()];
+    fixnet::preprocess::rgb_to_real(&model, &pixels.data, &mut on_board).unwrap();
+    assert_eq!(on_board, real);
     for (&q, real) in session.input_mut().iter().zip(real) {
         let want = real / input.scale + f32::from(input.zero_point);
         assert!((f32::from(q) - want).abs() <= 0.51, "{q} for {want}");

@@ -1,6 +1,7 @@
 //! Networks of which a part stays in float: split, run in one call, compared, and refused where
 //! they cannot run.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use fixnet::float::{FloatError, FloatModel};
@@ -10,10 +11,11 @@ use fixnet::profile::{Checksums, WallClock};
 use fixnet::{AlignedBytes, KernelSet, Model as Fxn, Session, SessionError};
 use prost::Message;
 use serde_json::Value;
-use tempfile::TempDir;
+use tempfile::{TempDir, tempdir};
+use tract_onnx::pb::ModelProto;
 
 use crate::common::onnx::{Model, float, floats, int, ints, string};
-use crate::{fixnet, json, misuse, names, pictures, refusal, refusal_of, text};
+use crate::{fixnet, fixture, json, misuse, names, pictures, refusal, refusal_of, text};
 
 const CHANNELS: i64 = 8;
 
@@ -299,6 +301,67 @@ fn nodes_between_blocks_cannot_be_split_off() {
         assert!(line.contains(&format!("node {:?} (HardSwish)", net.nodes()[0])), "{line}");
         assert!(line.contains("`--fallback tract`"), "{line}");
         assert!(!Path::new(&files.fxn).exists());
+    }
+}
+
+/// The fixture `name`, as its exporter wrote it, behind a hard swish and before a hard sigmoid.
+fn wrapped(name: &str, folder: &Path) -> String {
+    let source = PathBuf::from(fixture(name));
+    let mut proto = ModelProto::decode(fs::read(&source).unwrap().as_slice()).unwrap();
+    let graph = proto.graph.as_mut().unwrap();
+    let weights: Vec<&String> = graph.initializer.iter().map(|t| &t.name).collect();
+    let input = graph.input.iter().find(|i| !weights.contains(&&i.name)).unwrap().name.clone();
+    let output = graph.output[0].name.clone();
+    for name in graph.node.iter_mut().flat_map(|node| &mut node.input).filter(|n| **n == input) {
+        *name = "head".to_owned();
+    }
+    let ends = Model::new(17, &[1]).node("HardSwish", &[&input], "head", &[]);
+    let mut ends = ends.node("HardSigmoid", &[&output], "tail", &[float("alpha", 0.05)]);
+    graph.node.insert(0, ends.graph().node.remove(0));
+    graph.node.append(&mut ends.graph().node);
+    graph.output[0].name = "tail".to_owned();
+    for set in proto.opset_import.iter_mut().filter(|set| set.domain.is_empty()) {
+        set.version = set.version.max(14);
+    }
+    let data = source.with_extension("onnx.data");
+    if data.exists() {
+        fs::copy(&data, folder.join(data.file_name().unwrap())).unwrap();
+    }
+    let path = folder.join("wrapped.onnx");
+    fs::write(&path, proto.encode_to_vec()).unwrap();
+    text(&path)
+}
+
+/// Shape arithmetic, external data, channels last: what exporters write is split like anything else.
+#[test]
+fn networks_of_all_exporters_keep_their_layers_between_float_ends() {
+    for name in [
+        "basic-dynamo-dynamic",
+        "basic-torchscript",
+        "bottleneck-dynamo-external",
+        "bottleneck-torchscript-dynamic",
+        "option-a-torchscript-dynamic",
+        "keras-resnet",
+        "keras-preactivation",
+    ] {
+        let folder = tempdir().unwrap();
+        let (onnx, fxn) = (wrapped(name, folder.path()), text(&folder.path().join("x.fxn")));
+        let limits = ["--calib-limit", "8", "--limit", "16", "--json", "--out", &fxn];
+        let ends = json(&[&["quantize", &onnx, "--partition"], &limits[..]].concat());
+        let alone = json(&[&["quantize", &fixture(name)], &limits[..]].concat());
+        let names = |summary: &Value| -> Vec<String> {
+            let layers = summary["layers"].as_array().unwrap();
+            layers.iter().map(|layer| layer["name"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&ends), names(&alone), "{name}");
+        // A Softmax that is not the last node any more.
+        let mut nodes = node_names(&ends);
+        nodes.retain(|name| !name.to_lowercase().contains("softmax"));
+        assert_eq!(nodes, ["head", "tail"], "{name}");
+        assert!(ends["agreement"].as_f64() > Some(0.7), "{name}: {}", ends["agreement"]);
+        for layer in ends["layers"].as_array().unwrap() {
+            assert!(layer["sqnr_isolated_db"].as_f64().unwrap() > 15.0, "{name}: {layer}");
+        }
     }
 }
 

@@ -42,11 +42,28 @@ fn configure() -> Result<(), String> {
     Ok(())
 }
 
+/// Least stack that a board's budget of RAM may leave.
+const MIN_STACK: i64 = 4096;
+
+/// The linker's map: below the statics, which get what the budget says, lies the stack, so that one
+/// that overflows leaves the RAM, which is a fault, and does not reach the statics.
 fn memory(board: &Data) -> Result<String, String> {
-    let (flash, ram) = (board.region("flash")?, board.region("ram")?);
+    let ((flash, flash_bytes), (ram, ram_bytes)) = (board.region("flash")?, board.region("ram")?);
+    let budget = board.number(board.table("budget")?, "ram")?;
+    let stack = (ram_bytes - budget) & !7;
+    if stack < MIN_STACK {
+        let board = board.path.display();
+        return Err(format!("{board}: budget.ram leaves {stack} bytes for the stack"));
+    }
     let line =
-        |name, (origin, bytes)| format!("{name} : ORIGIN = {origin:#x}, LENGTH = {bytes:#x}\n");
-    Ok(format!("MEMORY {{\n{}{}}}\n", line("FLASH", flash), line("RAM", ram)))
+        |name, origin, bytes| format!("{name} : ORIGIN = {origin:#x}, LENGTH = {bytes:#x}\n");
+    let flash = line("FLASH", flash, flash_bytes);
+    let statics = line("RAM", ram + stack, ram_bytes - stack);
+    let stack = line("STACK", ram, stack);
+    Ok(format!(
+        "MEMORY {{\n{flash}{stack}{statics}}}\n_stack_end = ORIGIN(STACK);\n\
+         _stack_start = ORIGIN(STACK) + LENGTH(STACK);\n"
+    ))
 }
 
 fn constants(board: &Data, name: &str, in_flash: bool) -> Result<String, String> {

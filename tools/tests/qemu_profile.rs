@@ -1,5 +1,5 @@
-//! Clocks and trace pins of Cortex-M4 images: profiling is cheap, long layers are timed right, and
-//! the pins follow the layers.
+//! Clock and trace pin of a Cortex-M4 image: profiling is cheap, long layers are timed right, and the
+//! pin follows the layers.
 //!
 //! Times are instructions that QEMU counts. Needs what `firmware/setup.sh` finds or installs;
 //! `FIXNET_NO_QEMU=1` leaves these tests out.
@@ -12,16 +12,16 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::boards::{Network, host_results, wanted};
+use common::boards::{Network, wanted};
 use fixnet::format::{
     self, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind, StepRecord, StepSpec,
     TensorRecord, WeightLayout, payload_flags,
 };
-use fixnet::{AlignedBytes, KernelSet, Model};
+use fixnet::{AlignedBytes, Model};
 use tempfile::TempDir;
 use tools::boards::Board;
 use tools::data::dead_leaves::dead_leaves;
-use tools::firmware::{BoardInference, BoardReport, Console, build, console_text, payload};
+use tools::firmware::{BoardInference, Console, build, payload};
 use tools::process::run_limited;
 use tools::qemu::Emulation;
 
@@ -77,48 +77,6 @@ fn the_trace_pin_is_high_once_a_layer() {
     });
 }
 
-/// QEMU has no STM32F446; the STM32F405 has the same memory map, ports and clock gates, and QEMU logs
-/// accesses to what it does not emulate of them. Its cycle counter stands still.
-#[test]
-fn the_image_for_an_stm32f446_drives_its_led_and_gives_the_bytes_of_the_host() {
-    let name = "nucleo-f446re";
-    if !wanted(name) {
-        return;
-    }
-    let board = Board::load(name).expect("the board's data");
-    let network = Network::bundled(1);
-    let scratch = tempfile::tempdir().expect("a temporary folder");
-    let (elf, payload) = (scratch.path().join("image.elf"), scratch.path().join("payload"));
-    fs::write(&payload, network.payload()).expect("a writable folder");
-    build(&board, Some(&payload), Console::Emulator, &elf).unwrap_or_else(|e| panic!("{e}"));
-    let mut qemu = qemu("netduinoplus2", &elf);
-    qemu.args(["-d", "unimp"]);
-    let output = run_limited(qemu, TIME_LIMIT).unwrap_or_else(|e| panic!("{e}"));
-    assert!(output.status.success(), "{output:?}");
-
-    let console = scratch.path().join("console");
-    fs::write(&console, &output.stdout).expect("a writable folder");
-    let text = console_text(&elf, &console).unwrap_or_else(|e| panic!("{e}"));
-    let report = BoardReport::parse(&text).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!((report.clock_source.as_str(), report.ticks_per_second), ("dwt", 16_000_000));
-    let model = network.model();
-    let (_, checksums, logits) = host_results(&model, &network.inputs[0], KernelSet::Reference);
-    let layers = report.inferences[0].layers.iter();
-    assert_eq!(layers.filter_map(|layer| layer.crc32).collect::<Vec<_>>(), checksums);
-    assert_eq!(report.inferences[0].logits, logits);
-
-    let log = String::from_utf8_lossy(&output.stderr);
-    let writes = |prefix: &str| -> Vec<&str> {
-        log.lines().filter_map(|line| line.strip_prefix(prefix)?.strip_suffix(')')).collect()
-    };
-    // AHB1ENR, MODER and BSRR of RM0390: clock for port A, pin 5 an output, set and reset.
-    let write = "unimplemented device write (size 4, offset";
-    assert_eq!(writes(&format!("RCC: {write} 0x030, value ")), ["0x00000001"]);
-    assert_eq!(writes(&format!("GPIOA: {write} 0x000, value ")), ["0x00000400"]);
-    let pulses = ["0x00000020", "0x00200000"].repeat(model.step_count());
-    assert_eq!(writes(&format!("GPIOA: {write} 0x018, value ")), pulses);
-}
-
 /// Runs a test's body, unless emulators are not wanted.
 fn with_job(test: impl FnOnce(&Job)) {
     if !wanted(BOARD) {
@@ -170,8 +128,11 @@ impl Job {
         let bare_metal = self.board.bare_metal.as_ref().expect("a Cortex-M board");
         let origin = bare_metal.payload.expect("payload memory").origin;
         let machine = &self.board.qemu.as_ref().expect("an emulated board").machine;
-        let mut qemu = qemu(machine, &self.elf());
-        qemu.args(["-trace", "mps2_fpgaio_write", "-device"])
+        let mut qemu = Command::new("qemu-system-arm");
+        qemu.args(["-machine", machine, "-display", "none", "-monitor", "none"])
+            .args(["-serial", "none", "-semihosting-config", "enable=on,target=native", "-kernel"])
+            .arg(self.elf())
+            .args(["-trace", "mps2_fpgaio_write", "-device"])
             .arg(format!("loader,file={},addr={origin},force-raw=on", payload.display()));
         let output = run_limited(qemu, TIME_LIMIT).unwrap_or_else(|e| panic!("{e}"));
         assert!(output.status.success(), "{output:?}");
@@ -179,14 +140,6 @@ impl Job {
         let writes = text.lines().filter_map(|line| line.split_once("offset 0x0 data 0x"));
         writes.filter_map(|(_, rest)| Some(rest.split_once(' ')?.0.to_string())).collect()
     }
-}
-
-fn qemu(machine: &str, elf: &Path) -> Command {
-    let mut qemu = Command::new("qemu-system-arm");
-    qemu.args(["-machine", machine, "-display", "none", "-monitor", "none", "-serial", "none"])
-        .args(["-semihosting-config", "enable=on,target=native", "-kernel"])
-        .arg(elf);
-    qemu
 }
 
 fn write_payload(folder: &Path, file: &[u8], flags: u16) -> PathBuf {

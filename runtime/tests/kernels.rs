@@ -125,6 +125,32 @@ fn conv_case() -> impl Strategy<Value = ConvCase> {
     )
 }
 
+/// 3x3 at stride 1 with channels in whole vectors, in rectangles with any padding.
+fn conv_3x3_case() -> impl Strategy<Value = ConvCase> {
+    let axis = || {
+        let pads = (0..=2usize, 0..=2usize);
+        (3..=14usize, pads).prop_map(|(extent, pads)| Axis {
+            extent,
+            kernel: 3,
+            stride: 1,
+            pads,
+            dilation: 1,
+        })
+    };
+    let channels = (1..=9usize, 1..=3usize).prop_map(|(a, b)| (a * 16, b * 16));
+    (axis(), axis(), channels, shortcut(), fill(), fill(), any::<u64>()).prop_map(
+        |(y, x, (group_in, group_out), shortcut, inputs, weights, seed)| ConvCase {
+            axes: [y, x],
+            groups: 1,
+            group_in,
+            group_out,
+            shortcut,
+            fills: (inputs, weights),
+            seed,
+        },
+    )
+}
+
 /// A convolution with all its data.
 #[derive(Debug)]
 struct Conv {
@@ -524,6 +550,18 @@ macro_rules! kernel_suite {
                 }
 
                 #[test]
+                fn conv_3x3_is_exact(case in conv_3x3_case()) {
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| assert_eq!(conv.run(kernels), conv.oracle()));
+                }
+
+                #[test]
+                fn conv_3x3_wraps_as_the_reference(case in conv_3x3_case()) {
+                    let conv = Conv::new(&case, Constants::Accepted);
+                    with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::Reference)));
+                }
+
+                #[test]
                 fn conv_wraps_as_the_reference(case in conv_case()) {
                     let conv = Conv::new(&case, Constants::Accepted);
                     with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::Reference)));
@@ -585,6 +623,22 @@ macro_rules! kernel_suite {
                 for inputs in fills {
                     for weights in fills {
                         let case = square(3, 3, 512, 5, (inputs, weights));
+                        let conv = Conv::new(&case, Constants::Proved);
+                        with(|kernels| assert_eq!(conv.run(kernels), conv.oracle()));
+                    }
+                }
+            }
+
+            /// What fast algorithms for 3x3 windows serve: extents around whole tiles, channels of
+            /// one chunk of sums and of more, with extreme values.
+            #[test]
+            fn conv_3x3_of_whole_vectors_is_exact() {
+                let fills = [Fill::Random, Fill::Lowest, Fill::Highest, Fill::Alternating];
+                let channels = [(16, 16), (48, 32), (128, 16), (144, 16), (272, 32)];
+                for (index, extent) in [5, 7, 8, 9, 13, 17].into_iter().enumerate() {
+                    for (in_c, out_c) in channels {
+                        let pick = |n: usize| fills[(index * 5 + in_c / 16 + n) % fills.len()];
+                        let case = square(extent, 3, in_c, out_c, (pick(0), pick(index / 3 + 1)));
                         let conv = Conv::new(&case, Constants::Proved);
                         with(|kernels| assert_eq!(conv.run(kernels), conv.oracle()));
                     }

@@ -202,7 +202,9 @@ impl KernelSet {
             (Operator::Conv { .. }, Self::Generic) => "conv_generic",
             #[cfg(target_arch = "x86_64")]
             (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
-                if x86_64::conv_direct_avx2_serves(shape) {
+                if x86_64::conv_winograd4_avx2_serves(shape) {
+                    "conv_winograd4_avx2"
+                } else if x86_64::conv_direct_avx2_serves(shape) {
                     "conv_direct_avx2"
                 } else {
                     "conv_generic"
@@ -228,7 +230,9 @@ impl KernelSet {
             (Operator::Conv { shape, .. }, Self::Generic) => generic::conv_scratch_bytes(shape),
             #[cfg(target_arch = "x86_64")]
             (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
-                if x86_64::conv_direct_avx2_serves(shape) {
+                if x86_64::conv_winograd4_avx2_serves(shape) {
+                    x86_64::conv_winograd4_avx2_scratch_bytes(shape)
+                } else if x86_64::conv_direct_avx2_serves(shape) {
                     x86_64::conv_direct_avx2_scratch_bytes(shape)
                 } else {
                     generic::conv_scratch_bytes(shape)
@@ -245,7 +249,9 @@ impl KernelSet {
             Self::Generic => generic::conv(args),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => {
-                if x86_64::conv_direct_avx2_serves(args.shape) {
+                if x86_64::conv_winograd4_avx2_serves(args.shape) {
+                    x86_64::conv_winograd4_avx2(avx2, args);
+                } else if x86_64::conv_direct_avx2_serves(args.shape) {
                     x86_64::conv_direct_avx2(avx2, args);
                 } else {
                     generic::conv(args);

@@ -2,9 +2,13 @@
 
 mod conv_direct_avx2;
 mod requantize_avx2;
+mod winograd4_avx2;
 
 pub use conv_direct_avx2::{
     conv_direct_avx2, conv_direct_avx2_scratch_bytes, conv_direct_avx2_serves,
+};
+pub use winograd4_avx2::{
+    conv_winograd4_avx2, conv_winograd4_avx2_scratch_bytes, conv_winograd4_avx2_serves,
 };
 
 /// Proof that this CPU has AVX2: the only constructor looks.

@@ -73,11 +73,12 @@ pub fn build_minimal(
         return Err(BuildError::Failed { what: board.name.clone(), reason });
     }
     let mut command = command(board, bare_metal, MINIMAL);
-    command.env("FIXNET_MODEL", model).args(["--features", &features.join(",")]);
+    let features = [&[MINIMAL], features].concat().join(",");
+    command.env("FIXNET_MODEL", model).args(["--features", &features]);
     finish(command, board, bare_metal, MINIMAL, out)
 }
 
-/// The program of the smallest image.
+/// The program of the smallest image, and the feature that asks for it.
 const MINIMAL: &str = "minimal";
 
 /// Runs a build and copies the program that it made.

@@ -4,21 +4,21 @@
 //! Needs a compiler for bare-metal AArch64 and `qemu-system-aarch64`; `firmware/setup.sh` finds or
 //! installs them or says what is missing. `FIXNET_NO_QEMU=1` leaves these tests out.
 
+mod common;
+
 use std::fs;
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use fixnet::format::{CRC32, Operator, PayloadError, PayloadHeader, payload_flags, write_payload};
-use fixnet::profile::Checksums;
-use fixnet::{AlignedBytes, KernelSet, Model, ModelError, Session, SessionError};
+use common::boards::{Network, wanted};
+use fixnet::format::{CRC32, Operator, PayloadError, PayloadHeader};
+use fixnet::{KernelSet, Model, ModelError, SessionError};
 use object::{Object, ObjectSymbol};
 use tempfile::TempDir;
 use tools::boards::{Board, Region};
-use tools::data::dead_leaves::dead_leaves;
 use tools::firmware::{BoardReport, Console, build, flat_binary};
 use tools::process::{follow, run_limited};
 
@@ -29,13 +29,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(400);
 const IMAGE_ORIGIN: usize = 0x8_0000;
 /// Largest flat image; it holds code and constants, no model.
 const IMAGE_BUDGET: usize = 128 << 10;
-const FLAGS: u16 = payload_flags::CHECKSUMS | payload_flags::REFUSED_ARENAS;
 
 /// Runs a test's body, unless emulators are not wanted.
 fn with_job(test: impl FnOnce(&Job)) {
-    if std::env::var_os("FIXNET_NO_QEMU").is_some_and(|v| v == "1") {
-        // Past the test harness, which swallows what a test that passes prints.
-        let _ = writeln!(std::io::stderr(), "\n!!! {BOARD} DID NOT RUN: FIXNET_NO_QEMU=1 is set");
+    if !wanted(BOARD) {
         return;
     }
     static JOB: OnceLock<Job> = OnceLock::new();
@@ -49,11 +46,11 @@ fn resnet20_gives_the_bytes_of_the_host_whichever_way_it_is_loaded() {
         let payload = network.payload();
         // The ELF file starts at EL3, the flat image at EL2.
         let elf = job.run(&job.elf, Some(&payload));
-        network.check(&elf, &[KernelSet::Reference, KernelSet::Generic]);
+        elf.check(&network, &[KernelSet::Reference, KernelSet::Generic]);
         let flat = job.run(&job.image, Some(&payload));
-        network.check(&flat, &[KernelSet::Generic]);
+        flat.check(&network, &[KernelSet::Generic]);
         let appended = [job.image.as_slice(), &payload].concat();
-        network.check(&job.run(&appended, None), &[KernelSet::Generic]);
+        job.run(&appended, None).check(&network, &[KernelSet::Generic]);
     });
 }
 
@@ -62,7 +59,7 @@ fn resnet18_gives_the_bytes_of_the_host() {
     with_job(|job| {
         let network = Network::random("resnet18", 224);
         let run = job.run(&job.image, Some(&network.payload()));
-        network.check(&run, &[KernelSet::Generic, KernelSet::detect()]);
+        run.check(&network, &[KernelSet::Generic, KernelSet::detect()]);
     });
 }
 
@@ -72,7 +69,7 @@ fn resnet34_gives_the_bytes_of_the_host_also_behind_the_image() {
         let network = Network::random("resnet34", 224);
         let appended = [job.image.as_slice(), &network.payload()].concat();
         let run = job.run(&appended, None);
-        network.check(&run, &[KernelSet::Generic, KernelSet::detect()]);
+        run.check(&network, &[KernelSet::Generic, KernelSet::detect()]);
     });
 }
 
@@ -131,7 +128,7 @@ fn damaged_models_are_refused_as_on_the_host() {
                 .and_then(|model| model.verify_weights())
                 .expect_err("the host refuses the model, too");
             assert!(expected(&refusal), "{refusal:?}");
-            let payload = write_payload(&damaged, &network.inputs(), FLAGS).unwrap();
+            let payload = network.payload_of(&damaged);
             let run = job.run(&job.image, Some(&payload));
             run.assert_refused(&format!("Model({refusal:?})"));
         }
@@ -173,7 +170,7 @@ fn an_image_loaded_behind_its_place_moves_there() {
         let appended = [job.image.as_slice(), &network.payload()].concat();
         // Where firmware puts 64-bit kernels by itself.
         let run = job.run_at(0x20_0000, &appended);
-        network.check(&run, &[KernelSet::Generic]);
+        run.check(&network, &[KernelSet::Generic]);
     });
 }
 
@@ -200,7 +197,7 @@ fn the_image_for_a_pi_4_also_runs_on_a_pi_3() {
             }
         });
         let run = Run { exit_code: Some(0), text };
-        network.check_on("raspberry-pi-3", &run, &[KernelSet::Generic]);
+        run.check_on("raspberry-pi-3", &network, &[KernelSet::Generic]);
     });
 }
 
@@ -263,108 +260,6 @@ fn the_image_keeps_its_budget() {
     });
 }
 
-/// A model file and inputs.
-struct Network {
-    file: AlignedBytes,
-    inputs: Vec<Vec<u8>>,
-}
-
-impl Network {
-    /// The trained ResNet-20.
-    fn bundled(inputs: u64) -> Self {
-        static FILE: OnceLock<AlignedBytes> = OnceLock::new();
-        let file = FILE.get_or_init(|| Self::quantize(None, 16));
-        Self::with_inputs(file.clone(), inputs)
-    }
-
-    /// A network of the zoo with random weights, and one input.
-    fn random(name: &str, pixels: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let onnx = folder.path().join("model.onnx");
-        let pixels = pixels.to_string();
-        succeed(
-            fixnet(&["make-model", name, "--seed", "0", "--input-size", &pixels, "--out"])
-                .arg(&onnx),
-        );
-        Self::with_inputs(Self::quantize(Some(&onnx), 2), 1)
-    }
-
-    fn quantize(onnx: Option<&Path>, images: usize) -> AlignedBytes {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("model.fxn");
-        let images = images.to_string();
-        let mut command = fixnet(&["quantize", "--no-compare", "--calib-limit", &images, "--out"]);
-        succeed(command.arg(&file).args(onnx));
-        AlignedBytes::from_slice(&fs::read(file).unwrap())
-    }
-
-    fn with_inputs(file: AlignedBytes, count: u64) -> Self {
-        let input = Model::new_checked(&file).unwrap().input();
-        let image = |index| dead_leaves(3, index, input.width, input.height).data;
-        let inputs = (0..count).map(image).collect();
-        Self { file, inputs }
-    }
-
-    fn model(&self) -> Model<'_> {
-        Model::new_checked(&self.file).unwrap()
-    }
-
-    fn inputs(&self) -> Vec<&[u8]> {
-        self.inputs.iter().map(Vec::as_slice).collect()
-    }
-
-    fn payload(&self) -> Vec<u8> {
-        write_payload(&self.file, &self.inputs(), FLAGS).expect("less than 4 GiB")
-    }
-
-    /// Checks a whole report against what each of these kernels computes on the host.
-    fn check(&self, run: &Run, kernels: &[KernelSet]) {
-        self.check_on(BOARD, run, kernels);
-    }
-
-    fn check_on(&self, board: &str, run: &Run, kernels: &[KernelSet]) {
-        assert_eq!(run.exit_code, Some(0), "{}", run.text);
-        let report = run.report();
-        let model = self.model();
-        let needed = model.required(KernelSet::Generic).arena();
-        let short = SessionError::ArenaTooSmall { needed, available: needed - 1 };
-        assert_eq!(report.board, board);
-        assert_eq!(report.clock_source, "generic-timer");
-        assert_eq!(report.model_crc32, Some(CRC32.checksum(&self.file)));
-        assert_eq!(report.arena_bytes, needed);
-        assert_eq!(report.arena_short, Some(format!("{short:?}")));
-        let shifted = report.arena_shifted.expect("a misaligned arena was tried");
-        assert!(shifted.starts_with("ArenaMisaligned { needed: 16, address: "), "{shifted}");
-        assert_eq!(report.inferences.len(), self.inputs.len());
-        for (inference, rgb) in report.inferences.iter().zip(&self.inputs) {
-            let layers: Vec<u32> = inference.layers.iter().filter_map(|l| l.crc32).collect();
-            let results = (inference.input_crc32, layers, inference.logits.clone());
-            for &kernels in kernels {
-                assert_eq!(results, host_results(&model, rgb, kernels), "{}", kernels.name());
-            }
-            for (layer, step) in inference.layers.iter().zip(model.steps()) {
-                assert_eq!(layer.name, step.layer.name);
-                assert_eq!(layer.kernel, KernelSet::Generic.kernel_name(&step.operator));
-                assert!(layer.ticks > 0, "{layer:?}");
-            }
-            let sum: u64 = inference.layers.iter().map(|layer| layer.ticks).sum();
-            assert!(sum <= inference.ticks, "{sum} {}", inference.ticks);
-            assert!((256..32 << 10).contains(&inference.stack_bytes), "{}", inference.stack_bytes);
-        }
-    }
-}
-
-/// Checksum of the int8 input, checksum of every layer, logits.
-fn host_results(model: &Model, rgb: &[u8], kernels: KernelSet) -> (u32, Vec<u32>, Vec<i32>) {
-    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
-    let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels).unwrap();
-    session.set_rgb(rgb).unwrap();
-    let input = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap());
-    let mut checksums = Checksums::<64>::new();
-    let logits = session.run_with(&mut checksums).to_vec();
-    (input, checksums.values().to_vec(), logits)
-}
-
 /// The image.
 struct Job {
     board: Board,
@@ -378,7 +273,6 @@ struct Job {
 impl Job {
     fn new() -> Self {
         let board = Board::load(BOARD).unwrap();
-        succeed(&mut Command::new(firmware("setup.sh")));
         let folder = tempfile::tempdir().unwrap();
         let elf = folder.path().join("image.elf");
         build(&board, None, Console::Emulator, &elf).unwrap_or_else(|error| panic!("{error}"));
@@ -452,6 +346,18 @@ struct Run {
 }
 
 impl Run {
+    fn check(&self, network: &Network, kernels: &[KernelSet]) {
+        self.check_on(BOARD, network, kernels);
+    }
+
+    /// Checks the report of an image built for `board`.
+    fn check_on(&self, board: &str, network: &Network, kernels: &[KernelSet]) {
+        assert_eq!(self.exit_code, Some(0), "{}", self.text);
+        let report = self.report();
+        assert_eq!(report.clock_source, "generic-timer");
+        network.check(board, &report, kernels);
+    }
+
     fn report(&self) -> BoardReport {
         BoardReport::parse(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -460,21 +366,4 @@ impl Run {
         assert_eq!(self.exit_code, Some(1), "{}", self.text);
         assert_eq!(self.text.lines().last(), Some(format!("refused {refusal}").as_str()));
     }
-}
-
-fn fixnet(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fixnet"));
-    command.args(args);
-    command
-}
-
-fn firmware(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware").join(path)
-}
-
-/// Runs a command that must succeed; fails with what it says.
-fn succeed(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}", stderr.trim_end());
 }

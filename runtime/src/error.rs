@@ -139,7 +139,7 @@ impl fmt::Display for SessionError {
             Self::NoPreprocessing => f.write_str("the model carries no preprocessing"),
             Self::FloatParts { count } => write!(
                 f,
-                "{count} of the model's parts are in float and need tract, on a machine with an operating system"
+                "the model has parts in float ({count}), which need tract on an operating system"
             ),
         }
     }

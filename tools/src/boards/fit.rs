@@ -42,8 +42,8 @@ pub enum FitError {
     #[error(transparent)]
     Board(#[from] BoardError),
     #[error(
-        "{count} parts of the model stay in float and need tract on an operating system, which \
-         board {board} does not have"
+        "the model has parts in float ({count}), which board {board} cannot run without an operating \
+         system"
     )]
     FloatParts { board: String, count: usize },
     #[error(

@@ -84,11 +84,13 @@ mod tests {
         let word = |elf: &mut Vec<u8>, value: u32| elf.extend(value.to_le_bytes());
         half(&mut elf, 2);
         half(&mut elf, 40);
-        [1, 0, 52, 0, 0].map(|value| word(&mut elf, value));
-        [52, 32, 2, 40, 0, 0].map(|value| half(&mut elf, value));
+        [1, 0, 52, 0, 0].into_iter().for_each(|value| word(&mut elf, value));
+        [52, 32, 2, 40, 0, 0].into_iter().for_each(|value| half(&mut elf, value));
         let data = 52 + 2 * 32;
-        [PT_LOAD.0, data, 0, 0, 40, 40, 5, 4].map(|value| word(&mut elf, value));
-        [PT_LOAD.0, data + 40, 0x2000_0000, 40, 8, 40, 6, 4].map(|value| word(&mut elf, value));
+        [PT_LOAD.0, data, 0, 0, 40, 40, 5, 4].into_iter().for_each(|value| word(&mut elf, value));
+        [PT_LOAD.0, data + 40, 0x2000_0000, 40, 8, 40, 6, 4]
+            .into_iter()
+            .for_each(|value| word(&mut elf, value));
         elf.extend([0; 24]);
         elf.extend(MODEL);
         elf.extend([0; 8]);

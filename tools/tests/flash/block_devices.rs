@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tools::flash::block_device::{DeviceError, Disk, System};
+use tools::flash::block_device::{DeviceError, Disk, System, write};
 
 const GIB: u64 = 1 << 30;
 
@@ -127,4 +127,28 @@ fn a_device_that_the_kernel_does_not_know_is_none() {
     let kernel = Kernel::new();
     let system = System { sys: kernel.path().join("sys"), proc: kernel.path().join("proc") };
     assert_eq!(Disk::of_number("7:7", &system).unwrap(), None);
+}
+
+#[test]
+fn an_image_is_written_from_the_start_and_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, device) = (folder.path().join("image"), folder.path().join("device"));
+    let bytes: Vec<u8> = (0..3_000_001).map(|index: usize| (index * index / 5) as u8).collect();
+    fs::write(&image, &bytes).unwrap();
+    fs::write(&device, vec![7; 4_000_000]).unwrap();
+    write(&fs::File::open(&image).unwrap(), &device).unwrap();
+    let written = fs::read(&device).unwrap();
+    assert!(written[..bytes.len()] == bytes);
+    assert!(written[bytes.len()..].iter().all(|&byte| byte == 7) && written.len() == 4_000_000);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_write_that_breaks_off_says_how_far_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    fs::write(&image, "image").unwrap();
+    let error = write(&fs::File::open(&image).unwrap(), Path::new("/dev/full")).unwrap_err();
+    assert!(matches!(error, DeviceError::Interrupted { written: 0, total: 5, .. }), "{error}");
+    assert!(error.to_string().contains("not usable"), "{error}");
 }

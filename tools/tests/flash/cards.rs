@@ -73,6 +73,24 @@ fn the_card_holds_firmware_configuration_kernel_and_payload_byte_for_byte() {
     }
 }
 
+#[test]
+fn the_configuration_names_the_files_that_the_card_holds() {
+    let boards = Board::all().unwrap();
+    let cards =
+        boards.iter().filter_map(|b| Some((b, b.sd_card.as_ref()?, b.bare_metal.as_ref()?)));
+    let mut count = 0;
+    for (board, card, bare_metal) in cards {
+        let origin = bare_metal.payload.expect("memory for the payload").origin;
+        let kernel = format!("kernel={}", sd_card::KERNEL);
+        let payload = format!("initramfs {} {origin:#010x}", sd_card::PAYLOAD);
+        for line in [kernel, payload, "arm_64bit=1".to_string(), "enable_uart=1".to_string()] {
+            assert!(card.config.contains(&line), "{}: {line}", board.name);
+        }
+        count += 1;
+    }
+    assert!(count >= 2);
+}
+
 /// By the bytes, not by the library that wrote them: Microsoft's FAT specification, "FAT Volume
 /// Initialization", tells FAT32 by the number of clusters alone.
 #[test]

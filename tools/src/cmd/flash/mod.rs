@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use fixnet::Model;
 use fixnet::format::CRC32;
 
 use super::{check_model, embedded_recipe, positive, read_model};
 use crate::boards::Board;
 use crate::firmware::BoardReport;
-use crate::flash::smoke::Smoke;
+use crate::flash::smoke::{Smoke, SmokeError};
 use crate::output::{print, print_json};
 use crate::report::BoardRun;
 
@@ -126,7 +126,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
-    let smoke = Smoke::new(&model, &recipe, args.input.as_deref())?;
+    let smoke = Smoke::new(&model, &recipe, args.input.as_deref());
+    let smoke = smoke.map_err(|error| match error {
+        SmokeError::Session(error) => anyhow!("{}: {error}", args.file.display()),
+        error => error.into(),
+    })?;
     let job = Job { args, board: &board, model: &model, bytes: &bytes, smoke: &smoke };
     match way {
         Way::Card { out, firmware } => bare_metal::card(&job, out, firmware),

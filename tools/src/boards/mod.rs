@@ -1,7 +1,7 @@
 //! Boards as data: `firmware/boards/<name>/board.toml`, one folder a board.
 //!
 //! What may not be broken: a figure of a board is stated there and nowhere else; image builds, the
-//! emulator, flashing and the check of budgets ([`fit`]) all read it from here.
+//! emulator, flashing and the check of budgets all read it from here.
 
 mod fit;
 

@@ -1,9 +1,9 @@
 //! Brings a model to a board.
 //!
 //! The ways: [`sd_card`] with [`block_device`] for a Raspberry Pi without an operating system;
-//! [`ssh`] for a board that runs Linux, [`os_image`] with [`partitions`] for its card; [`probe`] for a
-//! microcontroller. Beside them, [`program`] and [`unit`] are what a Linux board gets, [`smoke`] is its
-//! first run, and [`monitor`] reads the console of a board without Linux.
+//! [`ssh`] with [`survey`] for a board that runs Linux, [`os_image`] with [`partitions`] for its card;
+//! [`probe`] for a microcontroller. Beside them, [`program`] and [`mod@unit`] are what a Linux board
+//! gets, [`smoke`] is its first run, and [`monitor`] reads the console of a board without Linux.
 //!
 //! What may not be broken: nothing is overwritten that was not named, nothing is left half-written
 //! without saying so, and nothing waits without a limit.
@@ -19,4 +19,5 @@ pub mod sd_card;
 pub mod shell;
 pub mod smoke;
 pub mod ssh;
+pub mod survey;
 pub mod unit;

@@ -16,7 +16,7 @@ use tools::flash::monitor::Lines;
 use tools::flash::sd_card::{self, CardFile};
 use tools::process::{Stream, follow};
 
-use super::{flash, have, model_bytes, names, refusal, smoke, success, text};
+use super::{flash, have, model_bytes, names, on_a_full_disk, refusal, smoke, success, text};
 
 const BOARD: &str = "raspberry-pi-3";
 const SECTOR: usize = 512;
@@ -162,6 +162,29 @@ fn a_missing_firmware_file_is_named_and_nothing_is_written() {
     assert!(line.contains("no fixup.dat") && line.contains("raspberrypi/firmware"), "{line}");
     assert_eq!(fs::read(&out).unwrap(), b"kept");
     assert_eq!(names(folder.path()), ["card.img"]);
+}
+
+#[test]
+fn a_full_disk_leaves_an_existing_card_alone() {
+    let (firmware, folder) = (firmware(BOARD), tempfile::tempdir().unwrap());
+    let (out, kernel) = (folder.path().join("card.img"), firmware.path().join("kernel"));
+    fs::write(&out, "kept").unwrap();
+    let args = ["--firmware-dir", text(firmware.path()), "--kernel", text(&kernel), "--out"];
+    let line = refusal(&mut on_a_full_disk(flash(BOARD, &args).arg(&out)));
+    assert!(line.contains("card.img"), "{line}");
+    assert_eq!(fs::read(&out).unwrap(), b"kept");
+    assert_eq!(names(folder.path()), ["card.img"]);
+}
+
+#[test]
+fn a_uart_that_is_not_there_is_told_before_anything_is_written() {
+    let (firmware, folder) = (firmware(BOARD), tempfile::tempdir().unwrap());
+    let out = folder.path().join("card.img");
+    let args = ["--firmware-dir", text(firmware.path()), "--out", text(&out)];
+    let monitor = ["--monitor", "--serial", "/dev/fixnet-no-tty"];
+    let line = refusal(flash(BOARD, &args).args(monitor));
+    assert!(line.contains("/dev/fixnet-no-tty"), "{line}");
+    assert!(names(folder.path()).is_empty());
 }
 
 #[test]

@@ -74,6 +74,14 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The command where no file may be longer than 2 KiB: its writes fail half-way, as on a full disk.
+fn on_a_full_disk(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"trap "" XFSZ; ulimit -f 4; exec "$@""#, "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
+}
+
 /// Standard output of a command that must succeed.
 fn success(command: &mut Command) -> String {
     let output = run(command);

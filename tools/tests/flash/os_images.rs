@@ -13,7 +13,7 @@ use gpt::partition_types::{BASIC, EFI, LINUX_FS, Type};
 use mbrman::{CHS, MBR, MBRPartitionEntry};
 use tempfile::TempDir;
 
-use super::{flash, have, model_bytes, names, refusal, smoke, success, text};
+use super::{flash, have, model_bytes, names, on_a_full_disk, refusal, smoke, success, text};
 
 const MIB: u64 = 1 << 20;
 const SECTOR: u64 = 512;
@@ -238,6 +238,19 @@ fn an_image_without_space_is_refused_with_both_sizes() {
     fs::write(system.at("program"), [program(AARCH64), vec![0; 4 << 20]].concat()).unwrap();
     let line = system.refusal(&mut system.with_program("jetson-orin"));
     assert!(line.contains("too small") && line.contains("are needed and"), "{line}");
+}
+
+#[test]
+fn a_full_disk_leaves_an_existing_image_alone() {
+    if !have("flash", "an image of a system on a full disk") {
+        return;
+    }
+    let system = System::new(Table::Gpt, 24, "ld-linux-aarch64.so.1");
+    fs::write(system.at("card.img"), "kept").unwrap();
+    let command = system.with_program("jetson-orin");
+    let line = system.refusal(&mut on_a_full_disk(&command));
+    assert!(line.contains("card.img"), "{line}");
+    assert_eq!(fs::read(system.at("card.img")).unwrap(), b"kept");
 }
 
 #[test]

@@ -22,6 +22,9 @@ const ELF_MAGIC: &[u8] = b"\x7fELF";
 pub(super) fn card(job: &Job<'_>, out: &Path, firmware: &Path) -> anyhow::Result<ExitCode> {
     let Some(card) = &job.board.sd_card else { bail!("{}", super::needs(job.board)) };
     fit_bare_metal(job.board, job.model)?;
+    if let Some(serial) = &job.args.serial {
+        anyhow::ensure!(serial.exists(), "{}: there is no such device", serial.display());
+    }
     let disk = disk(out)?;
     let payload = job_payload(job)?;
     let files = |kernel| sd_card::boot_files(card, firmware, kernel, payload.clone());

@@ -11,7 +11,8 @@ use crate::boards::{Linux, fit_linux};
 use crate::cmd::with_spinner;
 use crate::flash::os_image::{Item, OsImage, check_out};
 use crate::flash::smoke::report_of_run;
-use crate::flash::ssh::{Address, Board, Stage, Survey, UnitState, Upload};
+use crate::flash::ssh::{Address, Board, Stage, UnitState, Upload};
+use crate::flash::survey::Survey;
 use crate::flash::{block_device, program, unit};
 use crate::output::check_destination;
 

@@ -10,14 +10,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use fixnet::{AlignedBytes, KernelSet, Session};
+use fixnet::preprocess::rgb_to_input;
+use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::{Value, json};
 
 use super::{Shape, check_model, parse_kernels, parse_shape, positive, progress, read_model};
 use crate::bench::{Contestant, Limits, Times, take_turns};
+use crate::data::RgbPixels;
 use crate::data::dead_leaves::dead_leaves;
 use crate::output::{print, print_json};
-use crate::report::bench_table;
+use crate::report::{Row, bench_table, latency_table, time_layers_by_threads};
 
 /// Runs without `--runs`, unless they take longer than the budget.
 const DEFAULT_RUNS: usize = 50;
@@ -77,8 +79,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         1 => None,
         threads => Some(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?),
     };
+    let threads = (args.threads, pool.as_ref());
     let ours = if model.float_parts().next().is_some() {
-        let threads = (args.threads, pool.as_ref());
         let contestant = hybrid::contestant(&model, arena.as_mut_slice(), kernels, threads, &image);
         contestant.with_context(|| args.file.display().to_string())?
     } else {
@@ -91,10 +93,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let times = measure(args, &mut contestants)?;
     let names: Vec<(&str, usize)> = contestants.iter().map(|c| (c.name, c.threads)).collect();
+    let rows = layer_rows(&model, kernels, threads, &image)?;
     if args.json {
-        print_json(&bench_json(args.threads, kernels, &names, &times))?;
+        let mut json = bench_json(args.threads, kernels, &names, &times);
+        json["layers"] = rows.iter().map(Row::json).collect();
+        print_json(&json)?;
     } else {
-        print(&bench_table(model.name(), kernels, &names, &times))?;
+        let table = bench_table(model.name(), kernels, &names, &times);
+        print(&format!("{table}\n{}", latency_table(&rows)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -120,17 +126,36 @@ fn fixnet_contestant<'a>(
     let input = session.input_mut().to_vec();
     let run = move || {
         session.input_mut().copy_from_slice(&input);
-        let mut infer = || {
+        in_pool(pool, || {
             session.run();
-        };
-        match pool {
-            Some(pool) => pool.install(infer),
-            None => infer(),
-        }
+        });
         Ok(())
     };
     let threads = pool.map_or(1, rayon::ThreadPool::current_num_threads);
     Ok(Contestant { name: "fixnet", threads, run: Box::new(run) })
+}
+
+/// The time of every layer, on as many threads.
+fn layer_rows(
+    model: &Model<'_>,
+    kernels: KernelSet,
+    (threads, pool): (usize, Option<&rayon::ThreadPool>),
+    image: &RgbPixels,
+) -> anyhow::Result<Vec<Row>> {
+    if model.float_parts().next().is_some() {
+        return hybrid::rows(model, kernels, (threads, pool), image);
+    }
+    let mut input = vec![0; model.input().elements()];
+    rgb_to_input(model, &image.data, &mut input)?;
+    let times = in_pool(pool, || time_layers_by_threads(model, kernels, threads, &input))?;
+    Ok(Row::of_layers(model, &times))
+}
+
+fn in_pool<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T + Send) -> T {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
 }
 
 fn bench_json(
@@ -181,6 +206,7 @@ mod hybrid {
 
     use super::Contestant;
     use crate::data::RgbPixels;
+    use crate::report::Row;
 
     pub(super) fn contestant<'a>(
         model: &Model<'a>,
@@ -189,6 +215,15 @@ mod hybrid {
         _threads: (usize, Option<&'a rayon::ThreadPool>),
         _image: &RgbPixels,
     ) -> anyhow::Result<Contestant<'a>> {
+        Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
+    }
+
+    pub(super) fn rows(
+        model: &Model<'_>,
+        _kernels: KernelSet,
+        _threads: (usize, Option<&rayon::ThreadPool>),
+        _image: &RgbPixels,
+    ) -> anyhow::Result<Vec<Row>> {
         Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
     }
 }

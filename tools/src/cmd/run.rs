@@ -150,15 +150,11 @@ fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(S
     };
     let scores = Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale };
     let times = time_layers(model, kernels, input)?;
-    let rows = model.steps().zip(&times).map(|(step, time)| Row {
-        name: step.layer.name.to_string(),
-        kernel: time.kernel.to_string(),
-        shape: step.layer.shape.to_vec(),
-        macs: step.layer.macs,
-        nanoseconds: time.nanoseconds,
-        crc32: checksums.values().get(step.index).copied(),
-    });
-    Ok((scores, rows.collect()))
+    let mut rows = Row::of_layers(model, &times);
+    for (row, &crc32) in rows.iter_mut().zip(checksums.values()) {
+        row.crc32 = Some(crc32);
+    }
+    Ok((scores, rows))
 }
 
 fn input_crc32(input: &[i8]) -> u32 {

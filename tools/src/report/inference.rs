@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
+use fixnet::Model;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::LayerTime;
 use super::table::{count, left, right, shape, table};
 
 /// One image through one model.
@@ -92,7 +94,22 @@ pub(super) fn hex(crc32: u32) -> String {
 }
 
 impl Row {
-    fn json(&self) -> Value {
+    /// A line for each layer of `model`, without checksums.
+    #[must_use]
+    pub fn of_layers(model: &Model<'_>, times: &[LayerTime]) -> Vec<Self> {
+        let row = |(step, time): (fixnet::format::Step<'_>, &LayerTime)| Self {
+            name: step.layer.name.to_string(),
+            kernel: time.kernel.to_string(),
+            shape: step.layer.shape.to_vec(),
+            macs: step.layer.macs,
+            nanoseconds: time.nanoseconds,
+            crc32: None,
+        };
+        model.steps().zip(times).map(row).collect()
+    }
+
+    #[must_use]
+    pub fn json(&self) -> Value {
         let mut layer = json!({
             "name": self.name,
             "kernel": self.kernel,
@@ -131,56 +148,59 @@ impl Inference {
             "tract" => "the whole network in float, by tract\n",
             _ => "float ends by tract, the int8 layers between them by fixnet\n",
         };
-        let mut text = format!("{}\n{best}\n\n{note}{}", self.image, self.layer_table());
-        if self.has_checksums() {
+        let mut text = format!("{}\n{best}\n\n{note}{}", self.image, latency_table(&self.rows));
+        if has_checksums(&self.rows) {
             let _ = writeln!(text, "input crc32 {}", hex(self.input_crc32));
         }
         text
     }
+}
 
-    fn has_checksums(&self) -> bool {
-        self.rows.iter().any(|row| row.crc32.is_some())
+/// Kernel, work and time of every layer, and their sums.
+#[must_use]
+pub fn latency_table(lines: &[Row]) -> String {
+    let checksums = has_checksums(lines);
+    let mut columns = vec![
+        left("layer"),
+        left("kernel"),
+        left("shape"),
+        right("MACs"),
+        right("µs"),
+        right("MAC/ns"),
+    ];
+    if checksums {
+        columns.push(left("crc32"));
     }
-
-    fn layer_table(&self) -> String {
-        let mut columns = vec![
-            left("layer"),
-            left("kernel"),
-            left("shape"),
-            right("MACs"),
-            right("µs"),
-            right("MAC/ns"),
+    let mut rows = table(&columns);
+    for row in lines {
+        let mut cells = vec![
+            row.name.clone(),
+            row.kernel.clone(),
+            shape(&row.shape),
+            count(row.macs),
+            microseconds(row.nanoseconds),
+            speed(row.macs, row.nanoseconds),
         ];
-        if self.has_checksums() {
-            columns.push(left("crc32"));
+        if checksums {
+            cells.push(row.crc32.map_or("-".to_string(), hex));
         }
-        let mut rows = table(&columns);
-        for row in &self.rows {
-            let mut cells = vec![
-                row.name.clone(),
-                row.kernel.clone(),
-                shape(&row.shape),
-                count(row.macs),
-                microseconds(row.nanoseconds),
-                speed(row.macs, row.nanoseconds),
-            ];
-            if self.has_checksums() {
-                cells.push(row.crc32.map_or("-".to_string(), hex));
-            }
-            rows.add_row(cells);
-        }
-        let total: u64 = self.rows.iter().map(|row| row.nanoseconds).sum();
-        let macs = self.rows.iter().map(|row| row.macs).sum();
-        rows.add_row(vec![
-            "total".to_string(),
-            String::new(),
-            String::new(),
-            count(macs),
-            microseconds(total),
-            speed(macs, total),
-        ]);
-        format!("{rows}\n")
+        rows.add_row(cells);
     }
+    let total: u64 = lines.iter().map(|row| row.nanoseconds).sum();
+    let macs = lines.iter().map(|row| row.macs).sum();
+    rows.add_row(vec![
+        "total".to_string(),
+        String::new(),
+        String::new(),
+        count(macs),
+        microseconds(total),
+        speed(macs, total),
+    ]);
+    format!("{rows}\n")
+}
+
+fn has_checksums(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.crc32.is_some())
 }
 
 fn microseconds(nanoseconds: u64) -> String {

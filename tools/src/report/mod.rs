@@ -33,10 +33,10 @@ pub use float_parts::float_parts_text;
 pub use float_time::time_float;
 #[cfg(feature = "tract")]
 pub use hybrid_time::{time_hybrid, time_plan};
-pub use inference::{Inference, Row, Scores, TopClass};
+pub use inference::{Inference, Row, Scores, TopClass, latency_table};
 pub use plan::{plan_json, plan_text};
 pub use table::{bytes, count, shape};
-pub use timing::{LayerTime, medians, time_layers};
+pub use timing::{LayerTime, medians, time_layers, time_layers_by_threads};
 
 /// What the model needs, to the byte.
 #[must_use]

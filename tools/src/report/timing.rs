@@ -29,12 +29,25 @@ pub fn time_layers(
     kernels: KernelSet,
     input: &[i8],
 ) -> Result<Vec<LayerTime>, SessionError> {
+    time_layers_by_threads(model, kernels, 1, input)
+}
+
+/// [`time_layers`] with layers split over `threads` threads of the current rayon pool.
+///
+/// # Errors
+/// [`SessionError::InputLength`].
+pub fn time_layers_by_threads(
+    model: &Model<'_>,
+    kernels: KernelSet,
+    threads: usize,
+    input: &[i8],
+) -> Result<Vec<LayerTime>, SessionError> {
     let (needed, available) = (model.input().elements(), input.len());
     if needed != available {
         return Err(SessionError::InputLength { needed, available });
     }
-    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
-    let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
+    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
+    let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
     Ok(time_session(&mut session, input))
 }
 

@@ -198,7 +198,14 @@ fn bench_gives_medians_and_ratios() {
     numbers(&alone, &["threads", "runs", "median_ms", "p90_ms"]);
     assert!(alone["runs"] == 3 && alone["threads"] == 1);
     assert_eq!(alone["against"], serde_json::json!({}));
-    assert_eq!(json(&[&args[..], &["--threads", "2"]].concat())["threads"], 2);
+    let threads = json(&[&args[..], &["--threads", "2"]].concat());
+    assert_eq!(threads["threads"], 2);
+    let plan = json(&["inspect", &file, "--json"]);
+    for bench in [&alone, &threads] {
+        let layers = bench["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), plan["layers"].as_array().unwrap().len());
+        assert!(layers.iter().all(|layer| layer["ns"].as_u64() > Some(0)), "{bench}");
+    }
     let both = json(&[&args[..], &["--against", "tract", "--model", &narrow]].concat());
     numbers(&both["against"]["tract"], &["median_ms", "p90_ms", "ratio"]);
 }

@@ -1,10 +1,11 @@
 //! `fixnet bench` on a model with float parts: tract's ends and the int8 layers in one call.
 
 use fixnet::hybrid::{HybridError, HybridModel};
-use fixnet::{KernelSet, Model};
+use fixnet::{AlignedBytes, KernelSet, Model};
 
-use super::Contestant;
+use super::{Contestant, in_pool};
 use crate::data::RgbPixels;
+use crate::report::{Row, time_hybrid};
 
 /// From the float image, or the int8 input where there is no head, to the scores.
 pub(super) fn contestant<'a>(
@@ -20,13 +21,22 @@ pub(super) fn contestant<'a>(
     let run = move || {
         // A head writes the plan's input itself.
         session.plan().input_mut().copy_from_slice(&input);
-        let mut infer = || session.run().map(|_| ());
-        let result: Result<(), HybridError> = match pool {
-            Some(pool) => pool.install(infer),
-            None => infer(),
-        };
+        let result: Result<(), HybridError> = in_pool(pool, || session.run().map(|_| ()));
         Ok(result?)
     };
     let threads = pool.map_or(1, rayon::ThreadPool::current_num_threads);
     Ok(Contestant { name: "fixnet", threads, run: Box::new(run) })
+}
+
+/// The time of everything that one run computes.
+pub(super) fn rows(
+    model: &Model<'_>,
+    kernels: KernelSet,
+    (threads, pool): (usize, Option<&rayon::ThreadPool>),
+    image: &RgbPixels,
+) -> anyhow::Result<Vec<Row>> {
+    let hybrid = HybridModel::load(model)?;
+    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
+    let mut session = hybrid.session(arena.as_mut_slice(), kernels, threads)?;
+    Ok(in_pool(pool, || time_hybrid(&hybrid, &mut session, kernels, &image.data))?)
 }

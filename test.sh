@@ -47,6 +47,13 @@ bare_runtime() {
     fi
 }
 
+# The program for Linux boards, as it ships; 32-bit boards get it without tract.
+linux_boards() {
+    local build=(build --release --locked --quiet -p fixnet-linux-board)
+    firmware/cargo.sh aarch64-unknown-linux-gnu "${build[@]}"
+    firmware/cargo.sh armv7-unknown-linux-gnueabihf "${build[@]}" --no-default-features
+}
+
 # What of the images needs no board.
 board_drivers() {
     FIXNET_BOARD=qemu-raspi3b cargo test --quiet --manifest-path firmware/Cargo.toml \
@@ -83,8 +90,10 @@ if [ "${FIXNET_NO_QEMU:-}" = 1 ]; then
     echo "NOT RUN: the boards' images were neither built nor run, as FIXNET_NO_QEMU=1 asks"
 else
     stage "toolchain for boards" firmware/setup.sh
+    stage "program for Linux boards" linux_boards
 fi
 stage "runtime without std" bare_runtime
+stage "tools without tract" cargo clippy -p tools --lib --no-default-features --quiet -- -D warnings
 stage "drivers of boards" board_drivers
 stage "build" cargo build --workspace --quiet
 stage "main job" main_job

@@ -81,7 +81,7 @@ fn an_image_is_downloaded_and_started() {
 #[test]
 fn the_report_over_rtt_is_shown_and_checked() {
     let probe =
-        Probe::new("echo 'Finished in 1s' >&2; cat \"$(dirname \"$0\")/report\"; sleep 600");
+        Probe::new("echo 'Finished in 1s' >&2; cat \"$(dirname \"$0\")/report\"; exec sleep 600");
     fs::write(probe.at("report"), report(BOARD, 0)).unwrap();
     let shown = success(&mut probe.flash(&["--monitor"]));
     assert!(probe.log().starts_with("run "), "{}", probe.log());

@@ -37,6 +37,11 @@ fn cortex_m7_gives_the_bytes_of_the_host() {
 }
 
 #[test]
+fn cortex_m3_runs_resnet18_from_external_memory() {
+    check_in_memory("qemu-mps2-an385");
+}
+
+#[test]
 fn cortex_m4_runs_resnet18_from_external_memory() {
     check_in_memory("qemu-mps2-an386");
 }

@@ -322,6 +322,13 @@ fn a_board_without_an_operating_system_refuses_float_parts() {
     assert!(line.contains("\"lrn\" (LRN)") && line.contains("\"stem\" (Conv)"), "{line}");
     assert!(!Path::new(&files.fxn).exists());
     fixnet(&on("raspberry-pi-4")).assert().success();
+    // Nor is its first run on a Linux board checked against values that may differ there.
+    for board in ["nucleo-f446re", "jetson-nano"] {
+        let flash = ["flash", "--board", board, "--dry-run", &files.fxn];
+        let host: &[&str] = if board == "jetson-nano" { &["--host", "nowhere"] } else { &[] };
+        let line = refusal(&[&flash[..], host].concat());
+        assert!(line.contains("parts in float"), "{line}");
+    }
     let line = refusal(&files.quantize(&["--partition", "--board", "toaster"]));
     assert!(line.contains("toaster") && line.contains("nucleo-f446re"), "{line}");
 }

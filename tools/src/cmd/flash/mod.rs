@@ -125,6 +125,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let way = way(args, &board)?;
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
+    if model.float_parts().next().is_some() {
+        bail!(
+            "{}: the model has parts in float, whose values differ between machines, so its first \
+             run cannot be checked; copy it to a Linux board and use `fixnet-board run` there",
+            args.file.display()
+        );
+    }
     let recipe = embedded_recipe(&args.file, &model)?;
     let smoke = Smoke::new(&model, &recipe, args.input.as_deref());
     let smoke = smoke.map_err(|error| match error {

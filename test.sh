@@ -54,6 +54,23 @@ linux_boards() {
     firmware/cargo.sh armv7-unknown-linux-gnueabihf "${build[@]}" --no-default-features
 }
 
+# The images, each console of them. Only rustup brings clippy for them.
+image_lints() {
+    local m4=thumbv7em-none-eabihf a53=aarch64-unknown-none lints=(--quiet -- -D warnings)
+    if [ "$(firmware/setup.sh compiler $m4)" != rustup ]; then
+        echo "NOT RUN: clippy on the images, for which there is no rustup target"
+        return
+    fi
+    FIXNET_BOARD=qemu-mps2-an386 firmware/cargo.sh $m4 clippy --release \
+        -p fixnet-board -p fixnet-cortex-m --features fixnet-cortex-m/semihosting "${lints[@]}"
+    FIXNET_BOARD=nucleo-f446re FIXNET_PAYLOAD=$PWD/runtime/tests/golden/small.fxn \
+        firmware/cargo.sh $m4 clippy --release \
+        -p fixnet-cortex-m --features rtt "${lints[@]}"
+    FIXNET_BOARD=qemu-raspi3b firmware/cargo.sh $a53 clippy --release \
+        -p fixnet-raspi --features semihosting "${lints[@]}"
+    cargo clippy --manifest-path firmware/Cargo.toml -p fixnet-decode "${lints[@]}"
+}
+
 # What of the images needs no board.
 board_drivers() {
     FIXNET_BOARD=qemu-raspi3b cargo test --quiet --manifest-path firmware/Cargo.toml \
@@ -91,6 +108,7 @@ if [ "${FIXNET_NO_QEMU:-}" = 1 ]; then
 else
     stage "toolchain for boards" firmware/setup.sh
     stage "program for Linux boards" linux_boards
+    stage "lints of images" image_lints
 fi
 stage "runtime without std" bare_runtime
 stage "tools without tract" cargo clippy -p tools --lib --no-default-features --quiet -- -D warnings

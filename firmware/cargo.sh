@@ -25,6 +25,9 @@ linker=CARGO_TARGET_$(printf %s "$target" | tr a-z- A-Z_)_LINKER=$linker
 # Cortex-A53 of the Raspberry Pi 3. rustc warns that their names are not stable.
 features=-strict-align,+fix-cortex-a53-835769
 export CARGO_TARGET_AARCH64_UNKNOWN_NONE_RUSTFLAGS=-Ctarget-feature=$features
+# Linux boards have C libraries of every age: their programs bring it along.
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=-Ctarget-feature=+crt-static
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_RUSTFLAGS=-Ctarget-feature=+crt-static
 case $way/$library in
 rustup/core) exec cargo "$command" "${options[@]}" "$@" ;;
 rustup/*) exec env "$linker" cargo "$command" "${options[@]}" "$@" ;;

@@ -109,6 +109,8 @@ struct ConvCase {
 fn conv_case() -> impl Strategy<Value = ConvCase> {
     let channels = prop_oneof![
         3 => (Just(1usize), 1..=35usize, 1..=21usize),
+        // Whole blocks of output channels have kernels of their own.
+        2 => (Just(1usize), 1..=35usize, (1..=3usize).prop_map(|blocks| blocks * 16)),
         1 => (2..=4usize, 1..=5usize, 1..=5usize),
         1 => (1..=12usize, Just(1usize), Just(1usize)),
     ];
@@ -626,6 +628,19 @@ macro_rules! kernel_suite {
                         let conv = Conv::new(&case, Constants::Proved);
                         with(|kernels| assert_eq!(conv.run(kernels), conv.oracle()));
                     }
+                }
+            }
+
+            /// Stems: large windows at stride 2 over few channels, at every remainder of rows of pixels.
+            #[test]
+            fn conv_of_stems_is_exact() {
+                for extent in 9..=20 {
+                    let fills = [Fill::Random, Fill::Lowest, Fill::Highest, Fill::Alternating];
+                    let fills = (fills[extent % 4], fills[extent / 4 % 4]);
+                    let mut case = square(extent, 7, 3, 32, fills);
+                    case.axes.iter_mut().for_each(|axis| axis.stride = 2);
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| assert_eq!(conv.run(kernels), conv.oracle()));
                 }
             }
 

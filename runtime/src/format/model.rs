@@ -120,6 +120,15 @@ pub struct Channels<'m> {
 }
 
 impl<'m> Channels<'m> {
+    /// The constants of some channels; none if there are not all of them.
+    #[must_use]
+    pub fn part(self, range: Range<usize>) -> Self {
+        Self {
+            bias: self.bias.get(range.clone()).unwrap_or_default(),
+            multipliers: self.multipliers.get(range).unwrap_or_default(),
+        }
+    }
+
     /// The constants channel by channel.
     pub fn iter(self) -> impl Iterator<Item = Channel> + 'm {
         let pairs = self.bias.iter().zip(self.multipliers);

@@ -204,6 +204,8 @@ impl KernelSet {
             (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
                 if x86_64::conv_winograd4_avx2_serves(shape) {
                     "conv_winograd4_avx2"
+                } else if x86_64::conv_packed_avx2_serves(shape) {
+                    "conv_packed_avx2"
                 } else if x86_64::conv_direct_avx2_serves(shape) {
                     "conv_direct_avx2"
                 } else {
@@ -232,6 +234,8 @@ impl KernelSet {
             (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
                 if x86_64::conv_winograd4_avx2_serves(shape) {
                     x86_64::conv_winograd4_avx2_scratch_bytes(shape)
+                } else if x86_64::conv_packed_avx2_serves(shape) {
+                    x86_64::conv_packed_avx2_scratch_bytes(shape)
                 } else if x86_64::conv_direct_avx2_serves(shape) {
                     x86_64::conv_direct_avx2_scratch_bytes(shape)
                 } else {
@@ -251,6 +255,8 @@ impl KernelSet {
             Self::Avx2(avx2) => {
                 if x86_64::conv_winograd4_avx2_serves(args.shape) {
                     x86_64::conv_winograd4_avx2(avx2, args);
+                } else if x86_64::conv_packed_avx2_serves(args.shape) {
+                    x86_64::conv_packed_avx2(avx2, args);
                 } else if x86_64::conv_direct_avx2_serves(args.shape) {
                     x86_64::conv_direct_avx2(avx2, args);
                 } else {

@@ -8,20 +8,19 @@
 //! of the row, so no load leaves the weights.
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_add_epi32, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi32,
-    _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_hadd_epi32,
-    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_setzero_si256,
+    __m128i, __m256i, _mm_add_epi32, _mm_storeu_si128, _mm256_add_epi32, _mm256_castsi256_si128,
+    _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_setzero_si256,
 };
 
 use zerocopy::FromBytes;
 
 use super::Avx2;
+use super::patch_avx2::{self, VECTOR, widen};
 use super::requantize_avx2::requantize_pixel;
 use crate::format::align_up;
-use crate::kernels::{ConvArgs, ConvShape, patch};
+use crate::kernels::{ConvArgs, ConvShape};
 
-/// Elements of one vector of i16.
-const VECTOR: usize = 16;
 /// Output pixels of one tile.
 const PIXELS: usize = 3;
 /// Output channels of one tile.
@@ -72,7 +71,7 @@ fn conv(args: ConvArgs<'_>) {
             patches.chunks_exact_mut(padded.max(1)).zip(first..first + pixels.len())
         {
             let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
-            patch::gather(shape, args.input, position, 0, patch, i16::from);
+            patch_avx2::gather(shape, args.input, position, patch);
             align_tail(patch, len);
         }
         multiply(patches, padded, args.weights, len, accumulators);
@@ -166,17 +165,6 @@ fn tile(patches: &[i16], padded: usize, rows: &[i8], len: usize) -> [__m128i; PI
         at += VECTOR;
     }
     sums.map(|sums| horizontal(sums))
-}
-
-/// Sixteen int8 weights in 16 bits.
-///
-/// # Safety
-/// `weights` points to 16 readable bytes.
-#[target_feature(enable = "avx2")]
-#[inline]
-unsafe fn widen(weights: *const i8) -> __m256i {
-    // SAFETY: the caller vouches for 16 readable bytes; the load needs no alignment.
-    _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(weights.cast()) })
 }
 
 /// The sum of each vector's lanes.

@@ -1,11 +1,17 @@
 //! x86-64 kernels. A token type proves that the CPU has the instructions.
 
 mod conv_direct_avx2;
+mod conv_packed_avx2;
+mod outer_product;
+mod patch_avx2;
 mod requantize_avx2;
 mod winograd4_avx2;
 
 pub use conv_direct_avx2::{
     conv_direct_avx2, conv_direct_avx2_scratch_bytes, conv_direct_avx2_serves,
+};
+pub use conv_packed_avx2::{
+    conv_packed_avx2, conv_packed_avx2_scratch_bytes, conv_packed_avx2_serves,
 };
 pub use winograd4_avx2::{
     conv_winograd4_avx2, conv_winograd4_avx2_scratch_bytes, conv_winograd4_avx2_serves,

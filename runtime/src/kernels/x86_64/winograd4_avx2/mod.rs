@@ -25,8 +25,8 @@ use core::ops::Range;
 
 use zerocopy::FromBytes;
 
-use super::Avx2;
-use crate::format::{Channels, align_up};
+use super::{Avx2, outer_product};
+use crate::format::align_up;
 use crate::kernels::{ConvArgs, ConvShape};
 
 /// Positions of a transformed tile.
@@ -36,9 +36,9 @@ const TILE: usize = 4;
 /// Input pixels on a side of a tile's window.
 const WINDOW: usize = 6;
 /// Output channels that share a buffer of weights.
-const BLOCK: usize = 16;
+const BLOCK: usize = outer_product::BLOCK;
 /// Tiles that are multiplied at a time.
-const GROUP: usize = 6;
+const GROUP: usize = outer_product::ROWS;
 /// Input channels whose sums stay below 2^25.
 const CHUNK: usize = 128;
 /// Elements of one vector of i16.
@@ -273,12 +273,4 @@ fn groups(tiles: usize) -> impl Iterator<Item = Range<usize>> {
 /// Slot number `index` of a buffer of slots of `len` elements.
 fn slot(buffer: &mut [i32], index: usize, len: usize) -> &mut [i32] {
     buffer.get_mut(index * len..(index + 1) * len).unwrap_or_default()
-}
-
-/// The constants of [`BLOCK`] channels.
-fn constants(channels: Channels<'_>, oc: usize) -> Channels<'_> {
-    Channels {
-        bias: channels.bias.get(oc..oc + BLOCK).unwrap_or_default(),
-        multipliers: channels.multipliers.get(oc..oc + BLOCK).unwrap_or_default(),
-    }
 }

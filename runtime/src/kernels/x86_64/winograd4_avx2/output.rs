@@ -7,7 +7,7 @@ use core::arch::x86_64::{
 };
 
 use super::super::requantize_avx2::requantize_pixel;
-use super::{BLOCK, GROUP, SUMS, TILE, WINDOW, constants};
+use super::{BLOCK, GROUP, SUMS, TILE, WINDOW};
 use crate::kernels::{ConvArgs, Residual};
 
 /// The inverse of 9 modulo 2^32.
@@ -79,7 +79,7 @@ pub(super) fn store_tiles(
     sums: &[i32],
 ) {
     let [_, out_w, out_c] = args.shape.output;
-    let channels = constants(args.channels, oc);
+    let channels = args.channels.part(oc..oc + BLOCK);
     for (index, sums) in sums.chunks_exact(SUMS).enumerate() {
         let number = block.first + tile + index;
         let (top, left) = (number / block.tile_cols * TILE, number % block.tile_cols * TILE);

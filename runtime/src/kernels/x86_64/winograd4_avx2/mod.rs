@@ -49,10 +49,10 @@ const PAD: usize = 32;
 const MAX_INPUT_BYTES: usize = 512 << 10;
 /// Products of a group of tiles.
 const PRODUCTS: usize = POSITIONS * GROUP * BLOCK;
-/// With so few tiles, weights are transformed [`PART`] input channels at a time, into a buffer that
-/// stays in the first-level cache: there is more to do for a weight than for a product.
+/// With so few tiles, weights are transformed [`PART`] input channels at a time, into a small buffer
+/// that stays near: there is more to do for a weight than for a product.
 const FEW_TILES: usize = 4 * GROUP;
-const PART: usize = 32;
+const PART: usize = 64;
 /// Output pixels of a tile times channels of a block.
 const SUMS: usize = TILE * TILE * BLOCK;
 

@@ -9,7 +9,7 @@ use core::arch::x86_64::{
 
 use core::ops::Range;
 
-use super::{BLOCK, LANES, Layout, WINDOW};
+use super::{BLOCK, LANES, Layout, POSITIONS, WINDOW};
 
 /// Taps of a 3x3 filter.
 const TAPS: usize = 9;
@@ -59,17 +59,19 @@ pub(super) fn transform(
 #[target_feature(enable = "avx2")]
 #[inline]
 fn store(filter: [__m256i; TAPS], stride: usize, to: &mut [i16]) {
+    let last = (POSITIONS - 1).saturating_mul(stride);
+    if to.len() < last.saturating_add(LANES) {
+        return;
+    }
+    let to = to.as_mut_ptr();
     let [a0, a1, a2, b0, b1, b2, c0, c1, c2] = filter;
     let left = transform_3(a0, b0, c0).into_iter();
     let rows = left.zip(transform_3(a1, b1, c1)).zip(transform_3(a2, b2, c2));
     for (y, ((left, middle), right)) in rows.enumerate() {
         let row = transform_3(left, middle, right);
         for (x, value) in row.into_iter().enumerate() {
-            let at = (y * WINDOW + x) * stride;
-            if let Some(to) = to.get_mut(at..).and_then(|to| to.first_chunk_mut::<LANES>()) {
-                // SAFETY: `to` is 32 writable bytes; the store needs no alignment.
-                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) };
-            }
+            // SAFETY: the position is less than POSITIONS, so the 32 bytes end within `to`.
+            unsafe { _mm256_storeu_si256(to.add((y * WINDOW + x) * stride).cast(), value) };
         }
     }
 }

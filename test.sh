@@ -71,6 +71,12 @@ image_lints() {
     cargo clippy --manifest-path firmware/Cargo.toml -p fixnet-decode "${lints[@]}"
 }
 
+# Every kernel of AArch64 against the specification, emulated.
+aarch64_kernels() {
+    firmware/cargo.sh aarch64-unknown-linux-gnu test --quiet -p fixnet --features write,threads \
+        --test kernels
+}
+
 # What of the images needs no board.
 board_drivers() {
     FIXNET_BOARD=qemu-raspi3b cargo test --quiet --manifest-path firmware/Cargo.toml \
@@ -108,6 +114,7 @@ if [ "${FIXNET_NO_QEMU:-}" = 1 ]; then
 else
     stage "toolchain for boards" firmware/setup.sh
     stage "program for Linux boards" linux_boards
+    stage "kernels of AArch64" aarch64_kernels
     stage "lints of images" image_lints
 fi
 stage "runtime without std" bare_runtime

@@ -57,7 +57,7 @@ pub use arena::AlignedBytes;
 pub use arena::Arena;
 pub use error::{ModelError, SessionError};
 pub use format::Model;
-pub use kernels::KernelSet;
+pub use kernels::{KernelFamily, KernelSet};
 pub use session::{Hook, Session, StepInfo};
 
 /// Index of the highest logit; the lowest index wins a tie, a NaN never wins, and `None` means that

@@ -706,4 +706,8 @@ macro_rules! kernel_suite {
     )*};
 }
 
-kernel_suite!(reference, generic, avx2);
+kernel_suite!(reference, generic);
+#[cfg(target_arch = "x86_64")]
+kernel_suite!(avx2);
+#[cfg(target_arch = "aarch64")]
+kernel_suite!(neon);

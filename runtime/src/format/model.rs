@@ -9,7 +9,7 @@ use super::{
     StepRecord, Target, TensorRecord, WeightLayout, check,
 };
 use crate::error::ModelError;
-use crate::kernels::{ConvShape, KernelSet, PoolShape, Required};
+use crate::kernels::{ConvShape, KernelFamily, KernelSet, PoolShape, Required};
 use crate::numerics::{Addition, Channel, Requantization};
 
 /// A model whose every offset, shape and range has been checked; see [`Model::new_checked`].
@@ -208,6 +208,13 @@ impl<'m> Model<'m> {
     /// with scratch of its own.
     #[must_use]
     pub fn required_by_threads(&self, kernels: KernelSet, threads: usize) -> Required {
+        self.required_by_family(kernels.family(), threads)
+    }
+
+    /// [`Model::required_by_threads`] with kernels that this machine may not have: what to plan for
+    /// another one.
+    #[must_use]
+    pub fn required_by_family(&self, kernels: KernelFamily, threads: usize) -> Required {
         let scratch = self.steps().map(|s| kernels.scratch_bytes(&s.operator)).max().unwrap_or(0);
         let scratch = match threads {
             0 | 1 => scratch,

@@ -6,12 +6,16 @@
 //! scratch, and nothing else. [`KernelSet`] is the one place where a kernel is chosen; the name of
 //! the function is the name in the latency table.
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+pub mod aarch64;
 pub mod generic;
 pub mod reference;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
 mod patch;
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+mod winograd4;
 
 use crate::format::{ALIGNMENT, Activation, Channels, Operator, align_up};
 use crate::numerics::{Addition, Channel, Requantization};
@@ -139,6 +143,119 @@ pub enum KernelSet {
     /// x86-64 with AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2(x86_64::Avx2),
+    /// AArch64.
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Neon(aarch64::Neon),
+}
+
+/// The name of a [`KernelSet`], of this machine or another: what a plan for a board is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KernelFamily {
+    Reference,
+    Generic,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Neon,
+}
+
+/// The kernel of a convolution: the one table of which there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConvKernel {
+    Reference,
+    Generic,
+    #[cfg(target_arch = "x86_64")]
+    DirectAvx2,
+    #[cfg(target_arch = "x86_64")]
+    PackedAvx2,
+    #[cfg(target_arch = "x86_64")]
+    Winograd4Avx2,
+    Winograd4Neon,
+}
+
+impl ConvKernel {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "conv_reference",
+            Self::Generic => "conv_generic",
+            #[cfg(target_arch = "x86_64")]
+            Self::DirectAvx2 => "conv_direct_avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::PackedAvx2 => "conv_packed_avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Winograd4Avx2 => "conv_winograd4_avx2",
+            Self::Winograd4Neon => "conv_winograd4_neon",
+        }
+    }
+
+    fn scratch_bytes(self, shape: &ConvShape) -> usize {
+        match self {
+            Self::Reference => 0,
+            Self::Generic => generic::conv_scratch_bytes(shape),
+            #[cfg(target_arch = "x86_64")]
+            Self::DirectAvx2 => x86_64::conv_direct_avx2_scratch_bytes(shape),
+            #[cfg(target_arch = "x86_64")]
+            Self::PackedAvx2 => x86_64::conv_packed_avx2_scratch_bytes(shape),
+            #[cfg(target_arch = "x86_64")]
+            Self::Winograd4Avx2 => winograd4::scratch_bytes(shape),
+            Self::Winograd4Neon => winograd4::scratch_bytes(shape),
+        }
+    }
+}
+
+impl KernelFamily {
+    /// Name of the set, as `--kernels` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Generic => "generic",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+        }
+    }
+
+    fn conv_kernel(self, shape: &ConvShape) -> ConvKernel {
+        match self {
+            Self::Reference => ConvKernel::Reference,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if winograd4::serves(shape) => ConvKernel::Winograd4Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if x86_64::conv_packed_avx2_serves(shape) => ConvKernel::PackedAvx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 if x86_64::conv_direct_avx2_serves(shape) => ConvKernel::DirectAvx2,
+            Self::Neon if winograd4::serves(shape) => ConvKernel::Winograd4Neon,
+            _ => ConvKernel::Generic,
+        }
+    }
+
+    /// Name of the kernel that runs this operator.
+    #[must_use]
+    pub fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
+        match (operator, self) {
+            (Operator::Conv { shape, .. }, _) => self.conv_kernel(shape).name(),
+            (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
+            (Operator::MaxPool { .. }, _) => "max_pool_generic",
+            (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
+            (Operator::AveragePool { .. }, _) => "average_pool_generic",
+            (Operator::Add(_), Self::Reference) => "add_reference",
+            (Operator::Add(_), _) => "add_generic",
+            (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
+            (Operator::Subsample { .. }, _) => "subsample_generic",
+            (Operator::Logits { .. }, Self::Reference) => "logits_reference",
+            (Operator::Logits { .. }, _) => "logits_generic",
+        }
+    }
+
+    /// Scratch that the kernel for this operator needs, in bytes.
+    #[must_use]
+    pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
+        match operator {
+            Operator::Conv { shape, .. } => self.conv_kernel(shape).scratch_bytes(shape),
+            _ => 0,
+        }
+    }
 }
 
 /// Memory that a session needs: the arena is `activations + scratch` bytes.
@@ -173,6 +290,9 @@ impl KernelSet {
         if let Some(avx2) = x86_64::Avx2::detect() {
             return Self::Avx2(avx2);
         }
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        return Self::Neon(aarch64::Neon::new());
+        #[cfg(not(all(target_arch = "aarch64", target_feature = "neon")))]
         Self::Generic
     }
 
@@ -183,86 +303,54 @@ impl KernelSet {
         portable.into_iter().chain((best != Self::Generic).then_some(best))
     }
 
+    /// The set's name.
+    #[must_use]
+    pub const fn family(self) -> KernelFamily {
+        match self {
+            Self::Reference => KernelFamily::Reference,
+            Self::Generic => KernelFamily::Generic,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => KernelFamily::Avx2,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Self::Neon(_) => KernelFamily::Neon,
+        }
+    }
+
     /// Name of the set, as `--kernels` takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reference => "reference",
-            Self::Generic => "generic",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => "avx2",
-        }
+        self.family().name()
     }
 
     /// Name of the kernel that runs this operator.
     #[must_use]
     pub fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
-        match (operator, self) {
-            (Operator::Conv { .. }, Self::Reference) => "conv_reference",
-            (Operator::Conv { .. }, Self::Generic) => "conv_generic",
-            #[cfg(target_arch = "x86_64")]
-            (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
-                if x86_64::conv_winograd4_avx2_serves(shape) {
-                    "conv_winograd4_avx2"
-                } else if x86_64::conv_packed_avx2_serves(shape) {
-                    "conv_packed_avx2"
-                } else if x86_64::conv_direct_avx2_serves(shape) {
-                    "conv_direct_avx2"
-                } else {
-                    "conv_generic"
-                }
-            }
-            (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
-            (Operator::MaxPool { .. }, _) => "max_pool_generic",
-            (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
-            (Operator::AveragePool { .. }, _) => "average_pool_generic",
-            (Operator::Add(_), Self::Reference) => "add_reference",
-            (Operator::Add(_), _) => "add_generic",
-            (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
-            (Operator::Subsample { .. }, _) => "subsample_generic",
-            (Operator::Logits { .. }, Self::Reference) => "logits_reference",
-            (Operator::Logits { .. }, _) => "logits_generic",
-        }
+        self.family().kernel_name(operator)
     }
 
     /// Scratch that the kernel for this operator needs, in bytes.
     #[must_use]
     pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
-        match (operator, self) {
-            (Operator::Conv { shape, .. }, Self::Generic) => generic::conv_scratch_bytes(shape),
-            #[cfg(target_arch = "x86_64")]
-            (Operator::Conv { shape, .. }, Self::Avx2(_)) => {
-                if x86_64::conv_winograd4_avx2_serves(shape) {
-                    x86_64::conv_winograd4_avx2_scratch_bytes(shape)
-                } else if x86_64::conv_packed_avx2_serves(shape) {
-                    x86_64::conv_packed_avx2_scratch_bytes(shape)
-                } else if x86_64::conv_direct_avx2_serves(shape) {
-                    x86_64::conv_direct_avx2_scratch_bytes(shape)
-                } else {
-                    generic::conv_scratch_bytes(shape)
-                }
-            }
-            _ => 0,
-        }
+        self.family().scratch_bytes(operator)
     }
 
     /// Runs a convolution.
     pub fn conv(self, args: ConvArgs<'_>) {
-        match self {
-            Self::Reference => reference::conv(args),
-            Self::Generic => generic::conv(args),
+        match (self.family().conv_kernel(args.shape), self) {
+            (ConvKernel::Reference, _) => reference::conv(args),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(avx2) => {
-                if x86_64::conv_winograd4_avx2_serves(args.shape) {
-                    x86_64::conv_winograd4_avx2(avx2, args);
-                } else if x86_64::conv_packed_avx2_serves(args.shape) {
-                    x86_64::conv_packed_avx2(avx2, args);
-                } else if x86_64::conv_direct_avx2_serves(args.shape) {
-                    x86_64::conv_direct_avx2(avx2, args);
-                } else {
-                    generic::conv(args);
-                }
+            (ConvKernel::DirectAvx2, Self::Avx2(token)) => x86_64::conv_direct_avx2(token, args),
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::PackedAvx2, Self::Avx2(token)) => x86_64::conv_packed_avx2(token, args),
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4Avx2, Self::Avx2(token)) => {
+                x86_64::conv_winograd4_avx2(token, args);
             }
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            (ConvKernel::Winograd4Neon, Self::Neon(token)) => {
+                aarch64::conv_winograd4_neon(token, args);
+            }
+            _ => generic::conv(args),
         }
     }
 

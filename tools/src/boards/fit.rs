@@ -1,6 +1,6 @@
 //! Whether a model fits a board, before anything is built.
 
-use fixnet::{KernelSet, Model};
+use fixnet::{KernelFamily, Model};
 use thiserror::Error;
 
 use super::{BareMetal, Board, BoardError, Linux};
@@ -64,7 +64,7 @@ pub fn fit_bare_metal(board: &Board, model: &Model<'_>) -> Result<BareMetalFit, 
         return Err(FitError::FloatParts { board: board.name.clone(), count });
     }
     let limit = Limit { board };
-    let arena_bytes = model.required(KernelSet::Generic).arena();
+    let arena_bytes = model.required_by_family(bare_metal.image.kernels(), 1).arena();
     limit.check("the arena", arena_bytes, bare_metal.budget.arena)?;
     let payload_bytes = model.file_bytes() + model.input().elements() + PAYLOAD_OVERHEAD;
     let place = place(&limit, bare_metal, payload_bytes)?;
@@ -105,7 +105,10 @@ pub fn fit_linux(
     let Linux { budget, .. } = board.require_linux()?;
     let limit = Limit { board };
     let disk_bytes = program_bytes + model.file_bytes();
-    let ram_bytes = model.file_bytes() + model.required(KernelSet::Generic).arena();
+    // Whichever of its programs a board runs.
+    let arena = |kernels| model.required_by_family(kernels, 1).arena();
+    let ram_bytes =
+        model.file_bytes() + arena(KernelFamily::Generic).max(arena(KernelFamily::Neon));
     limit.check("program and model on disk", disk_bytes, budget.disk)?;
     limit.check("model and arena in memory", ram_bytes, budget.ram)?;
     Ok(LinuxFit { disk_bytes, ram_bytes })

@@ -7,6 +7,7 @@ mod fit;
 
 use std::path::{Path, PathBuf};
 
+use fixnet::KernelFamily;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -55,6 +56,15 @@ pub enum Image {
 }
 
 impl Image {
+    /// The kernels that the image runs.
+    #[must_use]
+    pub const fn kernels(self) -> KernelFamily {
+        match self {
+            Self::CortexM => KernelFamily::Generic,
+            Self::Raspi => KernelFamily::Neon,
+        }
+    }
+
     /// The crate's name, which is also the name of its program.
     #[must_use]
     pub const fn package(self) -> &'static str {

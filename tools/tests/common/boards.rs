@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 
 use fixnet::format::{CRC32, payload_flags, write_payload};
 use fixnet::profile::Checksums;
-use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+use fixnet::{AlignedBytes, KernelFamily, KernelSet, Model, Session, SessionError};
+use tools::boards::Board;
 use tools::data::dead_leaves::dead_leaves;
 use tools::firmware::BoardReport;
 
@@ -89,7 +90,8 @@ impl Network {
     /// Checks a whole report against what each of these kernels computes on the host.
     pub fn check(&self, board: &str, report: &BoardReport, kernels: &[KernelSet]) {
         let model = self.model();
-        let needed = model.required(KernelSet::Generic).arena();
+        let family = family(board);
+        let needed = model.required_by_family(family, 1).arena();
         let short = SessionError::ArenaTooSmall { needed, available: needed - 1 };
         assert_eq!(report.board, board);
         assert_eq!(report.model_crc32, Some(CRC32.checksum(&self.file)));
@@ -107,7 +109,7 @@ impl Network {
             }
             for (layer, step) in inference.layers.iter().zip(model.steps()) {
                 assert_eq!(layer.name, step.layer.name);
-                assert_eq!(layer.kernel, KernelSet::Generic.kernel_name(&step.operator));
+                assert_eq!(layer.kernel, family.kernel_name(&step.operator));
                 assert!(layer.ticks > 0, "{layer:?}");
             }
             let sum: u64 = inference.layers.iter().map(|layer| layer.ticks).sum();
@@ -115,6 +117,11 @@ impl Network {
             assert!((256..32 << 10).contains(&inference.stack_bytes), "{}", inference.stack_bytes);
         }
     }
+}
+
+/// The kernels of a board's image.
+pub fn family(board: &str) -> KernelFamily {
+    Board::load(board).unwrap().require_bare_metal().unwrap().image.kernels()
 }
 
 /// Checksum of the int8 input, checksum of every layer, logits.

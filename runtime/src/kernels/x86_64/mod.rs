@@ -13,9 +13,7 @@ pub use conv_direct_avx2::{
 pub use conv_packed_avx2::{
     conv_packed_avx2, conv_packed_avx2_scratch_bytes, conv_packed_avx2_serves,
 };
-pub use winograd4_avx2::{
-    conv_winograd4_avx2, conv_winograd4_avx2_scratch_bytes, conv_winograd4_avx2_serves,
-};
+pub use winograd4_avx2::conv_winograd4_avx2;
 
 /// Proof that this CPU has AVX2: the only constructor looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use core::arch::x86_64::{
     _mm256_setzero_si256, _mm256_slli_epi16, _mm256_storeu_si256, _mm256_sub_epi16,
 };
 
-use super::{LANES, WINDOW};
+use super::LANES;
 use crate::kernels::ConvShape;
+use crate::kernels::winograd4::WINDOW;
 
 /// Transforms the window of the tile whose first output pixel is `corner` (row, column) and writes it
 /// as tile number `tile` of each position; positions are `stride` elements apart.

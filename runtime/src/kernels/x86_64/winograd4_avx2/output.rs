@@ -1,4 +1,4 @@
-//! `A^T m A`, the exact division by 576, and the way to int8.
+//! `A^T m A` and the exact division by 576, eight output channels at a time.
 
 use core::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_mullo_epi32, _mm256_set1_epi32,
@@ -6,27 +6,10 @@ use core::arch::x86_64::{
     _mm256_sub_epi32,
 };
 
-use super::super::requantize_avx2::requantize_pixel;
-use super::{BLOCK, GROUP, SUMS, TILE, WINDOW};
-use crate::kernels::{ConvArgs, Residual};
+use crate::kernels::winograd4::{BLOCK, GROUP, NINTH, SUMS, TILE, WINDOW};
 
-/// The inverse of 9 modulo 2^32.
-const NINTH: i32 = 0x38e3_8e39;
 /// Output channels of one vector.
 const HALF: usize = BLOCK / 2;
-const _: () = assert!(NINTH.wrapping_mul(9) == 1);
-
-/// Some of the tiles of a band of output rows.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TileBlock {
-    /// The first tile's number in the band, row by row.
-    pub first: usize,
-    pub count: usize,
-    /// Tiles of a row.
-    pub tile_cols: usize,
-    /// Output rows of the band.
-    pub rows: usize,
-}
 
 /// Turns the products of a group of tiles into sums, or adds them to those of earlier channels.
 #[target_feature(enable = "avx2")]
@@ -67,31 +50,6 @@ fn transform_6([m0, m1, m2, m3, m4, m5]: [__m256i; WINDOW]) -> [__m256i; TILE] {
         _mm256_add_epi32(near, _mm256_slli_epi32::<2>(far)),
         _mm256_add_epi32(_mm256_add_epi32(near_odd, infinity), _mm256_slli_epi32::<3>(far_odd)),
     ]
-}
-
-/// Requantizes the sums of the tiles from number `tile` of the block on into the output.
-#[target_feature(enable = "avx2")]
-pub(super) fn store_tiles(
-    args: &mut ConvArgs<'_>,
-    block: TileBlock,
-    tile: usize,
-    oc: usize,
-    sums: &[i32],
-) {
-    let [_, out_w, out_c] = args.shape.output;
-    let channels = args.channels.part(oc..oc + BLOCK);
-    for (index, sums) in sums.chunks_exact(SUMS).enumerate() {
-        let number = block.first + tile + index;
-        let (top, left) = (number / block.tile_cols * TILE, number % block.tile_cols * TILE);
-        for (row, sums) in (top..block.rows).zip(sums.chunks_exact(TILE * BLOCK)) {
-            for (column, sums) in (left..out_w).zip(sums.chunks_exact(BLOCK)) {
-                let at = (row * out_w + column) * out_c + oc;
-                let Some(output) = args.output.get_mut(at..at + BLOCK) else { return };
-                let residual: Residual<'_> = args.residual;
-                requantize_pixel(sums, channels, args.requantization, residual, at, output);
-            }
-        }
-    }
 }
 
 /// Eight sums; zeros where there are none.

@@ -9,7 +9,8 @@ use core::arch::x86_64::{
 
 use core::ops::Range;
 
-use super::{BLOCK, LANES, Layout, POSITIONS, WINDOW};
+use super::LANES;
+use crate::kernels::winograd4::{BLOCK, POSITIONS, WINDOW};
 
 /// Taps of a 3x3 filter.
 const TAPS: usize = 9;
@@ -22,14 +23,14 @@ const LINE: usize = 64;
 const PAIRS: usize = LANES / 2;
 
 /// Transforms the weights (OHWI, `in_c` input channels) of output channels `oc..oc + BLOCK` and input
-/// channels `part`.
+/// channels `part`; positions are `stride` elements apart.
 #[target_feature(enable = "avx2")]
 pub(super) fn transform(
     weights: &[i8],
     in_c: usize,
     oc: usize,
     part: Range<usize>,
-    layout: &Layout,
+    stride: usize,
     to: &mut [i16],
 ) {
     for first in (0..part.len()).step_by(LINE) {
@@ -49,7 +50,7 @@ pub(super) fn transform(
                 let (vector, lane) = (pair / PAIRS, pair % PAIRS);
                 let filter = taps.each_ref().map(|taps| _mm256_cvtepi8_epi16(taps[vector][lane]));
                 let at = (first / 2 + pair) * BLOCK * 2 + half * LANES;
-                store(filter, layout.weights_stride, to.get_mut(at..).unwrap_or_default());
+                store(filter, stride, to.get_mut(at..).unwrap_or_default());
             }
         }
     }

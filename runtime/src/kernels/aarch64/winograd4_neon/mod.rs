@@ -1,0 +1,85 @@
+//! [`winograd4`] with NEON: eight channels a vector; the weights' buffer is
+//! `[position][input channel][output channel]`, for `SMLAL` by element.
+
+mod input;
+mod multiply;
+mod output;
+mod weights;
+
+use core::ops::Range;
+
+use super::Neon;
+use super::requantize_neon::requantize_pixel;
+use crate::format::Channels;
+use crate::kernels::winograd4::{self, Isa, Operands};
+use crate::kernels::{ConvArgs, ConvShape, Residual};
+use crate::numerics::Requantization;
+
+/// Elements of one vector of i16.
+const LANES: usize = 8;
+
+/// See [`crate::kernels::reference::conv`].
+pub fn conv_winograd4_neon(token: Neon, args: ConvArgs<'_>) {
+    winograd4::conv(token, args);
+}
+
+impl Isa for Neon {
+    fn transform_input(
+        self,
+        shape: &ConvShape,
+        input: &[i8],
+        corner: (usize, usize),
+        tile: usize,
+        stride: usize,
+        to: &mut [i16],
+    ) {
+        // SAFETY: the token proves that the CPU has NEON.
+        unsafe { input::transform(shape, input, corner, tile, stride, to) }
+    }
+
+    fn transform_weights(
+        self,
+        weights: &[i8],
+        in_c: usize,
+        oc: usize,
+        part: Range<usize>,
+        stride: usize,
+        to: &mut [i16],
+    ) {
+        // SAFETY: the token proves that the CPU has NEON.
+        unsafe { weights::transform(weights, in_c, oc, part, stride, to) }
+    }
+
+    fn multiply(
+        self,
+        operands: Operands<'_>,
+        tiles: usize,
+        count: usize,
+        add: bool,
+        products: &mut [i32],
+    ) {
+        let step = operands.channels;
+        for (values, weights, products) in operands.positions(products) {
+            // SAFETY: the token proves that the CPU has NEON.
+            unsafe { multiply::tiles(tiles, values, step, weights, count, add, products) }
+        }
+    }
+
+    fn sum(self, products: &[i32], tiles: usize, add: bool, sums: &mut [i32]) {
+        // SAFETY: the token proves that the CPU has NEON.
+        unsafe { output::transform(products, tiles, add, sums) }
+    }
+
+    fn requantize(
+        self,
+        sums: &[i32],
+        channels: Channels<'_>,
+        rq: &Requantization,
+        residual: Residual<'_>,
+        index: usize,
+        output: &mut [i8],
+    ) {
+        // SAFETY: the token proves that the CPU has NEON.
+        unsafe { requantize_pixel(sums, channels, rq, residual, index, output) }
+    }
+}

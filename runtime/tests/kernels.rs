@@ -526,6 +526,9 @@ fn square(
     ConvCase { axes, groups: 1, group_in: in_c, group_out: out_c, shortcut, fills, seed: 1 }
 }
 
+/// Cases of each property; fewer where the machine may be emulated.
+const CASES: u32 = if cfg!(target_arch = "x86_64") { 1000 } else { 100 };
+
 macro_rules! kernel_suite {
     ($($set:ident),*) => {$(
         mod $set {
@@ -542,7 +545,7 @@ macro_rules! kernel_suite {
             proptest! {
                 #![proptest_config(ProptestConfig {
                     failure_persistence: None,
-                    ..ProptestConfig::with_cases(1000)
+                    ..ProptestConfig::with_cases(CASES)
                 })]
 
                 #[test]

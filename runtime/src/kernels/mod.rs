@@ -13,12 +13,18 @@ pub mod reference;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+mod packed;
 mod patch;
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 mod winograd4;
 
 use crate::format::{ALIGNMENT, Activation, Channels, Operator, align_up};
 use crate::numerics::{Addition, Channel, Requantization};
+
+/// [`packed`] with NEON: known on every machine, for plans of boards. The bytes are no more than those
+/// of transformed input and weights, which are there anyway.
+const PACKED_NEON: packed::Form = packed::Form { step: 8, max_bytes: 600 << 10 };
 
 /// Geometry of a convolution; extents are height, width, channels (HWC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +116,22 @@ pub struct ConvArgs<'a> {
     pub scratch: &'a mut [u8],
 }
 
+/// The way from accumulators to int8 in an instruction set, which convolutions of all forms share.
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+trait Requantize: Copy {
+    /// Requantizes the accumulators of some channels of one pixel; `index` is the position of the first
+    /// one in the output tensor.
+    fn requantize(
+        self,
+        acc: &[i32],
+        channels: Channels<'_>,
+        rq: &Requantization,
+        residual: Residual<'_>,
+        index: usize,
+        output: &mut [i8],
+    );
+}
+
 /// Arguments of the classifier: `logits = W x + b`, weights `[out][in]`.
 #[derive(Debug)]
 pub struct LogitsArgs<'a> {
@@ -170,6 +192,7 @@ enum ConvKernel {
     PackedAvx2,
     #[cfg(target_arch = "x86_64")]
     Winograd4Avx2,
+    PackedNeon,
     Winograd4Neon,
 }
 
@@ -184,6 +207,7 @@ impl ConvKernel {
             Self::PackedAvx2 => "conv_packed_avx2",
             #[cfg(target_arch = "x86_64")]
             Self::Winograd4Avx2 => "conv_winograd4_avx2",
+            Self::PackedNeon => "conv_packed_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
         }
     }
@@ -195,9 +219,10 @@ impl ConvKernel {
             #[cfg(target_arch = "x86_64")]
             Self::DirectAvx2 => x86_64::conv_direct_avx2_scratch_bytes(shape),
             #[cfg(target_arch = "x86_64")]
-            Self::PackedAvx2 => x86_64::conv_packed_avx2_scratch_bytes(shape),
+            Self::PackedAvx2 => x86_64::PACKED_AVX2.scratch_bytes(shape),
             #[cfg(target_arch = "x86_64")]
             Self::Winograd4Avx2 => winograd4::scratch_bytes(shape),
+            Self::PackedNeon => PACKED_NEON.scratch_bytes(shape),
             Self::Winograd4Neon => winograd4::scratch_bytes(shape),
         }
     }
@@ -222,10 +247,11 @@ impl KernelFamily {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 if winograd4::serves(shape) => ConvKernel::Winograd4Avx2,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 if x86_64::conv_packed_avx2_serves(shape) => ConvKernel::PackedAvx2,
+            Self::Avx2 if x86_64::PACKED_AVX2.serves(shape) => ConvKernel::PackedAvx2,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 if x86_64::conv_direct_avx2_serves(shape) => ConvKernel::DirectAvx2,
             Self::Neon if winograd4::serves(shape) => ConvKernel::Winograd4Neon,
+            Self::Neon if PACKED_NEON.serves(shape) => ConvKernel::PackedNeon,
             _ => ConvKernel::Generic,
         }
     }
@@ -346,6 +372,8 @@ impl KernelSet {
             (ConvKernel::Winograd4Avx2, Self::Avx2(token)) => {
                 x86_64::conv_winograd4_avx2(token, args);
             }
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            (ConvKernel::PackedNeon, Self::Neon(token)) => aarch64::conv_packed_neon(token, args),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             (ConvKernel::Winograd4Neon, Self::Neon(token)) => {
                 aarch64::conv_winograd4_neon(token, args);

@@ -20,9 +20,8 @@ use core::ops::Range;
 
 use zerocopy::FromBytes;
 
-use super::{ConvArgs, ConvShape, Residual};
-use crate::format::{Channels, align_up};
-use crate::numerics::Requantization;
+use super::{ConvArgs, ConvShape, Requantize};
+use crate::format::align_up;
 
 /// Positions of a transformed tile.
 pub(super) const POSITIONS: usize = 36;
@@ -172,7 +171,7 @@ impl Operands<'_> {
 }
 
 /// What an instruction set does of it. Methods whose slices are too short do nothing, or not all.
-pub(super) trait Isa: Copy {
+pub(super) trait Isa: Requantize {
     /// `B^T d B`: transforms the window of the tile whose first output pixel is `corner` (row, column)
     /// and writes it as tile number `tile` of each position; positions are `stride` elements apart.
     fn transform_input(
@@ -212,18 +211,6 @@ pub(super) trait Isa: Copy {
     /// `A^T m A` and the exact division: turns the products of a group of tiles into sums,
     /// `[tile][pixel][output channel]`, or adds them to those of earlier channels.
     fn sum(self, products: &[i32], tiles: usize, add: bool, sums: &mut [i32]);
-
-    /// Requantizes the sums of one pixel, [`BLOCK`] channels; `index` is the position of the first one
-    /// in the output tensor.
-    fn requantize(
-        self,
-        sums: &[i32],
-        channels: Channels<'_>,
-        rq: &Requantization,
-        residual: Residual<'_>,
-        index: usize,
-        output: &mut [i8],
-    );
 }
 
 /// Some of the tiles of a band of output rows.

@@ -6,12 +6,28 @@ use core::arch::aarch64::{
     vqdmulhq_s32, vshlq_s32, vshrq_n_s32, vst1_s8,
 };
 
+use super::Neon;
 use crate::format::Channels;
-use crate::kernels::Residual;
+use crate::kernels::{Requantize, Residual};
 use crate::numerics::{Requantization, requantize_residual};
 
 /// Channels of two vectors.
 const LANES: usize = 8;
+
+impl Requantize for Neon {
+    fn requantize(
+        self,
+        acc: &[i32],
+        channels: Channels<'_>,
+        rq: &Requantization,
+        residual: Residual<'_>,
+        index: usize,
+        output: &mut [i8],
+    ) {
+        // SAFETY: the token proves that the CPU has NEON.
+        unsafe { requantize_pixel(acc, channels, rq, residual, index, output) }
+    }
+}
 
 /// Requantizes the accumulators of one pixel; `index` is the position of its first channel in the
 /// output tensor.

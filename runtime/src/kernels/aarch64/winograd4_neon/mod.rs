@@ -2,21 +2,18 @@
 //! `[position][input channel][output channel]`, for `SMLAL` by element.
 
 mod input;
-mod multiply;
 mod output;
 mod weights;
 
 use core::ops::Range;
 
-use super::Neon;
-use super::requantize_neon::requantize_pixel;
-use crate::format::Channels;
+use super::{Neon, outer_product};
 use crate::kernels::winograd4::{self, Isa, Operands};
-use crate::kernels::{ConvArgs, ConvShape, Residual};
-use crate::numerics::Requantization;
+use crate::kernels::{ConvArgs, ConvShape};
 
 /// Elements of one vector of i16.
 const LANES: usize = 8;
+const _: () = assert!(winograd4::BLOCK == outer_product::BLOCK);
 
 /// See [`crate::kernels::reference::conv`].
 pub fn conv_winograd4_neon(token: Neon, args: ConvArgs<'_>) {
@@ -61,25 +58,12 @@ impl Isa for Neon {
         let step = operands.channels;
         for (values, weights, products) in operands.positions(products) {
             // SAFETY: the token proves that the CPU has NEON.
-            unsafe { multiply::tiles(tiles, values, step, weights, count, add, products) }
+            unsafe { outer_product::multiply(tiles, values, step, weights, count, add, products) }
         }
     }
 
     fn sum(self, products: &[i32], tiles: usize, add: bool, sums: &mut [i32]) {
         // SAFETY: the token proves that the CPU has NEON.
         unsafe { output::transform(products, tiles, add, sums) }
-    }
-
-    fn requantize(
-        self,
-        sums: &[i32],
-        channels: Channels<'_>,
-        rq: &Requantization,
-        residual: Residual<'_>,
-        index: usize,
-        output: &mut [i8],
-    ) {
-        // SAFETY: the token proves that the CPU has NEON.
-        unsafe { requantize_pixel(sums, channels, rq, residual, index, output) }
     }
 }

@@ -7,12 +7,9 @@ mod weights;
 
 use core::ops::Range;
 
-use super::requantize_avx2::requantize_pixel;
 use super::{Avx2, outer_product};
-use crate::format::Channels;
 use crate::kernels::winograd4::{self, BLOCK, GROUP, Isa, Operands};
-use crate::kernels::{ConvArgs, ConvShape, Residual};
-use crate::numerics::Requantization;
+use crate::kernels::{ConvArgs, ConvShape};
 
 /// Elements of one vector of i16.
 const LANES: usize = 16;
@@ -68,18 +65,5 @@ impl Isa for Avx2 {
     fn sum(self, products: &[i32], tiles: usize, add: bool, sums: &mut [i32]) {
         // SAFETY: the token proves that the CPU has AVX2.
         unsafe { output::transform(products, tiles, add, sums) }
-    }
-
-    fn requantize(
-        self,
-        sums: &[i32],
-        channels: Channels<'_>,
-        rq: &Requantization,
-        residual: Residual<'_>,
-        index: usize,
-        output: &mut [i8],
-    ) {
-        // SAFETY: the token proves that the CPU has AVX2.
-        unsafe { requantize_pixel(sums, channels, rq, residual, index, output) }
     }
 }

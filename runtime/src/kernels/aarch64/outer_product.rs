@@ -1,22 +1,24 @@
-//! Products of one position: up to four tiles times sixteen output channels, sixteen accumulators; an
-//! element of a tile is broadcast by `SMLAL` itself.
+//! The product that other kernels are made of: up to four rows times sixteen columns in sixteen
+//! accumulators; an element of a row is broadcast by `SMLAL` itself, and sums wrap.
 
 use core::arch::aarch64::{
     int16x8_t, int32x4_t, vdupq_n_s16, vdupq_n_s32, vget_low_s16, vld1q_s16, vld1q_s32,
     vmlal_high_laneq_s16, vmlal_laneq_s16, vst1q_s32,
 };
 
-use super::LANES;
-use crate::kernels::winograd4::BLOCK;
-
-/// Accumulators of a tile.
+/// Columns of weights.
+pub(super) const BLOCK: usize = 16;
+/// Elements of one vector of i16.
+const LANES: usize = 8;
+/// Accumulators of a row.
 const VECTORS: usize = BLOCK / 4;
 
-/// `tiles` tiles, `step` elements apart, times a block of weights, over `count` input channels, a
-/// multiple of eight; products replace those that are there, or add to them.
+/// `rows` rows of values, `step` elements apart, times [`BLOCK`] columns of weights, over `count`
+/// elements, a multiple of eight. Weights are `[element][column]`, products `[row][column]`, which
+/// replace what is there, or add to it.
 #[target_feature(enable = "neon")]
-pub(super) fn tiles(
-    tiles: usize,
+pub(super) fn multiply(
+    rows: usize,
     values: &[i16],
     step: usize,
     weights: &[i16],
@@ -25,24 +27,23 @@ pub(super) fn tiles(
     products: &mut [i32],
 ) {
     let mut done = 0;
-    while done < tiles {
+    while done < rows {
         let values = values.get(done * step..).unwrap_or_default();
         let products = products.get_mut(done * BLOCK..).unwrap_or_default();
-        let rows = match tiles - done {
-            1 => some_tiles::<1>(values, step, weights, count, add, products),
-            2 => some_tiles::<2>(values, step, weights, count, add, products),
+        done += match rows - done {
+            1 => some_rows::<1>(values, step, weights, count, add, products),
+            2 => some_rows::<2>(values, step, weights, count, add, products),
             // Rather three and two than four and one, and three twice than four and two.
-            3 | 5 | 6 => some_tiles::<3>(values, step, weights, count, add, products),
-            _ => some_tiles::<4>(values, step, weights, count, add, products),
+            3 | 5 | 6 => some_rows::<3>(values, step, weights, count, add, products),
+            _ => some_rows::<4>(values, step, weights, count, add, products),
         };
-        done += rows;
     }
 }
 
-/// `T` tiles; returns `T`.
+/// `T` rows; returns `T`.
 #[target_feature(enable = "neon")]
 #[inline]
-fn some_tiles<const T: usize>(
+fn some_rows<const T: usize>(
     values: &[i16],
     step: usize,
     weights: &[i16],
@@ -65,14 +66,14 @@ fn some_tiles<const T: usize>(
         }
     }
     let (values, weights) = (values.as_ptr(), weights.as_ptr());
-    for channel in (0..count).step_by(LANES) {
+    for element in (0..count).step_by(LANES) {
         let mut inputs = [vdupq_n_s16(0); T];
-        for (tile, input) in inputs.iter_mut().enumerate() {
-            // SAFETY: `tile < T` and `channel + LANES <= count`, so it ends within `needed`.
-            *input = unsafe { vld1q_s16(values.add(tile * step + channel)) };
+        for (row, input) in inputs.iter_mut().enumerate() {
+            // SAFETY: `row < T` and `element + LANES <= count`, so it ends within `needed`.
+            *input = unsafe { vld1q_s16(values.add(row * step + element)) };
         }
-        // SAFETY: `channel + LANES <= count`, and `weights` has `count * BLOCK` elements.
-        unsafe { eight_channels(&mut sums, &inputs, weights.add(channel * BLOCK)) };
+        // SAFETY: `element + LANES <= count`, and `weights` has `count * BLOCK` elements.
+        unsafe { eight_elements(&mut sums, &inputs, weights.add(element * BLOCK)) };
     }
     for (sums, to) in sums.into_iter().zip(products.chunks_exact_mut(BLOCK)) {
         for (sum, to) in sums.into_iter().zip(to.chunks_exact_mut(4)) {
@@ -83,18 +84,18 @@ fn some_tiles<const T: usize>(
     T
 }
 
-/// Eight input channels of `T` tiles.
+/// Eight elements of `T` rows.
 ///
 /// # Safety
 /// `weights` points to `8 * BLOCK` readable elements.
 #[target_feature(enable = "neon")]
 #[inline]
-unsafe fn eight_channels<const T: usize>(
+unsafe fn eight_elements<const T: usize>(
     sums: &mut [[int32x4_t; VECTORS]; T],
     inputs: &[int16x8_t; T],
     weights: *const i16,
 ) {
-    macro_rules! channel {
+    macro_rules! element {
         ($($lane:literal)*) => {$(
             // SAFETY: the lane is less than 8, so both vectors lie within what the caller vouches for.
             let (low, high) = unsafe {
@@ -108,5 +109,5 @@ unsafe fn eight_channels<const T: usize>(
             }
         )*};
     }
-    channel!(0 1 2 3 4 5 6 7);
+    element!(0 1 2 3 4 5 6 7);
 }

@@ -181,19 +181,24 @@ fn wrong_answers_leave_the_board_as_it_was() {
     assert!(stderr(&output).contains("not this machine's"), "{}", stderr(&output));
     assert!(!stdout(&output).contains("equal this machine's"));
     kept();
-    for (body, args, part) in [
-        ("puts(\"hello\"); return 0;", &[][..], "the program's answer"),
+    // Which of the two clocks ends a program that hangs, the board's or this machine's, is chance.
+    for (body, args, parts) in [
+        ("puts(\"hello\"); return 0;", &[][..], &["the program's answer"][..]),
         (
             "fputs(\"error: no luck\\n\", stderr); return 2;",
             &[],
-            "the smoke run failed: error: no luck",
+            &["the smoke run failed: error: no luck"],
         ),
-        ("for (;;) pause();", &["--time-limit", "5"], "did not end within"),
+        (
+            "for (;;) pause();",
+            &["--time-limit", "5"],
+            &["did not end within", "the time limit of 5 s is over"],
+        ),
     ] {
         let output = deploy(body, args);
         let text = stderr(&output);
         assert_eq!((output.status.code(), text.lines().count()), (Some(2), 1), "{text}");
-        assert!(text.contains(part), "{part}: {text}");
+        assert!(parts.iter().any(|part| text.contains(part)), "{parts:?}: {text}");
         kept();
     }
 }

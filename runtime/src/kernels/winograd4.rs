@@ -138,6 +138,24 @@ pub(super) fn scratch_bytes(shape: &ConvShape) -> usize {
         .saturating_add(layout.sums_bytes())
 }
 
+/// Where in the input the pixels of a tile's window begin, its first output pixel being `corner` (row,
+/// column); none for padding.
+pub(super) fn window(
+    shape: &ConvShape,
+    corner: (usize, usize),
+) -> [[Option<usize>; WINDOW]; WINDOW] {
+    let [in_h, in_w, in_c] = shape.input;
+    let mut pixels = [[None; WINDOW]; WINDOW];
+    for (y, row) in pixels.iter_mut().enumerate() {
+        let y = (corner.0 + y).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
+        for (x, pixel) in row.iter_mut().enumerate() {
+            let x = (corner.1 + x).checked_sub(shape.pads[1]).filter(|&x| x < in_w);
+            *pixel = y.zip(x).map(|(y, x)| (y * in_w + x) * in_c);
+        }
+    }
+    pixels
+}
+
 /// What is multiplied: the tiles of a group in the transformed input, and transformed weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operands<'v> {

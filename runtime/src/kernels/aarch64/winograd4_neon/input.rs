@@ -6,7 +6,7 @@ use core::arch::aarch64::{
 
 use super::LANES;
 use crate::kernels::ConvShape;
-use crate::kernels::winograd4::WINDOW;
+use crate::kernels::winograd4::{WINDOW, window};
 
 /// See [`crate::kernels::winograd4::Isa::transform_input`].
 #[target_feature(enable = "neon")]
@@ -18,16 +18,9 @@ pub(super) fn transform(
     stride: usize,
     to: &mut [i16],
 ) {
-    let [in_h, in_w, in_c] = shape.input;
+    let in_c = shape.input[2];
     let zero_point = vdupq_n_s16(shape.input_zero_point.into());
-    let mut pixels = [[None; WINDOW]; WINDOW];
-    for (y, row) in pixels.iter_mut().enumerate() {
-        let y = (corner.0 + y).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
-        for (x, pixel) in row.iter_mut().enumerate() {
-            let x = (corner.1 + x).checked_sub(shape.pads[1]).filter(|&x| x < in_w);
-            *pixel = y.zip(x).map(|(y, x)| (y * in_w + x) * in_c);
-        }
-    }
+    let pixels = window(shape, corner);
     for channel in (0..in_c).step_by(LANES) {
         let mut rows = [[zero_point; WINDOW]; WINDOW];
         for x in 0..WINDOW {

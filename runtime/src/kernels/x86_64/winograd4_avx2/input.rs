@@ -7,7 +7,7 @@ use core::arch::x86_64::{
 
 use super::LANES;
 use crate::kernels::ConvShape;
-use crate::kernels::winograd4::WINDOW;
+use crate::kernels::winograd4::{WINDOW, window};
 
 /// Transforms the window of the tile whose first output pixel is `corner` (row, column) and writes it
 /// as tile number `tile` of each position; positions are `stride` elements apart.
@@ -20,16 +20,9 @@ pub(super) fn transform(
     stride: usize,
     to: &mut [i16],
 ) {
-    let [in_h, in_w, in_c] = shape.input;
+    let in_c = shape.input[2];
     let zero_point = _mm256_set1_epi16(i16::from(shape.input_zero_point));
-    let mut pixels = [[None; WINDOW]; WINDOW];
-    for (y, row) in pixels.iter_mut().enumerate() {
-        let y = (corner.0 + y).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
-        for (x, pixel) in row.iter_mut().enumerate() {
-            let x = (corner.1 + x).checked_sub(shape.pads[1]).filter(|&x| x < in_w);
-            *pixel = y.zip(x).map(|(y, x)| (y * in_w + x) * in_c);
-        }
-    }
+    let pixels = window(shape, corner);
     for channel in (0..in_c).step_by(LANES) {
         let mut rows = [[_mm256_setzero_si256(); WINDOW]; WINDOW];
         for x in 0..WINDOW {

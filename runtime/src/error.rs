@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::format::Target;
+
 /// Why a model file was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -17,7 +19,7 @@ pub enum ModelError {
     UnsupportedVersion { major: u16, minor: u16 },
     /// A reserved byte of the header is not 0.
     ReservedNotZero,
-    /// Weights laid out for a machine that this build does not serve.
+    /// Weights laid out for a machine that this version does not know.
     UnsupportedTarget { target: u16 },
     /// The plan's bytes do not have the checksum in the header.
     PlanChecksum { expected: u32, found: u32 },
@@ -68,7 +70,10 @@ impl fmt::Display for ModelError {
             Self::ReservedNotZero => f.write_str("a reserved byte of the header is not 0"),
             Self::BadPreprocess => f.write_str("a field of the preprocessing is out of range"),
             Self::UnsupportedTarget { target } => {
-                write!(f, "the weights are packed for target {target}, which this build lacks")
+                write!(
+                    f,
+                    "the weights are packed for target {target}, which this version does not know"
+                )
             }
             Self::PlanChecksum { expected, found } => {
                 write!(f, "the plan is damaged: checksum {found:08x}, not {expected:08x}")
@@ -122,6 +127,8 @@ pub enum SessionError {
     NoPreprocessing,
     /// The model has parts in float, which this session cannot run; see the feature `tract`.
     FloatParts { count: usize },
+    /// The model's weights are laid out for a machine that these kernels are not for.
+    WrongTarget { target: Target, kernels: &'static str },
 }
 
 impl fmt::Display for SessionError {
@@ -140,6 +147,11 @@ impl fmt::Display for SessionError {
             Self::FloatParts { count } => write!(
                 f,
                 "the model has parts in float ({count}), which need tract on an operating system"
+            ),
+            Self::WrongTarget { target, kernels } => write!(
+                f,
+                "the model is packed for {}, which the kernels {kernels} do not run",
+                target.name()
             ),
         }
     }

@@ -47,6 +47,7 @@ pub mod format;
 #[cfg(feature = "tract")]
 pub mod hybrid;
 pub mod kernels;
+pub mod layouts;
 pub mod numerics;
 pub mod preprocess;
 pub mod profile;

@@ -67,7 +67,8 @@ impl<'m, 'a> Session<'m, 'a> {
     /// A session with the fastest kernels of this machine, [`KernelSet::detect`].
     ///
     /// # Errors
-    /// [`SessionError`] if the arena is smaller than [`Model::required`] or misaligned.
+    /// [`SessionError`] if the arena is smaller than [`Model::required`] or misaligned, or if the model
+    /// is packed for another machine.
     pub fn new(model: &Model<'m>, arena: &'a mut [u8]) -> Result<Self, SessionError> {
         Self::with_kernels(model, arena, KernelSet::detect())
     }
@@ -110,6 +111,10 @@ impl<'m, 'a> Session<'m, 'a> {
         kernels: KernelSet,
         threads: usize,
     ) -> Result<Self, SessionError> {
+        let (target, family) = (model.target(), kernels.family());
+        if !family.runs(target) {
+            return Err(SessionError::WrongTarget { target, kernels: family.name() });
+        }
         let required = model.required_by_threads(kernels, threads);
         let (needed, available) = (required.arena(), arena.len());
         if available < needed {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fixnet::format::{
     self, CRC32, FloatPartKind, FloatPartRecord, FloatPartSpec, Header, MAX_MACS, ModelSpec, NONE,
+    Target,
 };
 use fixnet::{AlignedBytes, Model, ModelError, Session, SessionError};
 use support::Random;
@@ -47,6 +48,7 @@ fn whole() -> ModelSpec {
         steps: Vec::new(),
         input_tensor: NONE,
         output_tensor: NONE,
+        target: Target::Portable,
         arena_bytes: 0,
         float_parts: vec![part],
         ..small()

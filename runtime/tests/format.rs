@@ -42,7 +42,7 @@ fn stored_models_keep_their_bytes_and_logits() {
         let (file, text) = (golden(&format!("{name}.fxn")), golden(&format!("{name}.logits")));
         let written = model::file(&spec);
         let found: String =
-            logits(&written, KernelSet::Reference).iter().map(|l| format!("{l}\n")).collect();
+            logits(&written, KernelSet::REFERENCE).iter().map(|l| format!("{l}\n")).collect();
         if std::env::var_os("FIXNET_BLESS").is_some() {
             std::fs::write(&file, &*written).unwrap();
             std::fs::write(&text, &found).unwrap();
@@ -94,7 +94,7 @@ fn the_planned_arena_suffices_and_one_byte_less_does_not() {
         let refused = Session::with_kernels(&model, less, kernels).unwrap_err();
         assert_eq!(refused, SessionError::ArenaTooSmall { needed, available: needed - 1 });
     }
-    let reference = model.required(KernelSet::Reference);
+    let reference = model.required(KernelSet::REFERENCE);
     assert_eq!((reference.activations, reference.scratch, reference.arena()), (844, 0, 844));
 }
 
@@ -252,7 +252,7 @@ fn other_versions_and_targets_are_refused() {
     assert_eq!(forged(|_| ()), Ok(()));
     let version =
         |major, minor| forged(|h| (h.version_major, h.version_minor) = (major, minor)).unwrap_err();
-    for (major, minor) in [(0, 0), (2, 0), (1, 2), (u16::MAX, u16::MAX)] {
+    for (major, minor) in [(0, 0), (2, 0), (1, 1), (1, 2), (1, 3), (u16::MAX, u16::MAX)] {
         assert_eq!(version(major, minor), ModelError::UnsupportedVersion { major, minor });
     }
     let target = forged(|h| h.target = 9).unwrap_err();

@@ -7,7 +7,7 @@
 mod support;
 
 use fixnet::KernelSet;
-use fixnet::format::{Activation, Channels, Operator};
+use fixnet::format::{Activation, Channels, Operator, Weights};
 use fixnet::kernels::{ConvArgs, ConvShape, LogitsArgs, PoolShape, Residual, SubsampleArgs};
 use fixnet::numerics::{Addition, Channel, MAX_OPERAND_MULTIPLIER, Requantization};
 use proptest::prelude::*;
@@ -201,7 +201,8 @@ impl Conv {
 
     fn run(&self, kernels: KernelSet) -> Vec<i8> {
         let channels = Channels { bias: &self.bias, multipliers: &self.multipliers };
-        let (shape, weights, requantization) = (self.shape, &self.weights, self.rq);
+        let (shape, requantization) = (self.shape, self.rq);
+        let weights = Weights::ohwi(&self.weights);
         let operator = Operator::Conv { shape, weights, channels, requantization };
         let mut scratch = Guarded::new(kernels.scratch_bytes(&operator));
         let mut output = match self.shortcut {
@@ -211,7 +212,7 @@ impl Conv {
         kernels.conv(ConvArgs {
             shape: &self.shape,
             input: &self.input,
-            weights: &self.weights,
+            weights,
             channels,
             requantization: &self.rq,
             residual: match self.shortcut {
@@ -390,7 +391,7 @@ fn check_average_pool(kernels: KernelSet, case: &PoolCase, constants: Constants)
         let sum = |window: &Vec<Option<i64>>| window.iter().map(|v| v.unwrap_or(zero)).sum();
         windows(&shape, &input).iter().map(|w| exact(sum(w), 0, channel, &rq)).collect()
     } else {
-        run(KernelSet::Reference)
+        run(KernelSet::REFERENCE)
     };
     assert_eq!(run(kernels), want);
 }
@@ -424,7 +425,7 @@ fn check_add(kernels: KernelSet, len: usize, fills: (Fill, Fill), constants: Con
         let sums = a.iter().zip(&b).map(|pair| (products(pair) + i128::from(offset)) >> 18);
         sums.map(|sum| clamped(sum, p.clamp)).collect()
     } else {
-        separate(KernelSet::Reference)
+        separate(KernelSet::REFERENCE)
     };
     assert_eq!(separate(kernels), want);
     let mut output = Guarded::from_int8(&b);
@@ -465,7 +466,7 @@ fn check_logits(
         };
         weights.chunks(inputs).zip(channels.iter()).map(logit).collect()
     } else {
-        run(KernelSet::Reference)
+        run(KernelSet::REFERENCE)
     };
     assert_eq!(run(kernels), want);
 }
@@ -563,13 +564,13 @@ macro_rules! kernel_suite {
                 #[test]
                 fn conv_3x3_wraps_as_the_reference(case in conv_3x3_case()) {
                     let conv = Conv::new(&case, Constants::Accepted);
-                    with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::Reference)));
+                    with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::REFERENCE)));
                 }
 
                 #[test]
                 fn conv_wraps_as_the_reference(case in conv_case()) {
                     let conv = Conv::new(&case, Constants::Accepted);
-                    with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::Reference)));
+                    with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::REFERENCE)));
                 }
 
                 #[test]
@@ -681,7 +682,7 @@ macro_rules! kernel_suite {
                 for extent in [1, 2] {
                     let case = square(extent, 1, 140_000, 6, (Fill::Lowest, Fill::Lowest));
                     let conv = Conv::new(&case, Constants::Accepted);
-                    with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::Reference)));
+                    with(|kernels| assert_eq!(conv.run(kernels), conv.run(KernelSet::REFERENCE)));
                 }
             }
 
@@ -694,7 +695,7 @@ macro_rules! kernel_suite {
                     kernels.conv(ConvArgs {
                         shape: &conv.shape,
                         input: &conv.input,
-                        weights: &conv.weights,
+                        weights: Weights::ohwi(&conv.weights),
                         channels: Channels { bias: &conv.bias, multipliers: &conv.multipliers },
                         requantization: &conv.rq,
                         residual: Residual::InPlace,

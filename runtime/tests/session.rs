@@ -276,7 +276,7 @@ fn kernels_have_names() {
     assert!(names.iter().all(|name| name.contains('_')));
     let convolutions = model.steps().filter(|s| matches!(s.operator, Operator::Conv { .. }));
     assert_eq!(convolutions.count(), 4);
-    let reference = model.steps().map(|s| KernelSet::Reference.kernel_name(&s.operator));
+    let reference = model.steps().map(|s| KernelSet::REFERENCE.kernel_name(&s.operator));
     assert!(reference.into_iter().all(|name| name.ends_with("_reference")));
 }
 
@@ -309,10 +309,10 @@ fn the_number_of_threads_changes_no_byte() {
 fn scratch_for_more_threads_is_part_of_the_exact_figure() {
     let bytes = model::file(&small());
     let model = Model::new_checked(&bytes).unwrap();
-    let needed = model.required_by_threads(KernelSet::Generic, 3).arena();
-    assert!(needed > model.required(KernelSet::Generic).arena());
+    let needed = model.required_by_threads(KernelSet::GENERIC, 3).arena();
+    assert!(needed > model.required(KernelSet::GENERIC).arena());
     let mut arena = AlignedBytes::zeroed(needed - 1);
-    let session = Session::with_threads(&model, arena.as_mut_slice(), KernelSet::Generic, 3);
+    let session = Session::with_threads(&model, arena.as_mut_slice(), KernelSet::GENERIC, 3);
     let available = needed - 1;
     assert_eq!(session.unwrap_err(), SessionError::ArenaTooSmall { needed, available });
 }

@@ -75,7 +75,7 @@ fn check_in_flash(name: &str) {
     let payload = network.payload();
     let image = Image::build(name, Some(&payload));
     let report = image.run(&image.elf, None).unwrap_or_else(|e| panic!("{name}: {e}"));
-    network.check(name, &report, &[KernelSet::Reference, KernelSet::Generic]);
+    network.check(name, &report, &[KernelSet::REFERENCE, KernelSet::GENERIC]);
     image.check_budget(&payload);
     image.check_damaged_models(&network);
 }
@@ -89,14 +89,14 @@ fn check_in_memory(name: &str) {
     let network = Network::random("resnet18", 224);
     let run = image.run(&image.elf, Some(&network.payload()));
     let report = run.unwrap_or_else(|e| panic!("{name}: {e}"));
-    network.check(name, &report, &[KernelSet::Generic, KernelSet::detect()]);
+    network.check(name, &report, &[KernelSet::GENERIC, KernelSet::detect()]);
     // A layer longer than a 24-bit counter of the processor's clock could time in one go.
     let per_tick = image.board.require_qemu().unwrap().instructions_per_tick;
     let total = report.inferences[0].ticks * per_tick;
     assert!(total > 1_000_000_000, "{total} instructions are too few for 1.8 G MACs");
 
     let large = Network::random("resnet18", 320);
-    let needed = large.model().required(KernelSet::Generic).arena();
+    let needed = large.model().required(KernelSet::GENERIC).arena();
     let available = image.board.bare_metal.as_ref().unwrap().budget.arena;
     let refusal = SessionError::ArenaTooSmall { needed, available };
     let error = image.run(&image.elf, Some(&large.payload())).expect_err("too large");
@@ -154,7 +154,7 @@ impl Image {
             .expect("the image holds the model");
         let model = network.model();
         let weights = model.steps().find_map(|step| match step.operator {
-            Operator::Conv { weights, .. } => Some(weights.as_ptr() as usize),
+            Operator::Conv { weights, .. } => Some(weights.bytes.as_ptr() as usize),
             _ => None,
         });
         let weight = weights.expect("a convolution") - network.file.as_ptr() as usize + 7;

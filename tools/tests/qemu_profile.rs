@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::boards::{Network, wanted};
 use fixnet::format::{
     self, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind, StepRecord, StepSpec,
-    TensorRecord, WeightLayout, payload_flags,
+    Target, TensorRecord, WeightLayout, payload_flags,
 };
 use fixnet::{AlignedBytes, Model};
 use tempfile::TempDir;
@@ -176,6 +176,7 @@ fn long_and_short() -> AlignedBytes {
     let logits = TensorRecord { zero_point: 0, element: 1, ..tensor(0, 1, 2) };
     let spec = ModelSpec {
         name: "long-and-short".to_string(),
+        target: Target::Portable,
         tensors: vec![
             tensor(0, 80, 3),
             tensor(80 * 80 * 3, 80, CHANNELS),

@@ -46,11 +46,11 @@ fn resnet20_gives_the_bytes_of_the_host_whichever_way_it_is_loaded() {
         let payload = network.payload();
         // The ELF file starts at EL3, the flat image at EL2.
         let elf = job.run(&job.elf, Some(&payload));
-        elf.check(&network, &[KernelSet::Reference, KernelSet::Generic]);
+        elf.check(&network, &[KernelSet::REFERENCE, KernelSet::GENERIC]);
         let flat = job.run(&job.image, Some(&payload));
-        flat.check(&network, &[KernelSet::Generic]);
+        flat.check(&network, &[KernelSet::GENERIC]);
         let appended = [job.image.as_slice(), &payload].concat();
-        job.run(&appended, None).check(&network, &[KernelSet::Generic]);
+        job.run(&appended, None).check(&network, &[KernelSet::GENERIC]);
     });
 }
 
@@ -59,7 +59,7 @@ fn resnet18_gives_the_bytes_of_the_host() {
     with_job(|job| {
         let network = Network::random("resnet18", 224);
         let run = job.run(&job.image, Some(&network.payload()));
-        run.check(&network, &[KernelSet::Generic, KernelSet::detect()]);
+        run.check(&network, &[KernelSet::GENERIC, KernelSet::detect()]);
     });
 }
 
@@ -69,7 +69,7 @@ fn resnet34_gives_the_bytes_of_the_host_also_behind_the_image() {
         let network = Network::random("resnet34", 224);
         let appended = [job.image.as_slice(), &network.payload()].concat();
         let run = job.run(&appended, None);
-        run.check(&network, &[KernelSet::Generic, KernelSet::detect()]);
+        run.check(&network, &[KernelSet::GENERIC, KernelSet::detect()]);
     });
 }
 
@@ -107,7 +107,7 @@ fn damaged_models_are_refused_as_on_the_host() {
         let network = Network::bundled(1);
         let model = network.model();
         let weights = model.steps().filter_map(|step| match step.operator {
-            Operator::Conv { weights, .. } => Some(weights.as_ptr() as usize),
+            Operator::Conv { weights, .. } => Some(weights.bytes.as_ptr() as usize),
             _ => None,
         });
         let weights: Vec<usize> = weights.map(|at| at - network.file.as_ptr() as usize).collect();
@@ -170,7 +170,7 @@ fn an_image_loaded_behind_its_place_moves_there() {
         let appended = [job.image.as_slice(), &network.payload()].concat();
         // Where firmware puts 64-bit kernels by itself.
         let run = job.run_at(0x20_0000, &appended);
-        run.check(&network, &[KernelSet::Generic]);
+        run.check(&network, &[KernelSet::GENERIC]);
     });
 }
 
@@ -197,7 +197,7 @@ fn the_image_for_a_pi_4_also_runs_on_a_pi_3() {
             }
         });
         let run = Run { exit_code: Some(0), text };
-        run.check_on("raspberry-pi-3", &network, &[KernelSet::Generic]);
+        run.check_on("raspberry-pi-3", &network, &[KernelSet::GENERIC]);
     });
 }
 

@@ -34,7 +34,7 @@ fn the_image_for_an_stm32f446_drives_its_led_and_gives_the_bytes_of_the_host() {
     let report = BoardReport::parse(&report).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((report.clock_source.as_str(), report.ticks_per_second), ("dwt", 16_000_000));
     let model = network.model();
-    let (_, checksums, logits) = host_results(&model, &network.inputs[0], KernelSet::Reference);
+    let (_, checksums, logits) = host_results(&model, &network.inputs[0], KernelSet::REFERENCE);
     let layers = report.inferences[0].layers.iter();
     assert_eq!(layers.filter_map(|layer| layer.crc32).collect::<Vec<_>>(), checksums);
     assert_eq!(report.inferences[0].logits, logits);

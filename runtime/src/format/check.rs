@@ -9,10 +9,11 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::{
     ALIGNMENT, Activation, CRC32, FloatPartKind, Header, MAGIC, MAX_MACS, MAX_RECORDS, Model, NONE,
-    PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightLayout,
-    flags, float_part,
+    PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightForm,
+    WeightLayout, flags, float_part, model,
 };
 use crate::error::ModelError;
+use crate::layouts;
 use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER};
 
 /// Bytes of the header that its checksum does not cover: itself and what precedes it.
@@ -88,7 +89,7 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
         return Err(ModelError::UnsupportedVersion { major, minor });
     }
     // A file has the lowest version that can express it.
-    if minor != 0 && header.float_part_count == 0 {
+    if minor > lowest_minor(header.target, header.float_part_count) {
         return Err(ModelError::UnsupportedVersion { major, minor });
     }
     let needed = header.file_bytes as usize;
@@ -107,10 +108,22 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if header.reserved != [0; 6] || header.reserved_a != 0 {
         return Err(ModelError::ReservedNotZero);
     }
-    if header.target != Target::Portable as u16 {
+    let portable = header.target == Target::Portable as u16;
+    if Target::from_code(header.target).is_none() || (!portable && minor < 2) {
         return Err(ModelError::UnsupportedTarget { target: header.target });
     }
     Ok(header)
+}
+
+/// The lowest minor version that can express a file.
+pub(super) const fn lowest_minor(target: u16, float_parts: u16) -> u16 {
+    if target != Target::Portable as u16 {
+        2
+    } else if float_parts != 0 {
+        1
+    } else {
+        0
+    }
 }
 
 /// A table of 1 to [`MAX_RECORDS`] records that lies inside the plan.
@@ -410,18 +423,26 @@ fn check_weights(
     free: &mut u64,
 ) -> Result<(), ModelError> {
     let outputs = output.channels as u64;
+    let error = ModelError::BadWeights { step };
+    let layout = WeightLayout::from_code(record.weight_layout).ok_or(error)?;
+    if layout != WeightLayout::Ohwi && kind != StepKind::Conv {
+        return Err(error);
+    }
     let (weights, channels) = match kind {
-        StepKind::Conv => (outputs.saturating_mul(patch_elements(record, input)), outputs),
+        StepKind::Conv => {
+            let form = WeightForm { target: model.target(), layout };
+            let shape = model::conv_shape(record, input, output);
+            (layouts::weights_bytes(form, &shape).ok_or(error)?, outputs)
+        }
         StepKind::Logits => (outputs.saturating_mul(input.elements() as u64), outputs),
         StepKind::AveragePool => (0, 1),
         _ => (0, 0),
     };
-    let layout = record.weight_layout == WeightLayout::Ohwi as u16;
     let fits = u64::from(record.weights_bytes) == weights
         && u64::from(record.channels_bytes) == channels.saturating_mul(8)
         && blob_fits(model, record.weights_offset, record.weights_bytes, free)
         && blob_fits(model, record.channels_offset, record.channels_bytes, free);
-    if fits && layout { Ok(()) } else { Err(ModelError::BadWeights { step }) }
+    if fits { Ok(()) } else { Err(error) }
 }
 
 /// An empty blob has offset 0; any other lies aligned between the blobs before it (or the plan) and

@@ -8,18 +8,24 @@
 
 mod check;
 mod float_part;
+mod layout;
 mod model;
 mod payload;
+#[cfg(feature = "write")]
+mod repack;
 #[cfg(feature = "write")]
 mod writer;
 
 pub use float_part::{FloatPart, FloatPartKind, FloatPartRecord, MAX_FLOAT_PARTS, ShapeRecord};
+pub use layout::{Target, WeightForm, WeightLayout, Weights};
 pub use model::{Activation, Channels, Layer, Model, Operator, Step};
 #[cfg(feature = "write")]
 pub use payload::write_payload;
 pub use payload::{
     PAYLOAD_MAGIC, PAYLOAD_VERSION, Payload, PayloadError, PayloadHeader, payload_flags,
 };
+#[cfg(feature = "write")]
+pub use repack::unpack;
 #[cfg(feature = "write")]
 pub use writer::{FloatPartSpec, ModelSpec, PreprocessSpec, StepSpec, write};
 
@@ -35,7 +41,7 @@ pub const MAGIC: [u8; 4] = *b"FXN\x1a";
 /// A reader refuses any other major version.
 pub const VERSION_MAJOR: u16 = 1;
 /// A reader accepts lower minor versions and refuses higher ones.
-pub const VERSION_MINOR: u16 = 1;
+pub const VERSION_MINOR: u16 = 2;
 /// Alignment of the file in memory, of every section and of every tensor in the arena.
 pub const ALIGNMENT: usize = 16;
 /// Most steps, tensors or layers of one model: bounds the work of checking.
@@ -231,24 +237,6 @@ impl StepKind {
             _ => return None,
         })
     }
-}
-
-/// The machine that a file's weights are laid out for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u16)]
-#[non_exhaustive]
-pub enum Target {
-    /// Runs everywhere.
-    Portable = 0,
-}
-
-/// Order of a step's weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u16)]
-#[non_exhaustive]
-pub enum WeightLayout {
-    /// `[out][kernel_h][kernel_w][in]` int8; what a portable file holds.
-    Ohwi = 0,
 }
 
 /// CRC-32/ISO-HDLC, as zlib and Ethernet compute it.

@@ -6,7 +6,7 @@ use zerocopy::FromBytes;
 
 use super::{
     FloatPartKind, FloatPartRecord, Header, LayerRecord, NONE, PreprocessRecord, StepKind,
-    StepRecord, Target, TensorRecord, WeightLayout, check,
+    StepRecord, Target, TensorRecord, WeightForm, WeightLayout, Weights, check,
 };
 use crate::error::ModelError;
 use crate::kernels::{ConvShape, KernelFamily, KernelSet, PoolShape, Required};
@@ -43,6 +43,19 @@ pub struct Activation {
 }
 
 impl Activation {
+    pub(super) fn of(tensor: u16, record: &TensorRecord) -> Self {
+        Self {
+            tensor,
+            offset: record.offset as usize,
+            height: record.height.into(),
+            width: record.width.into(),
+            channels: record.channels as usize,
+            scale: record.scale,
+            zero_point: record.zero_point,
+            wide: record.element == 1,
+        }
+    }
+
     /// Number of elements.
     #[must_use]
     pub const fn elements(&self) -> usize {
@@ -87,7 +100,7 @@ pub struct Layer<'m> {
 pub enum Operator<'m> {
     Conv {
         shape: ConvShape,
-        weights: &'m [i8],
+        weights: Weights<'m>,
         channels: Channels<'m>,
         requantization: Requantization,
     },
@@ -195,7 +208,8 @@ impl<'m> Model<'m> {
     /// The machine that the weights are laid out for.
     #[must_use]
     pub fn target(&self) -> Target {
-        Target::Portable
+        // The header's code was checked.
+        Target::from_code(self.header.target).unwrap_or(Target::Portable)
     }
 
     /// Memory that a session with these kernels needs.
@@ -208,14 +222,18 @@ impl<'m> Model<'m> {
     /// with scratch of its own.
     #[must_use]
     pub fn required_by_threads(&self, kernels: KernelSet, threads: usize) -> Required {
-        self.required_by_family(kernels.family(), threads)
+        self.require(threads, |operator| kernels.scratch_bytes(operator))
     }
 
     /// [`Model::required_by_threads`] with kernels that this machine may not have: what to plan for
     /// another one.
     #[must_use]
     pub fn required_by_family(&self, kernels: KernelFamily, threads: usize) -> Required {
-        let scratch = self.steps().map(|s| kernels.scratch_bytes(&s.operator)).max().unwrap_or(0);
+        self.require(threads, |operator| kernels.scratch_bytes(operator))
+    }
+
+    fn require(&self, threads: usize, scratch: impl Fn(&Operator<'_>) -> usize) -> Required {
+        let scratch = self.steps().map(|s| scratch(&s.operator)).max().unwrap_or(0);
         let scratch = match threads {
             0 | 1 => scratch,
             _ => super::align_up(scratch).saturating_mul(threads),
@@ -363,17 +381,7 @@ impl<'m> Model<'m> {
     /// Tensor `index`.
     #[must_use]
     pub fn activation(&self, index: u16) -> Option<Activation> {
-        let record = self.tensors.get(usize::from(index))?;
-        Some(Activation {
-            tensor: index,
-            offset: record.offset as usize,
-            height: record.height.into(),
-            width: record.width.into(),
-            channels: record.channels as usize,
-            scale: record.scale,
-            zero_point: record.zero_point,
-            wide: record.element == 1,
-        })
+        self.tensors.get(usize::from(index)).map(|record| Activation::of(index, record))
     }
 
     fn activation_or_empty(&self, index: u16) -> Activation {
@@ -421,16 +429,7 @@ impl<'m> Model<'m> {
         };
         Some(match StepKind::from_code(record.kind)? {
             StepKind::Conv => Operator::Conv {
-                shape: ConvShape {
-                    input: input.shape(),
-                    output: output.shape(),
-                    kernel: record.kernel.map(usize::from),
-                    strides: record.strides.map(usize::from),
-                    pads: record.pads.map(usize::from),
-                    dilations: record.dilations.map(usize::from),
-                    groups: record.groups as usize,
-                    input_zero_point: input.zero_point,
-                },
+                shape: conv_shape(record, input, output),
                 weights: self.weights(record)?,
                 channels: self.channels(record)?,
                 requantization,
@@ -453,7 +452,7 @@ impl<'m> Model<'m> {
                 channels_before: record.channels_before as usize,
             },
             StepKind::Logits => Operator::Logits {
-                weights: self.weights(record)?,
+                weights: self.weights(record)?.int8(),
                 channels: self.channels(record)?,
                 shift: record.shift,
             },
@@ -469,11 +468,12 @@ impl<'m> Model<'m> {
         core::str::from_utf8(self.slice(offset, len)).unwrap_or("")
     }
 
-    fn weights(&self, record: &StepRecord) -> Option<&'m [i8]> {
-        if record.weight_layout != WeightLayout::Ohwi as u16 {
-            return None;
-        }
-        <[i8]>::ref_from_bytes(self.slice(record.weights_offset, record.weights_bytes)).ok()
+    fn weights(&self, record: &StepRecord) -> Option<Weights<'m>> {
+        let layout = WeightLayout::from_code(record.weight_layout)?;
+        Some(Weights {
+            form: WeightForm { target: self.target(), layout },
+            bytes: self.slice(record.weights_offset, record.weights_bytes),
+        })
     }
 
     pub(super) fn channels(&self, record: &StepRecord) -> Option<Channels<'m>> {
@@ -481,6 +481,24 @@ impl<'m> Model<'m> {
         let words = <[i32]>::ref_from_bytes(bytes).ok()?;
         let (bias, multipliers) = words.split_at_checked(words.len() / 2)?;
         Some(Channels { bias, multipliers })
+    }
+}
+
+/// The geometry of a convolution between two tensors.
+pub(super) fn conv_shape(
+    record: &StepRecord,
+    input: &Activation,
+    output: &Activation,
+) -> ConvShape {
+    ConvShape {
+        input: input.shape(),
+        output: output.shape(),
+        kernel: record.kernel.map(usize::from),
+        strides: record.strides.map(usize::from),
+        pads: record.pads.map(usize::from),
+        dilations: record.dilations.map(usize::from),
+        groups: record.groups as usize,
+        input_zero_point: input.zero_point,
     }
 }
 

@@ -10,7 +10,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     ALIGNMENT, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, MAGIC, PreprocessRecord,
-    ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR, VERSION_MINOR,
+    ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR, check,
 };
 use crate::AlignedBytes;
 use crate::Model;
@@ -23,6 +23,7 @@ pub struct StepSpec {
     pub record: StepRecord,
     pub layer_name: String,
     pub macs: u64,
+    /// The bytes of the weights, in the layout that the record names.
     pub weights: Vec<i8>,
     pub bias: Vec<i32>,
     pub multipliers: Vec<i32>,
@@ -53,6 +54,8 @@ pub struct FloatPartSpec {
 #[derive(Debug, Clone)]
 pub struct ModelSpec {
     pub name: String,
+    /// The machine that the steps' weights are laid out for.
+    pub target: Target,
     pub tensors: Vec<TensorRecord>,
     pub steps: Vec<StepSpec>,
     pub input_tensor: u16,
@@ -122,11 +125,11 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         magic: MAGIC,
         version_major: VERSION_MAJOR,
         // The lowest version that can express the file.
-        version_minor: if parts.is_empty() { 0 } else { VERSION_MINOR },
+        version_minor: check::lowest_minor(spec.target as u16, parts.len() as u16),
         file_bytes,
         plan_crc32: 0,
         plan_bytes,
-        target: Target::Portable as u16,
+        target: spec.target as u16,
         tensor_count: spec.tensors.len() as u16,
         step_count: steps.len() as u16,
         layer_count: layers.len() as u16,

@@ -27,7 +27,7 @@ pub fn conv(args: ConvArgs<'_>) {
     let scratch = args.scratch.get_mut(..len * 2).unwrap_or(&mut []);
     let Ok(patch) = <[i16]>::mut_from_bytes(scratch) else { return };
     let group_out = out_c.checked_div(shape.groups).unwrap_or(0).max(1);
-    let per_group = args.weights.chunks_exact((group_out * len).max(1));
+    let per_group = args.weights.as_ohwi().chunks_exact((group_out * len).max(1));
     for (pixel, output) in args.output.chunks_exact_mut(out_c.max(1)).enumerate() {
         let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
         let groups = output.chunks_exact_mut(group_out).zip(per_group.clone()).enumerate();

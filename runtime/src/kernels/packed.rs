@@ -25,15 +25,17 @@ pub(super) struct Form {
     pub max_bytes: usize,
 }
 
+/// Whether all forms compute this convolution.
+pub(super) fn computes(shape: &ConvShape) -> bool {
+    let out_c = shape.output[2];
+    shape.groups == 1 && out_c >= BLOCK && out_c.is_multiple_of(BLOCK)
+}
+
 impl Form {
-    /// Whether this form computes the convolution, and pays.
-    pub fn serves(self, shape: &ConvShape) -> bool {
-        let [out_h, out_w, out_c] = shape.output;
-        shape.groups == 1
-            && out_c >= BLOCK
-            && out_c.is_multiple_of(BLOCK)
-            && self.packed_bytes(shape) <= self.max_bytes
-            && out_h.saturating_mul(out_w) > 2 * ROWS
+    /// Whether packing the weights pays.
+    pub fn pays(self, shape: &ConvShape) -> bool {
+        let [out_h, out_w, _] = shape.output;
+        self.packed_bytes(shape) <= self.max_bytes && out_h.saturating_mul(out_w) > 2 * ROWS
     }
 
     /// Packed weights and the patches of one tile.
@@ -95,7 +97,7 @@ pub(super) fn conv<I: PackedIsa>(isa: I, args: ConvArgs<'_>) {
     let patches = patches.get_mut(..stride * ROWS * 2).unwrap_or_default();
     let Ok(packed) = <[i16]>::mut_from_bytes(packed) else { return };
     let Ok(patches) = <[i16]>::mut_from_bytes(patches) else { return };
-    pack::<I>(args.weights, len, padded, packed);
+    pack::<I>(args.weights.as_ohwi(), len, padded, packed);
     let (channels, rq) = (args.channels, args.requantization);
     for (tile, output) in args.output.chunks_mut((ROWS * out_c).max(1)).enumerate() {
         let first = tile * ROWS;

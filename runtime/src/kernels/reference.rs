@@ -46,6 +46,7 @@ pub fn conv(args: ConvArgs<'_>) {
     let [in_h, in_w, in_c] = shape.input;
     let [_, out_w, out_c] = shape.output;
     let group_in = shape.group_channels();
+    let weights = args.weights.as_ohwi();
     let group_out = (out_c / shape.groups.max(1)).max(1);
     fill(args.output, shape.output, |[row, ox, oc], current| {
         let oy = args.first_row + row;
@@ -64,7 +65,7 @@ pub fn conv(args: ConvArgs<'_>) {
                         }
                         _ => shape.input_zero_point,
                     };
-                    let weight = element(args.weights, tap * group_in + ic);
+                    let weight = element(weights, tap * group_in + ic);
                     acc = acc.wrapping_add(i32::from(value) * i32::from(weight));
                 }
             }

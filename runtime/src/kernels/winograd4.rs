@@ -54,11 +54,11 @@ pub(super) const SUMS: usize = TILE * TILE * BLOCK;
 pub(super) const NINTH: i32 = 0x38e3_8e39;
 const _: () = assert!(NINTH.wrapping_mul(9) == 1);
 
-/// Whether Winograd's form computes this convolution, and pays.
+/// Whether Winograd's form computes this convolution.
 #[must_use]
-pub(super) fn serves(shape: &ConvShape) -> bool {
+pub(super) fn computes(shape: &ConvShape) -> bool {
     let [_, _, in_c] = shape.input;
-    let [out_h, out_w, out_c] = shape.output;
+    let [_, _, out_c] = shape.output;
     shape.kernel == [3, 3]
         && shape.strides == [1, 1]
         && shape.dilations == [1, 1]
@@ -67,8 +67,12 @@ pub(super) fn serves(shape: &ConvShape) -> bool {
         && in_c.is_multiple_of(LANES)
         && out_c >= BLOCK
         && out_c.is_multiple_of(BLOCK)
-        // One tile does not pay for the transform of the weights.
-        && (out_h > TILE || out_w > TILE)
+}
+
+/// Whether it pays: one tile does not pay for the transform of the weights.
+#[must_use]
+pub(super) fn pays(shape: &ConvShape) -> bool {
+    shape.output[0] > TILE || shape.output[1] > TILE
 }
 
 /// How the scratch is divided; all lengths in elements.
@@ -320,7 +324,7 @@ fn channels(
         for from in chunk.clone().step_by(layout.part.max(1)) {
             let part = from..chunk.end.min(from + layout.part);
             isa.transform_weights(
-                args.weights,
+                args.weights.as_ohwi(),
                 in_c,
                 oc,
                 part.clone(),

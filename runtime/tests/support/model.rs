@@ -163,6 +163,7 @@ pub fn small() -> ModelSpec {
         steps,
         input_tensor: 0,
         output_tensor: 9,
+        target: fixnet::format::Target::Portable,
         arena_bytes: SMALL_ARENA,
         preprocess: Some(PreprocessSpec { record: preprocess(), mean_image: None }),
         float_parts: Vec::new(),

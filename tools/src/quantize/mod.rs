@@ -10,8 +10,8 @@ mod input;
 mod weights;
 
 use fixnet::format::{
-    FloatPartKind, FloatPartSpec, ModelSpec, NONE, StepKind, StepRecord, StepSpec, TensorRecord,
-    flags,
+    FloatPartKind, FloatPartSpec, ModelSpec, NONE, StepKind, StepRecord, StepSpec, Target,
+    TensorRecord, flags,
 };
 use fixnet::numerics::ADD_FRACTION_BITS;
 
@@ -110,6 +110,7 @@ pub fn quantize_between(
     let input = network.tensors[network.input].shape;
     let spec = ModelSpec {
         name: name.to_string(),
+        target: Target::Portable,
         tensors,
         steps,
         input_tensor: network.input as u16,
@@ -133,6 +134,7 @@ pub fn quantize_between(
 pub fn whole(name: &str, part: &Part, recipe: &Recipe) -> ModelSpec {
     ModelSpec {
         name: name.to_string(),
+        target: Target::Portable,
         tensors: Vec::new(),
         steps: Vec::new(),
         input_tensor: NONE,

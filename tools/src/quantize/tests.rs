@@ -64,9 +64,9 @@ fn model(network: &Network, output: (f32, f32)) -> AlignedBytes {
 
 /// Runs step 0 on `input` and returns its output.
 fn first_step(model: &Model<'_>, input: &[i8]) -> Vec<i8> {
-    let mut arena = AlignedBytes::zeroed(model.required(KernelSet::Reference).arena());
+    let mut arena = AlignedBytes::zeroed(model.required(KernelSet::REFERENCE).arena());
     let mut session =
-        Session::with_kernels(model, arena.as_mut_slice(), KernelSet::Reference).unwrap();
+        Session::with_kernels(model, arena.as_mut_slice(), KernelSet::REFERENCE).unwrap();
     session.input_mut().copy_from_slice(input);
     session.run_single(0).unwrap().iter().map(|&b| b as i8).collect()
 }
@@ -194,9 +194,9 @@ fn preprocesses(recipe: &Recipe) {
         height: SIDE,
         data: (0..SIDE * SIDE * 3).map(|i| (i * 5) as u8).collect(),
     };
-    let mut arena = AlignedBytes::zeroed(model.required(KernelSet::Reference).arena());
+    let mut arena = AlignedBytes::zeroed(model.required(KernelSet::REFERENCE).arena());
     let mut session =
-        Session::with_kernels(&model, arena.as_mut_slice(), KernelSet::Reference).unwrap();
+        Session::with_kernels(&model, arena.as_mut_slice(), KernelSet::REFERENCE).unwrap();
     session.set_rgb(&pixels.data).unwrap();
     let real = recipe.float_input(&pixels, crate::graph::InputLayout::Nhwc);
     // What a float head would get, on a board, too.

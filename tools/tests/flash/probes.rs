@@ -20,11 +20,11 @@ pub fn report(board: &str, error: i32) -> String {
     let mut text = format!(
         "board {board}\nclock dwt 16000000\nmodel_crc32 {:08x}\narena_bytes {}\ninput {:08x}\n",
         CRC32.checksum(&bytes),
-        model.required(KernelSet::Generic).arena(),
+        model.required(KernelSet::GENERIC).arena(),
         host.input_crc32
     );
     for (step, crc32) in model.steps().zip(&host.checksums) {
-        let kernel = KernelSet::Generic.kernel_name(&step.operator);
+        let kernel = KernelSet::GENERIC.kernel_name(&step.operator);
         let (index, name) = (step.index, step.layer.name);
         text.push_str(&format!("layer {index} {kernel} 160 {crc32:08x} {name}\n"));
     }

@@ -2,8 +2,9 @@
 
 use super::Neon;
 use super::outer_product;
+use crate::kernels::conv_kernel::PACKED_NEON;
 use crate::kernels::packed::{self, BLOCK, Form, PackedIsa};
-use crate::kernels::{ConvArgs, ConvShape, PACKED_NEON, patch};
+use crate::kernels::{ConvArgs, ConvShape, patch};
 
 /// See [`crate::kernels::reference::conv`].
 pub fn conv_packed_neon(token: Neon, args: ConvArgs<'_>) {

@@ -18,31 +18,14 @@ use zerocopy::FromBytes;
 use super::Avx2;
 use super::patch_avx2::{self, VECTOR, widen};
 use super::requantize_avx2::requantize_pixel;
-use crate::format::align_up;
-use crate::kernels::{ConvArgs, ConvShape};
+use crate::kernels::ConvArgs;
+use crate::kernels::conv_kernel::DIRECT_AVX2;
 
 /// Output pixels of one tile.
-const PIXELS: usize = 3;
+const PIXELS: usize = DIRECT_AVX2.pixels;
 /// Output channels of one tile.
 const CHANNELS: usize = 4;
-
-/// Whether [`conv_direct_avx2`] computes this convolution.
-#[must_use]
-pub fn conv_direct_avx2_serves(shape: &ConvShape) -> bool {
-    shape.groups == 1
-}
-
-fn padded_len(shape: &ConvShape) -> usize {
-    shape.patch_len().saturating_add(VECTOR - 1) / VECTOR * VECTOR
-}
-
-/// The patches of one tile in 16 bits and its accumulators.
-#[must_use]
-pub fn conv_direct_avx2_scratch_bytes(shape: &ConvShape) -> usize {
-    let patches = padded_len(shape).saturating_mul(PIXELS * 2);
-    let accumulators = shape.output[2].saturating_mul(PIXELS * 4);
-    patches.saturating_add(align_up(accumulators))
-}
+const _: () = assert!(DIRECT_AVX2.vector == VECTOR);
 
 /// See [`crate::kernels::reference::conv`].
 pub fn conv_direct_avx2(_token: Avx2, args: ConvArgs<'_>) {
@@ -54,7 +37,7 @@ pub fn conv_direct_avx2(_token: Avx2, args: ConvArgs<'_>) {
 fn conv(args: ConvArgs<'_>) {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
-    let (len, padded) = (shape.patch_len(), padded_len(shape));
+    let (len, padded) = (shape.patch_len(), DIRECT_AVX2.padded_len(shape));
     let Some((patches, accumulators)) = args.scratch.split_at_mut_checked(padded * PIXELS * 2)
     else {
         return;
@@ -74,7 +57,7 @@ fn conv(args: ConvArgs<'_>) {
             patch_avx2::gather(shape, args.input, position, patch);
             align_tail(patch, len);
         }
-        multiply(patches, padded, args.weights, len, accumulators);
+        multiply(patches, padded, args.weights.as_ohwi(), len, accumulators);
         for ((index, out), acc) in pixels.zip(accumulators.chunks_exact(out_c.max(1))) {
             requantize_pixel(acc, channels, rq, args.residual, (first + index) * out_c, out);
         }

@@ -3,11 +3,10 @@
 use super::Avx2;
 use super::outer_product;
 use super::patch_avx2;
+use crate::kernels::conv_kernel::PACKED_AVX2;
 use crate::kernels::packed::{self, BLOCK, Form, PackedIsa};
 use crate::kernels::{ConvArgs, ConvShape};
 
-/// What is packed at each call must be little against the products of a kernel that is nearly as fast.
-pub(in crate::kernels) const PACKED_AVX2: Form = Form { step: 2, max_bytes: 64 << 10 };
 const _: () = assert!(BLOCK == outer_product::BLOCK && packed::ROWS == outer_product::ROWS);
 
 /// See [`crate::kernels::reference::conv`].

@@ -7,10 +7,7 @@ mod patch_avx2;
 mod requantize_avx2;
 mod winograd4_avx2;
 
-pub use conv_direct_avx2::{
-    conv_direct_avx2, conv_direct_avx2_scratch_bytes, conv_direct_avx2_serves,
-};
-pub(super) use conv_packed_avx2::PACKED_AVX2;
+pub use conv_direct_avx2::conv_direct_avx2;
 pub use conv_packed_avx2::conv_packed_avx2;
 pub use winograd4_avx2::conv_winograd4_avx2;
 

@@ -1,0 +1,120 @@
+//! The table of convolution kernels: names, what they compute, what scratch they need.
+//!
+//! It is the same on every machine, so that a plan for a board can be made on another one.
+
+use super::{ConvShape, KernelFamily, direct, generic, packed, winograd4};
+use crate::format::{WeightForm, WeightLayout};
+
+/// A convolution kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConvKernel {
+    Reference,
+    Generic,
+    DirectAvx2,
+    PackedAvx2,
+    Winograd4Avx2,
+    PackedNeon,
+    Winograd4Neon,
+}
+
+/// `conv_direct_avx2`.
+pub(super) const DIRECT_AVX2: direct::Form = direct::Form { pixels: 3, vector: 16 };
+/// `conv_packed_avx2`: what is packed at each call must be little against the products of a kernel
+/// that is nearly as fast.
+pub(super) const PACKED_AVX2: packed::Form = packed::Form { step: 2, max_bytes: 64 << 10 };
+/// `conv_packed_neon`: the bytes are no more than those of transformed input and weights, which are
+/// there anyway.
+pub(super) const PACKED_NEON: packed::Form = packed::Form { step: 8, max_bytes: 600 << 10 };
+
+impl ConvKernel {
+    /// All kernels.
+    pub const ALL: &[Self] = &[
+        Self::Reference,
+        Self::Generic,
+        Self::DirectAvx2,
+        Self::PackedAvx2,
+        Self::Winograd4Avx2,
+        Self::PackedNeon,
+        Self::Winograd4Neon,
+    ];
+
+    /// The name in latency tables, as `--kernel` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "conv_reference",
+            Self::Generic => "conv_generic",
+            Self::DirectAvx2 => "conv_direct_avx2",
+            Self::PackedAvx2 => "conv_packed_avx2",
+            Self::Winograd4Avx2 => "conv_winograd4_avx2",
+            Self::PackedNeon => "conv_packed_neon",
+            Self::Winograd4Neon => "conv_winograd4_neon",
+        }
+    }
+
+    /// The kernel of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kernel| kernel.name() == name)
+    }
+
+    /// Whether it computes this convolution from weights of this form.
+    #[must_use]
+    pub fn computes(self, shape: &ConvShape, form: WeightForm) -> bool {
+        let portable = form.layout == WeightLayout::Ohwi;
+        match self {
+            Self::Reference | Self::Generic => portable,
+            Self::DirectAvx2 => portable && shape.groups == 1,
+            Self::PackedAvx2 | Self::PackedNeon => portable && packed::computes(shape),
+            Self::Winograd4Avx2 | Self::Winograd4Neon => portable && winograd4::computes(shape),
+        }
+    }
+
+    /// Whether it is worth its preparations, where another kernel of its family would do.
+    #[must_use]
+    pub fn pays(self, shape: &ConvShape) -> bool {
+        match self {
+            Self::PackedAvx2 => PACKED_AVX2.pays(shape),
+            Self::PackedNeon => PACKED_NEON.pays(shape),
+            Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
+            _ => true,
+        }
+    }
+
+    /// Bytes of scratch that it needs; as much as is counted for a convolution that it does not compute
+    /// has no meaning.
+    #[must_use]
+    pub fn scratch_bytes(self, shape: &ConvShape, _form: WeightForm) -> usize {
+        match self {
+            Self::Reference => 0,
+            Self::Generic => generic::conv_scratch_bytes(shape),
+            Self::DirectAvx2 => DIRECT_AVX2.scratch_bytes(shape),
+            Self::PackedAvx2 => PACKED_AVX2.scratch_bytes(shape),
+            Self::PackedNeon => PACKED_NEON.scratch_bytes(shape),
+            Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::scratch_bytes(shape),
+        }
+    }
+}
+
+impl KernelFamily {
+    /// Convolution kernels of this family, best first; [`ConvKernel::Generic`] does what is left.
+    #[must_use]
+    pub const fn conv_kernels(self) -> &'static [ConvKernel] {
+        match self {
+            Self::Reference => &[ConvKernel::Reference],
+            Self::Generic => &[],
+            Self::Avx2 => {
+                &[ConvKernel::Winograd4Avx2, ConvKernel::PackedAvx2, ConvKernel::DirectAvx2]
+            }
+            Self::Neon => &[ConvKernel::Winograd4Neon, ConvKernel::PackedNeon],
+        }
+    }
+
+    /// The kernel that this family computes a convolution with.
+    #[must_use]
+    pub fn conv_kernel(self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
+        let serves = |kernel: &ConvKernel| kernel.computes(shape, form) && kernel.pays(shape);
+        self.conv_kernels().iter().copied().find(serves).unwrap_or(ConvKernel::Generic)
+    }
+}

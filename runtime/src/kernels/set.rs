@@ -1,0 +1,263 @@
+//! The one place where a kernel is chosen, and the one where it is called.
+
+use super::{
+    ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, generic, reference,
+};
+use crate::format::{Operator, Target, WeightForm};
+use crate::numerics::{Addition, Channel, Requantization};
+
+/// The kernels of one machine. Holding a value proves that the machine can run it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelSet {
+    machine: Machine,
+    /// The kernel of all convolutions that it computes.
+    conv: Option<ConvKernel>,
+}
+
+/// What runs here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Machine {
+    Reference,
+    Generic,
+    // Only `std` finds out whether there is AVX2.
+    #[cfg(target_arch = "x86_64")]
+    #[cfg_attr(not(feature = "std"), allow(dead_code))]
+    Avx2(super::x86_64::Avx2),
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Neon(super::aarch64::Neon),
+}
+
+/// The name of a [`KernelSet`], of this machine or another: what a plan for a board is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KernelFamily {
+    Reference,
+    Generic,
+    Avx2,
+    Neon,
+}
+
+impl KernelFamily {
+    /// Name of the set, as `--kernels` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Generic => "generic",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+        }
+    }
+
+    /// Whether it runs files whose weights are laid out for `target`.
+    #[must_use]
+    pub const fn runs(self, target: Target) -> bool {
+        match target {
+            Target::Portable => true,
+            Target::X86_64Avx2 => matches!(self, Self::Avx2),
+            Target::Armv8Neon => matches!(self, Self::Neon),
+            _ => false,
+        }
+    }
+
+    /// Name of the kernel that runs this operator.
+    #[must_use]
+    pub fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
+        match (operator, self) {
+            (Operator::Conv { shape, weights, .. }, _) => {
+                self.conv_kernel(shape, weights.form).name()
+            }
+            (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
+            (Operator::MaxPool { .. }, _) => "max_pool_generic",
+            (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
+            (Operator::AveragePool { .. }, _) => "average_pool_generic",
+            (Operator::Add(_), Self::Reference) => "add_reference",
+            (Operator::Add(_), _) => "add_generic",
+            (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
+            (Operator::Subsample { .. }, _) => "subsample_generic",
+            (Operator::Logits { .. }, Self::Reference) => "logits_reference",
+            (Operator::Logits { .. }, _) => "logits_generic",
+        }
+    }
+
+    /// Scratch that the kernel for this operator needs, in bytes.
+    #[must_use]
+    pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
+        match operator {
+            Operator::Conv { shape, weights, .. } => {
+                self.conv_kernel(shape, weights.form).scratch_bytes(shape, weights.form)
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl KernelSet {
+    /// The specification: slow, for tests.
+    pub const REFERENCE: Self = Self::of(Machine::Reference);
+    /// Portable Rust.
+    pub const GENERIC: Self = Self::of(Machine::Generic);
+
+    const fn of(machine: Machine) -> Self {
+        Self { machine, conv: None }
+    }
+
+    /// The fastest kernels that this machine runs.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::available().last().unwrap_or(Self::GENERIC)
+    }
+
+    /// The kernel sets that this machine runs: the specification first, the fastest last.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let portable = [Self::REFERENCE, Self::GENERIC].into_iter();
+        #[cfg(all(target_arch = "x86_64", feature = "std"))]
+        let sets = portable.chain(super::x86_64::Avx2::detect().map(Machine::Avx2).map(Self::of));
+        #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+        let sets = portable.chain([Self::of(Machine::Neon(super::aarch64::Neon::new()))]);
+        #[cfg(not(any(
+            all(target_arch = "x86_64", feature = "std"),
+            all(target_arch = "aarch64", target_feature = "neon")
+        )))]
+        let sets = portable;
+        sets
+    }
+
+    /// This set with `kernel` for all convolutions that it computes, whether it pays there or not;
+    /// `None` if the set has no such kernel.
+    #[must_use]
+    pub fn with_conv_kernel(self, kernel: ConvKernel) -> Option<Self> {
+        let known = self.family().conv_kernels().contains(&kernel) || kernel == ConvKernel::Generic;
+        known.then_some(Self { conv: Some(kernel), ..self })
+    }
+
+    /// The set's name.
+    #[must_use]
+    pub const fn family(self) -> KernelFamily {
+        match self.machine {
+            Machine::Reference => KernelFamily::Reference,
+            Machine::Generic => KernelFamily::Generic,
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2(_) => KernelFamily::Avx2,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Machine::Neon(_) => KernelFamily::Neon,
+        }
+    }
+
+    /// Name of the set, as `--kernels` takes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.family().name()
+    }
+
+    /// The kernel that computes a convolution.
+    #[must_use]
+    pub fn conv_kernel(self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
+        let chosen = self.conv.filter(|kernel| kernel.computes(shape, form));
+        chosen.unwrap_or_else(|| self.family().conv_kernel(shape, form))
+    }
+
+    /// Name of the kernel that runs this operator.
+    #[must_use]
+    pub fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
+        match operator {
+            Operator::Conv { shape, weights, .. } => self.conv_kernel(shape, weights.form).name(),
+            _ => self.family().kernel_name(operator),
+        }
+    }
+
+    /// Scratch that the kernel for this operator needs, in bytes.
+    #[must_use]
+    pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
+        match operator {
+            Operator::Conv { shape, weights, .. } => {
+                self.conv_kernel(shape, weights.form).scratch_bytes(shape, weights.form)
+            }
+            _ => self.family().scratch_bytes(operator),
+        }
+    }
+
+    /// Runs a convolution. Weights that are packed for another family leave the output as it is.
+    pub fn conv(self, args: ConvArgs<'_>) {
+        match (self.conv_kernel(args.shape, args.weights.form), self.machine) {
+            (ConvKernel::Reference, _) => reference::conv(args),
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::DirectAvx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_direct_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::PackedAvx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_packed_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4Avx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_winograd4_avx2(token, args);
+            }
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            (ConvKernel::PackedNeon, Machine::Neon(token)) => {
+                super::aarch64::conv_packed_neon(token, args);
+            }
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            (ConvKernel::Winograd4Neon, Machine::Neon(token)) => {
+                super::aarch64::conv_winograd4_neon(token, args);
+            }
+            _ => generic::conv(args),
+        }
+    }
+
+    /// Runs the classifier.
+    pub fn logits(self, args: LogitsArgs<'_>) {
+        match self.machine {
+            Machine::Reference => reference::logits(args),
+            _ => generic::logits(args),
+        }
+    }
+
+    /// Runs a maximum pool, HWC to HWC; padding is ignored.
+    pub fn max_pool(self, shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+        match self.machine {
+            Machine::Reference => reference::max_pool(shape, clamp, input, output),
+            _ => generic::max_pool(shape, clamp, input, output),
+        }
+    }
+
+    /// Runs an average pool, HWC to HWC; padding counts as real 0.
+    pub fn average_pool(
+        self,
+        shape: &PoolShape,
+        channel: Channel,
+        requantization: &Requantization,
+        input: &[i8],
+        output: &mut [i8],
+    ) {
+        let kernel = match self.machine {
+            Machine::Reference => reference::average_pool,
+            _ => generic::average_pool,
+        };
+        kernel(shape, channel, requantization, input, output);
+    }
+
+    /// Adds two tensors of one shape.
+    pub fn add(self, addition: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+        match self.machine {
+            Machine::Reference => reference::add(addition, a, b, output),
+            _ => generic::add(addition, a, b, output),
+        }
+    }
+
+    /// Adds two tensors of one shape; `output` holds the second and is overwritten.
+    pub fn add_in_place(self, addition: &Addition, a: &[i8], output: &mut [i8]) {
+        match self.machine {
+            Machine::Reference => reference::add_in_place(addition, a, output),
+            _ => generic::add_in_place(addition, a, output),
+        }
+    }
+
+    /// Runs a strided copy with zero channels around.
+    pub fn subsample(self, args: SubsampleArgs<'_>) {
+        match self.machine {
+            Machine::Reference => reference::subsample(args),
+            _ => generic::subsample(args),
+        }
+    }
+}

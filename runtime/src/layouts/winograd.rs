@@ -1,0 +1,122 @@
+//! Winograd's transforms of 3x3 weights in integers, scalar: what packed layouts are made with.
+//!
+//! `U = G g G^T` with the integer forms of Lavin and Gray's `G` (arXiv:1509.09308); F(2x2) gives four
+//! times the convolution, F(4x4) 576 times (see `kernels::winograd4`).
+
+use crate::kernels::ConvShape;
+
+/// Taps of a filter, `[ky][kx]`.
+pub const TAPS: usize = 9;
+
+/// Rows of `G` for F(2x2, 3x3).
+const G2: [[i32; 3]; 4] = [[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]];
+/// Rows of `G` for F(4x4, 3x3).
+const G4: [[i32; 3]; 6] = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 12]];
+
+/// `G g G^T` for F(2x2, 3x3): |u| <= 1152.
+#[must_use]
+pub fn transform2(filter: [i8; TAPS]) -> [i16; 16] {
+    transform(&G2, filter)
+}
+
+/// `G g G^T` for F(4x4, 3x3): |u| <= 18,432.
+#[must_use]
+pub fn transform4(filter: [i8; TAPS]) -> [i16; 36] {
+    transform(&G4, filter)
+}
+
+/// The filter behind its transform; `None` if there is none.
+#[must_use]
+pub fn restore2(transformed: [i16; 16]) -> Option<[i8; TAPS]> {
+    // Corners hold 4 g; rows 1 and 2 of G differ by twice the middle tap.
+    let at = |y: usize, x: usize| i32::from(transformed[y * 4 + x]);
+    let ends = [0, 3].map(|y| [at(y, 0) / 4, (at(y, 1) - at(y, 2)) / 4, at(y, 3) / 4]);
+    let row = |y: usize| [at(y, 0) / 2, (at(y, 1) - at(y, 2)) / 2, at(y, 3) / 2];
+    let (sum, difference) = (row(1), row(2));
+    let middle = core::array::from_fn(|x| (sum[x] - difference[x]) / 2);
+    let filter = narrow([ends[0], middle, ends[1]])?;
+    (transform2(filter) == transformed).then_some(filter)
+}
+
+/// The filter behind its transform; `None` if there is none.
+#[must_use]
+pub fn restore4(transformed: [i16; 36]) -> Option<[i8; TAPS]> {
+    let at = |y: usize, x: usize| i32::from(transformed[y * 6 + x]);
+    // Rows 1 and 2 of G differ by eight times the middle tap.
+    let row = |y: usize| [at(y, 0) / 6, (at(y, 2) - at(y, 1)) / 8, at(y, 5) / 12];
+    let (top, low, high, bottom) = (row(0), row(1), row(2), row(5));
+    let filter = narrow([
+        top.map(|value| value / 6),
+        core::array::from_fn(|x| (high[x] - low[x]) / 8),
+        bottom.map(|value| value / 12),
+    ])?;
+    (transform4(filter) == transformed).then_some(filter)
+}
+
+fn narrow(rows: [[i32; 3]; 3]) -> Option<[i8; TAPS]> {
+    let mut filter = [0; TAPS];
+    for (tap, value) in filter.iter_mut().zip(rows.into_iter().flatten()) {
+        *tap = i8::try_from(value).ok()?;
+    }
+    Some(filter)
+}
+
+fn transform<const N: usize, const P: usize>(g: &[[i32; 3]; N], filter: [i8; TAPS]) -> [i16; P] {
+    let tap = |y: usize, x: usize| i32::from(filter[y * 3 + x]);
+    core::array::from_fn(|position| {
+        let (rows, columns) = (g[position / N], g[position % N]);
+        let sums = (0..3).map(|y| {
+            let row: i32 = (0..3).map(|x| tap(y, x) * columns[x]).sum();
+            row * rows[y]
+        });
+        // At most 12 * 12 * 128.
+        sums.sum::<i32>() as i16
+    })
+}
+
+/// The taps of output channel `oc` and input channel `ic` of OHWI weights.
+#[must_use]
+pub fn filter(shape: &ConvShape, ohwi: &[i8], oc: usize, ic: usize) -> [i8; TAPS] {
+    let in_c = shape.group_channels();
+    core::array::from_fn(|tap| ohwi.get((oc * TAPS + tap) * in_c + ic).copied().unwrap_or(0))
+}
+
+/// Whether no sum over all input channels, whatever the input, leaves the 26 bits from which F(4x4)
+/// divides exactly.
+#[must_use]
+pub fn sums_fit4(shape: &ConvShape, ohwi: &[i8]) -> bool {
+    let rows = ohwi.chunks_exact(shape.patch_len().max(1));
+    rows.map(|row| row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>())
+        .all(|sum| sum * 128 < 1 << 25)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn transforms_are_restored(filter: [i8; TAPS]) {
+            prop_assert_eq!(restore2(transform2(filter)), Some(filter));
+            prop_assert_eq!(restore4(transform4(filter)), Some(filter));
+        }
+
+        #[test]
+        fn what_is_no_transform_is_refused(filter: [i8; TAPS], at in 0..16usize, by in 1..9i16) {
+            let mut two = transform2(filter);
+            two[at] += by;
+            prop_assert!(restore2(two).is_none_or(|other| transform2(other) == two));
+            let mut four = transform4(filter);
+            four[at] += by;
+            prop_assert!(restore4(four).is_none_or(|other| transform4(other) == four));
+        }
+    }
+
+    #[test]
+    fn extreme_filters_stay_in_bounds() {
+        let highest = |values: &[i16]| values.iter().map(|v| v.unsigned_abs()).max();
+        assert_eq!(highest(&transform2([-128; TAPS])), Some(1152));
+        assert_eq!(highest(&transform4([-128; TAPS])), Some(18_432));
+    }
+}

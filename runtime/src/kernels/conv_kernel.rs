@@ -107,7 +107,8 @@ impl KernelFamily {
             Self::Avx2 => {
                 &[ConvKernel::Winograd4Avx2, ConvKernel::PackedAvx2, ConvKernel::DirectAvx2]
             }
-            Self::Neon => &[ConvKernel::Winograd4Neon, ConvKernel::PackedNeon],
+            Self::Neon | Self::Dotprod => &[ConvKernel::Winograd4Neon, ConvKernel::PackedNeon],
+            Self::CortexM4 | Self::CortexM3 => &[],
         }
     }
 

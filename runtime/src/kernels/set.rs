@@ -35,9 +35,25 @@ pub enum KernelFamily {
     Generic,
     Avx2,
     Neon,
+    Dotprod,
+    CortexM4,
+    CortexM3,
 }
 
 impl KernelFamily {
+    /// The family that files packed for `target` are for; none for portable files.
+    #[must_use]
+    pub const fn of(target: Target) -> Option<Self> {
+        Some(match target {
+            Target::Portable => return None,
+            Target::X86_64Avx2 => Self::Avx2,
+            Target::Armv8Neon => Self::Neon,
+            Target::Armv8Dotprod => Self::Dotprod,
+            Target::CortexM4 => Self::CortexM4,
+            Target::CortexM3 => Self::CortexM3,
+        })
+    }
+
     /// Name of the set, as `--kernels` takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -46,6 +62,9 @@ impl KernelFamily {
             Self::Generic => "generic",
             Self::Avx2 => "avx2",
             Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::CortexM4 => "cortex-m4",
+            Self::CortexM3 => "cortex-m3",
         }
     }
 
@@ -55,8 +74,10 @@ impl KernelFamily {
         match target {
             Target::Portable => true,
             Target::X86_64Avx2 => matches!(self, Self::Avx2),
-            Target::Armv8Neon => matches!(self, Self::Neon),
-            _ => false,
+            Target::Armv8Neon => matches!(self, Self::Neon | Self::Dotprod),
+            Target::Armv8Dotprod => matches!(self, Self::Dotprod),
+            Target::CortexM4 => matches!(self, Self::CortexM4),
+            Target::CortexM3 => matches!(self, Self::CortexM3),
         }
     }
 

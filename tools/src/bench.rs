@@ -1,5 +1,5 @@
-//! Whole inferences against the clock: contestants take turns in one process, so that a change of
-//! the machine's speed meets all of them.
+//! Whole inferences against the clock: contestants take turns, so that a change of the machine's speed
+//! meets all of them.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,28 @@ const WARM_UP: usize = 3;
 /// Something that runs one inference.
 pub struct Contestant<'a> {
     pub name: &'static str,
+    /// Of a runtime that is not part of this program.
+    pub version: Option<String>,
     /// Threads that it runs on.
     pub threads: usize,
-    pub run: Box<dyn FnMut() -> anyhow::Result<()> + 'a>,
+    /// Runs once and gives the time.
+    pub run: Box<dyn FnMut() -> anyhow::Result<Duration> + 'a>,
+}
+
+impl<'a> Contestant<'a> {
+    /// One that runs in this process.
+    pub fn here(
+        name: &'static str,
+        threads: usize,
+        mut run: impl FnMut() -> anyhow::Result<()> + 'a,
+    ) -> Self {
+        let timed = move || {
+            let start = Instant::now();
+            run()?;
+            Ok(start.elapsed())
+        };
+        Self { name, version: None, threads, run: Box::new(timed) }
+    }
 }
 
 /// How long to measure.
@@ -78,9 +97,7 @@ pub fn take_turns(
             break;
         }
         for (contestant, times) in contestants.iter_mut().zip(&mut times) {
-            let start = Instant::now();
-            (contestant.run)()?;
-            times.push(start.elapsed());
+            times.push((contestant.run)()?);
         }
         done();
     }
@@ -98,11 +115,10 @@ mod tests {
         let log = RefCell::new(String::new());
         let contestant = |name: &'static str| {
             let log = &log;
-            let run = Box::new(move || {
+            Contestant::here(name, 1, move || {
                 log.borrow_mut().push_str(name);
                 Ok(())
-            });
-            Contestant { name, threads: 1, run }
+            })
         };
         let limits = Limits { runs: 2, budget: Duration::ZERO, least: 2 };
         let times = take_turns(&mut [contestant("a"), contestant("b")], limits, || {}).unwrap();

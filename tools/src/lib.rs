@@ -44,6 +44,7 @@ pub mod quantize;
 pub mod report;
 #[cfg(feature = "tract")]
 pub mod source;
+pub mod worker;
 pub mod zoo;
 #[cfg(feature = "tract")]
 pub mod zoo_models;

@@ -22,7 +22,8 @@ use crate::{fold, onnx_writer};
 
 /// The network that the program carries.
 pub const BUNDLED_NAME: &str = "resnet20-cifar10";
-const BUNDLED: &[u8] = include_bytes!("../../models/resnet20-cifar10.onnx");
+/// Its ONNX file.
+pub const BUNDLED: &[u8] = include_bytes!("../../models/resnet20-cifar10.onnx");
 
 /// A float network in all the forms that the tools need.
 #[derive(Debug)]

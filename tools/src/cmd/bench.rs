@@ -37,9 +37,12 @@ pub struct Args {
     /// Threads of one inference.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive().range(..=MAX_THREADS))]
     threads: usize,
-    /// Runtime to measure against: it runs the float network on the same image.
-    #[arg(long, value_enum)]
-    against: Option<Rival>,
+    /// Runtime to measure against, on the same image; may be given more than once.
+    #[arg(long, value_name = "RUNTIME", value_enum)]
+    against: Vec<Rival>,
+    /// Python that has onnxruntime [default: what FIXNET_PYTHON names, or python3].
+    #[arg(long, value_name = "PROGRAM", requires = "against")]
+    python: Option<PathBuf>,
     /// The float network for --against [default: the bundled one, for a file made from it].
     #[arg(long, value_name = "MODEL.onnx", requires = "against")]
     model: Option<PathBuf>,
@@ -57,10 +60,25 @@ pub struct Args {
     json: bool,
 }
 
-/// A runtime for float networks.
+/// A runtime for ONNX files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Rival {
+    /// The float network by tract.
     Tract,
+    /// The network quantized by ONNX Runtime: static QDQ, u8 activations, int8 weights.
+    Onnxruntime,
+    /// The float network by ONNX Runtime.
+    OnnxruntimeFloat,
+}
+
+impl Rival {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tract => "tract",
+            Self::Onnxruntime => "onnxruntime",
+            Self::OnnxruntimeFloat => "onnxruntime-float",
+        }
+    }
 }
 
 /// Runs the command.
@@ -88,18 +106,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         fixnet_contestant(session, pool.as_ref(), &image.data)?
     };
     let mut contestants = vec![ours];
-    if args.against == Some(Rival::Tract) {
-        contestants.push(against::contestant(args, &model, &image)?);
+    if !args.against.is_empty() {
+        contestants.extend(against::contestants(args, &model, &image)?);
     }
     let times = measure(args, &mut contestants)?;
-    let names: Vec<(&str, usize)> = contestants.iter().map(|c| (c.name, c.threads)).collect();
     let rows = layer_rows(&model, kernels, threads, &image)?;
     if args.json {
-        let mut json = bench_json(args.threads, kernels, &names, &times);
+        let mut json = bench_json(args.threads, kernels, &contestants, &times);
         json["layers"] = rows.iter().map(Row::json).collect();
         print_json(&json)?;
     } else {
-        let table = bench_table(model.name(), kernels, &names, &times);
+        let table = bench_table(model.name(), kernels, &contestants, &times);
         print(&format!("{table}\n{}", latency_table(&rows)))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -132,7 +149,7 @@ fn fixnet_contestant<'a>(
         Ok(())
     };
     let threads = pool.map_or(1, rayon::ThreadPool::current_num_threads);
-    Ok(Contestant { name: "fixnet", threads, run: Box::new(run) })
+    Ok(Contestant::here("fixnet", threads, run))
 }
 
 /// The time of every layer, on as many threads.
@@ -161,7 +178,7 @@ fn in_pool<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T +
 fn bench_json(
     threads: usize,
     kernels: KernelSet,
-    names: &[(&str, usize)],
+    contestants: &[Contestant<'_>],
     times: &[Times],
 ) -> Value {
     let mut json = json!({ "threads": threads, "kernels": kernels.name(), "against": {} });
@@ -169,9 +186,10 @@ fn bench_json(
     json["runs"] = json!(ours.runs());
     json["median_ms"] = json!(ours.median_ms());
     json["p90_ms"] = json!(ours.p90_ms());
-    for ((name, threads), other) in names.iter().skip(1).zip(others) {
-        json["against"][name] = json!({
-            "threads": threads,
+    for (contestant, other) in contestants.iter().skip(1).zip(others) {
+        json["against"][contestant.name] = json!({
+            "version": contestant.version,
+            "threads": contestant.threads,
             "median_ms": other.median_ms(),
             "p90_ms": other.p90_ms(),
             "ratio": other.median_ms() / ours.median_ms(),
@@ -188,13 +206,15 @@ mod against {
     use super::{Args, Contestant};
     use crate::data::RgbPixels;
 
-    pub(super) fn contestant(
-        _args: &Args,
+    pub(super) fn contestants(
+        args: &Args,
         _model: &Model<'_>,
         _image: &RgbPixels,
-    ) -> anyhow::Result<Contestant<'static>> {
+    ) -> anyhow::Result<Vec<Contestant<'static>>> {
+        let name = args.against.first().map_or("", |rival| rival.name());
         anyhow::bail!(
-            "--against tract: tract is not in this program; measure without --against, or on a 64-bit board"
+            "--against {name}: this program was built without tract, which reads ONNX files; \
+             measure without --against, or on a 64-bit board"
         )
     }
 }

@@ -3,14 +3,14 @@
 use fixnet::KernelSet;
 
 use super::table::{left, right, table};
-use crate::bench::Times;
+use crate::bench::{Contestant, Times};
 
 /// Times side by side; the first contestant is the measure of the others.
 #[must_use]
 pub fn bench_table(
     model: &str,
     kernels: KernelSet,
-    names: &[(&str, usize)],
+    contestants: &[Contestant<'_>],
     times: &[Times],
 ) -> String {
     let mut rows = table(&[
@@ -21,10 +21,11 @@ pub fn bench_table(
         right("times as long"),
     ]);
     let first = times.first().map_or(f64::NAN, Times::median_ms);
-    for ((name, threads), times) in names.iter().zip(times) {
+    for (contestant, times) in contestants.iter().zip(times) {
+        let version = contestant.version.iter().map(|version| format!(" {version}"));
         rows.add_row(vec![
-            name.to_string(),
-            threads.to_string(),
+            std::iter::once(contestant.name.to_owned()).chain(version).collect(),
+            contestant.threads.to_string(),
             format!("{:.3}", times.median_ms()),
             format!("{:.3}", times.p90_ms()),
             format!("{:.2}", times.median_ms() / first),

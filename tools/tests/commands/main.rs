@@ -1,5 +1,6 @@
 //! Whole commands: what they print, what they write, how they refuse, and their exit codes.
 
+mod against;
 mod backends;
 mod bad_input;
 mod boards;

@@ -1,29 +1,49 @@
-//! The rival of `fixnet bench --against tract`: the float network on the same image.
+//! The rivals of `fixnet bench --against`: the network's ONNX file on the same image.
 
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
 use fixnet::Model;
+use tempfile::TempDir;
 
-use super::Args;
+use super::{Args, Rival};
 use crate::bench::Contestant;
-use crate::cmd::embedded_recipe;
+use crate::cmd::{embedded_recipe, with_spinner};
 use crate::data::RgbPixels;
-use crate::source::Source;
+use crate::graph::InputLayout;
+use crate::source::{BUNDLED, Source};
+use crate::worker::{Worker, WorkerError};
 
-/// tract with the float network that `model` was made from.
-pub(super) fn contestant(
+/// The program that speaks for other runtimes.
+const WORKER: &str = include_str!("../../../../bench/worker.py");
+/// For ONNX Runtime to quantize the network, and for each run.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The rivals that the arguments name, with the float network that `model` was made from.
+pub(super) fn contestants(
     args: &Args,
     model: &Model<'_>,
     image: &RgbPixels,
-) -> anyhow::Result<Contestant<'static>> {
+) -> anyhow::Result<Vec<Contestant<'static>>> {
     let recipe = embedded_recipe(&args.file, model)?;
     let shape = args.input_shape.as_ref().map(|s| s.0.clone());
     let source = Source::of_file(&args.file, model, args.model.as_deref(), shape)?;
     recipe.check_mean_image(source.input_size())?;
     let values = recipe.float_input(image, source.layout);
-    tract_contestant(&source, &values)
+    let contestant = |rival: &Rival| match rival {
+        Rival::Tract => tract(&source, &values),
+        Rival::Onnxruntime | Rival::OnnxruntimeFloat => onnxruntime(args, *rival, &source, &values)
+            .with_context(|| format!("--against {}", rival.name())),
+    };
+    args.against.iter().map(contestant).collect()
 }
 
 /// From the float input to the logits.
-fn tract_contestant(source: &Source, values: &[f32]) -> anyhow::Result<Contestant<'static>> {
+fn tract(source: &Source, values: &[f32]) -> anyhow::Result<Contestant<'static>> {
     let mut session = source.float.session();
     let (needed, available) = (session.input_mut().len(), values.len());
     anyhow::ensure!(needed == available, "{}: not an RGB image network", source.name);
@@ -32,5 +52,61 @@ fn tract_contestant(source: &Source, values: &[f32]) -> anyhow::Result<Contestan
         session.run()?;
         Ok(())
     };
-    Ok(Contestant { name: "tract", threads: 1, run: Box::new(run) })
+    Ok(Contestant::here(Rival::Tract.name(), 1, run))
+}
+
+/// From the float input to the logits, in a process of its own.
+fn onnxruntime(
+    args: &Args,
+    rival: Rival,
+    source: &Source,
+    values: &[f32],
+) -> anyhow::Result<Contestant<'static>> {
+    let folder = TempDir::new()?;
+    let model = match &args.model {
+        Some(model) => model.clone(),
+        None => written(&folder, "model.onnx", BUNDLED)?,
+    };
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let image = written(&folder, "image.f32", &bytes)?;
+    let python = python(args);
+    let mut command = Command::new(&python);
+    command.args(["-c", WORKER, "onnxruntime"]).arg(&model).arg(args.threads.to_string());
+    command.arg("--shape").arg(shape(source)).arg("--image").arg(&image);
+    if rival == Rival::Onnxruntime {
+        command.args(["--int8", "u8s8"]);
+    }
+    let mut worker = match with_spinner("onnxruntime", || Worker::start(command, LIMIT)) {
+        Err(error @ WorkerError::NotFound { .. }) => {
+            return Err(error).context("name a Python that has onnxruntime with --python PROGRAM");
+        }
+        worker => worker?,
+    };
+    let version = worker.facts["version"].as_str().map(str::to_owned);
+    let run = move || {
+        // The worker may read its files as long as it lives.
+        let _ = &folder;
+        Ok(worker.time_one()?)
+    };
+    Ok(Contestant { name: rival.name(), version, threads: args.threads, run: Box::new(run) })
+}
+
+fn python(args: &Args) -> OsString {
+    let named = args.python.clone().map(PathBuf::into_os_string);
+    named.or_else(|| std::env::var_os("FIXNET_PYTHON")).unwrap_or_else(|| "python3".into())
+}
+
+fn written(folder: &TempDir, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).with_context(|| format!("{}: cannot be written", path.display()))?;
+    Ok(path)
+}
+
+/// The input's shape, as the worker takes it.
+fn shape(source: &Source) -> String {
+    let size = source.input_size();
+    match source.layout {
+        InputLayout::Nchw => format!("1,3,{},{}", size.height, size.width),
+        InputLayout::Nhwc => format!("1,{},{},3", size.height, size.width),
+    }
 }

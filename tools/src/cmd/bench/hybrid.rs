@@ -25,7 +25,7 @@ pub(super) fn contestant<'a>(
         Ok(result?)
     };
     let threads = pool.map_or(1, rayon::ThreadPool::current_num_threads);
-    Ok(Contestant { name: "fixnet", threads, run: Box::new(run) })
+    Ok(Contestant::here("fixnet", threads, run))
 }
 
 /// The time of everything that one run computes.

@@ -714,4 +714,4 @@ kernel_suite!(reference, generic);
 #[cfg(target_arch = "x86_64")]
 kernel_suite!(avx2);
 #[cfg(target_arch = "aarch64")]
-kernel_suite!(neon);
+kernel_suite!(neon, dotprod);

@@ -2,8 +2,8 @@
 //!
 //! It is the same on every machine, so that a plan for a board can be made on another one.
 
-use super::{ConvShape, KernelFamily, direct, generic, packed, winograd4};
-use crate::format::{WeightForm, WeightLayout};
+use super::{ConvShape, KernelFamily, direct, direct8, generic, packed, winograd4};
+use crate::format::{Target, WeightForm, WeightLayout};
 
 /// A convolution kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,9 @@ pub enum ConvKernel {
     DirectAvx2,
     PackedAvx2,
     Winograd4Avx2,
-    PackedNeon,
+    Direct8Neon,
     Winograd4Neon,
+    Direct8Dotprod,
 }
 
 /// `conv_direct_avx2`.
@@ -23,9 +24,11 @@ pub(super) const DIRECT_AVX2: direct::Form = direct::Form { pixels: 3, vector: 1
 /// `conv_packed_avx2`: what is packed at each call must be little against the products of a kernel
 /// that is nearly as fast.
 pub(super) const PACKED_AVX2: packed::Form = packed::Form { step: 2, max_bytes: 64 << 10 };
-/// `conv_packed_neon`: the bytes are no more than those of transformed input and weights, which are
-/// there anyway.
-pub(super) const PACKED_NEON: packed::Form = packed::Form { step: 8, max_bytes: 600 << 10 };
+
+const DIRECT8_NEON: WeightForm =
+    WeightForm { target: Target::Armv8Neon, layout: WeightLayout::Direct8 };
+const DIRECT8_DOTPROD: WeightForm =
+    WeightForm { target: Target::Armv8Dotprod, layout: WeightLayout::Direct8 };
 
 impl ConvKernel {
     /// All kernels.
@@ -35,8 +38,9 @@ impl ConvKernel {
         Self::DirectAvx2,
         Self::PackedAvx2,
         Self::Winograd4Avx2,
-        Self::PackedNeon,
+        Self::Direct8Neon,
         Self::Winograd4Neon,
+        Self::Direct8Dotprod,
     ];
 
     /// The name in latency tables, as `--kernel` takes it.
@@ -48,8 +52,9 @@ impl ConvKernel {
             Self::DirectAvx2 => "conv_direct_avx2",
             Self::PackedAvx2 => "conv_packed_avx2",
             Self::Winograd4Avx2 => "conv_winograd4_avx2",
-            Self::PackedNeon => "conv_packed_neon",
+            Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
+            Self::Direct8Dotprod => "conv_direct8_dotprod",
         }
     }
 
@@ -66,8 +71,13 @@ impl ConvKernel {
         match self {
             Self::Reference | Self::Generic => portable,
             Self::DirectAvx2 => portable && shape.groups == 1,
-            Self::PackedAvx2 | Self::PackedNeon => portable && packed::computes(shape),
-            Self::Winograd4Avx2 | Self::Winograd4Neon => portable && winograd4::computes(shape),
+            Self::PackedAvx2 => portable && packed::computes(shape),
+            Self::Winograd4Avx2 => portable && winograd4::computes(shape),
+            Self::Direct8Neon => (portable || form == DIRECT8_NEON) && direct8::computes(shape),
+            Self::Winograd4Neon => portable && winograd4::computes(shape),
+            Self::Direct8Dotprod => {
+                (portable || form == DIRECT8_DOTPROD) && direct8::computes(shape)
+            }
         }
     }
 
@@ -75,8 +85,8 @@ impl ConvKernel {
     #[must_use]
     pub fn pays(self, shape: &ConvShape) -> bool {
         match self {
+            Self::Direct8Neon | Self::Direct8Dotprod => direct8::pays(shape),
             Self::PackedAvx2 => PACKED_AVX2.pays(shape),
-            Self::PackedNeon => PACKED_NEON.pays(shape),
             Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
             _ => true,
         }
@@ -85,13 +95,13 @@ impl ConvKernel {
     /// Bytes of scratch that it needs; as much as is counted for a convolution that it does not compute
     /// has no meaning.
     #[must_use]
-    pub fn scratch_bytes(self, shape: &ConvShape, _form: WeightForm) -> usize {
+    pub fn scratch_bytes(self, shape: &ConvShape, form: WeightForm) -> usize {
         match self {
             Self::Reference => 0,
             Self::Generic => generic::conv_scratch_bytes(shape),
             Self::DirectAvx2 => DIRECT_AVX2.scratch_bytes(shape),
             Self::PackedAvx2 => PACKED_AVX2.scratch_bytes(shape),
-            Self::PackedNeon => PACKED_NEON.scratch_bytes(shape),
+            Self::Direct8Neon | Self::Direct8Dotprod => direct8::scratch_bytes(shape, form.layout),
             Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::scratch_bytes(shape),
         }
     }
@@ -107,7 +117,10 @@ impl KernelFamily {
             Self::Avx2 => {
                 &[ConvKernel::Winograd4Avx2, ConvKernel::PackedAvx2, ConvKernel::DirectAvx2]
             }
-            Self::Neon | Self::Dotprod => &[ConvKernel::Winograd4Neon, ConvKernel::PackedNeon],
+            Self::Neon => &[ConvKernel::Winograd4Neon, ConvKernel::Direct8Neon],
+            Self::Dotprod => {
+                &[ConvKernel::Direct8Dotprod, ConvKernel::Direct8Neon, ConvKernel::Winograd4Neon]
+            }
             Self::CortexM4 | Self::CortexM3 => &[],
         }
     }
@@ -115,7 +128,10 @@ impl KernelFamily {
     /// The kernel that this family computes a convolution with.
     #[must_use]
     pub fn conv_kernel(self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
-        let serves = |kernel: &ConvKernel| kernel.computes(shape, form) && kernel.pays(shape);
+        // Packed weights are there, whether they were worth it or not.
+        let packed = form.layout != WeightLayout::Ohwi;
+        let serves =
+            |kernel: &ConvKernel| kernel.computes(shape, form) && (packed || kernel.pays(shape));
         self.conv_kernels().iter().copied().find(serves).unwrap_or(ConvKernel::Generic)
     }
 }

@@ -15,12 +15,14 @@ pub mod x86_64;
 
 mod conv_kernel;
 mod direct;
-#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+pub(crate) mod direct8;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod packed;
 mod patch;
 mod set;
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
-mod winograd4;
+pub(crate) mod winograd4;
 
 pub use conv_kernel::ConvKernel;
 pub use set::{KernelFamily, KernelSet};

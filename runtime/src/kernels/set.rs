@@ -25,6 +25,8 @@ enum Machine {
     Avx2(super::x86_64::Avx2),
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Neon(super::aarch64::Neon),
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+    Dotprod(super::aarch64::Dotprod),
 }
 
 /// The name of a [`KernelSet`], of this machine or another: what a plan for a board is made with.
@@ -135,7 +137,9 @@ impl KernelSet {
         #[cfg(all(target_arch = "x86_64", feature = "std"))]
         let sets = portable.chain(super::x86_64::Avx2::detect().map(Machine::Avx2).map(Self::of));
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-        let sets = portable.chain([Self::of(Machine::Neon(super::aarch64::Neon::new()))]);
+        let sets = portable
+            .chain([Self::of(Machine::Neon(super::aarch64::Neon::new()))])
+            .chain(super::aarch64::Dotprod::detect().map(Machine::Dotprod).map(Self::of));
         #[cfg(not(any(
             all(target_arch = "x86_64", feature = "std"),
             all(target_arch = "aarch64", target_feature = "neon")
@@ -162,6 +166,8 @@ impl KernelSet {
             Machine::Avx2(_) => KernelFamily::Avx2,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Machine::Neon(_) => KernelFamily::Neon,
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Machine::Dotprod(_) => KernelFamily::Dotprod,
         }
     }
 
@@ -215,12 +221,16 @@ impl KernelSet {
                 super::x86_64::conv_winograd4_avx2(token, args);
             }
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            (ConvKernel::PackedNeon, Machine::Neon(token)) => {
-                super::aarch64::conv_packed_neon(token, args);
+            (ConvKernel::Direct8Neon, Machine::Neon(_) | Machine::Dotprod(_)) => {
+                super::aarch64::conv_direct8_neon(super::aarch64::Neon::new(), args);
             }
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            (ConvKernel::Winograd4Neon, Machine::Neon(token)) => {
-                super::aarch64::conv_winograd4_neon(token, args);
+            (ConvKernel::Winograd4Neon, Machine::Neon(_) | Machine::Dotprod(_)) => {
+                super::aarch64::conv_winograd4_neon(super::aarch64::Neon::new(), args);
+            }
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            (ConvKernel::Direct8Dotprod, Machine::Dotprod(token)) => {
+                super::aarch64::conv_direct8_dotprod(token, args);
             }
             _ => generic::conv(args),
         }

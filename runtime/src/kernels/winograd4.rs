@@ -24,13 +24,13 @@ use super::{ConvArgs, ConvShape, Requantize};
 use crate::format::align_up;
 
 /// Positions of a transformed tile.
-pub(super) const POSITIONS: usize = 36;
+pub(crate) const POSITIONS: usize = 36;
 /// Output pixels on a side of a tile.
 pub(super) const TILE: usize = 4;
 /// Input pixels on a side of a tile's window.
 pub(super) const WINDOW: usize = 6;
 /// Output channels that share a buffer of weights.
-pub(super) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 /// Tiles that are multiplied at a time.
 pub(super) const GROUP: usize = 6;
 /// Input channels whose sums stay below 2^25.
@@ -56,7 +56,7 @@ const _: () = assert!(NINTH.wrapping_mul(9) == 1);
 
 /// Whether Winograd's form computes this convolution.
 #[must_use]
-pub(super) fn computes(shape: &ConvShape) -> bool {
+pub(crate) fn computes(shape: &ConvShape) -> bool {
     let [_, _, in_c] = shape.input;
     let [_, _, out_c] = shape.output;
     shape.kernel == [3, 3]

@@ -1,0 +1,112 @@
+//! Accumulators of a block of sixteen channels to int8, in registers: [`crate::numerics`] in NEON.
+//!
+//! Accumulators begin with the bias, which sums that wrap may take first. Clamping after two saturating
+//! narrowings is clamping: its bounds are int8.
+
+use core::arch::aarch64::{
+    int8x16_t, int32x4_t, vaddq_s32, vcombine_s8, vcombine_s16, vdupq_n_s8, vdupq_n_s32,
+    vget_high_s16, vget_low_s8, vget_low_s16, vld1q_s8, vld1q_s32, vmaxq_s8, vminq_s8, vmlaq_s32,
+    vmovl_high_s8, vmovl_s8, vmovl_s16, vqdmulhq_s32, vqmovn_s16, vqmovn_s32, vshlq_s32,
+    vshrq_n_s32, vst1q_s8,
+};
+
+use crate::format::Channels;
+use crate::kernels::Residual;
+use crate::numerics::Requantization;
+
+/// Channels of a block.
+pub(super) const BLOCK: usize = 16;
+/// Vectors of a block's accumulators.
+pub(super) const VECTORS: usize = BLOCK / 4;
+
+/// The accumulators of a block of one pixel.
+pub(super) type Sums = [int32x4_t; VECTORS];
+
+/// What a block's channels and the step ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Requantizer<'r> {
+    pub bias: Sums,
+    /// Multipliers are even: the doubling product with the half is the product itself.
+    halves: Sums,
+    shift: int32x4_t,
+    residual_multiplier: int32x4_t,
+    offset: int32x4_t,
+    /// Negative: to the right.
+    rounding_shift: int32x4_t,
+    clamp: (int8x16_t, int8x16_t),
+    residual: Residual<'r>,
+}
+
+impl<'r> Requantizer<'r> {
+    /// None if there are fewer than [`BLOCK`] channels.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub fn new(
+        channels: Channels<'_>,
+        rq: &Requantization,
+        residual: Residual<'r>,
+    ) -> Option<Self> {
+        let bias = channels.bias.first_chunk::<BLOCK>()?;
+        let multipliers = channels.multipliers.first_chunk::<BLOCK>()?;
+        let vectors = |from: &[i32; BLOCK]| -> Sums {
+            // SAFETY: the index is less than VECTORS, so four elements from there are readable.
+            core::array::from_fn(|v| unsafe { vld1q_s32(from.as_ptr().add(v * 4)) })
+        };
+        Some(Self {
+            bias: vectors(bias),
+            halves: vectors(multipliers).map(|multiplier| vshrq_n_s32::<1>(multiplier)),
+            shift: vdupq_n_s32(rq.shift as i32),
+            residual_multiplier: vdupq_n_s32(rq.residual_multiplier),
+            offset: vdupq_n_s32(rq.offset),
+            rounding_shift: vdupq_n_s32((rq.fraction_bits as i32).wrapping_neg()),
+            clamp: (vdupq_n_s8(rq.clamp.0), vdupq_n_s8(rq.clamp.1)),
+            residual,
+        })
+    }
+
+    /// Writes a block of one pixel, whose sums began with the bias, to `output[at..]`.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub fn store(&self, sums: Sums, at: usize, output: &mut [i8]) {
+        let Some(out) = output.get_mut(at..).and_then(|out| out.first_chunk_mut::<BLOCK>()) else {
+            return;
+        };
+        let mut fixed = sums;
+        for (fixed, half) in fixed.iter_mut().zip(self.halves) {
+            *fixed = vqdmulhq_s32(vshlq_s32(*fixed, self.shift), half);
+        }
+        match self.residual {
+            Residual::None => {}
+            Residual::InPlace => self.add(&mut fixed, out),
+            Residual::Separate(values) => {
+                let values = values.get(at..).and_then(|values| values.first_chunk());
+                self.add(&mut fixed, values.unwrap_or(&[0; BLOCK]));
+            }
+        }
+        let rounded =
+            fixed.map(|fixed| vshlq_s32(vaddq_s32(fixed, self.offset), self.rounding_shift));
+        let narrow = |a, b| vqmovn_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)));
+        let bytes = vcombine_s8(narrow(rounded[0], rounded[1]), narrow(rounded[2], rounded[3]));
+        let clamped = vminq_s8(vmaxq_s8(bytes, self.clamp.0), self.clamp.1);
+        // SAFETY: `out` is sixteen writable bytes.
+        unsafe { vst1q_s8(out.as_mut_ptr(), clamped) };
+    }
+
+    /// Adds the residual in fixed point.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    fn add(&self, fixed: &mut Sums, residual: &[i8; BLOCK]) {
+        // SAFETY: `residual` is sixteen readable bytes.
+        let bytes = unsafe { vld1q_s8(residual.as_ptr()) };
+        let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+        let wide = [
+            vmovl_s16(vget_low_s16(low)),
+            vmovl_s16(vget_high_s16(low)),
+            vmovl_s16(vget_low_s16(high)),
+            vmovl_s16(vget_high_s16(high)),
+        ];
+        for (fixed, wide) in fixed.iter_mut().zip(wide) {
+            *fixed = vmlaq_s32(*fixed, wide, self.residual_multiplier);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Direct convolution in 8 bits: windows of output pixels, copied into the scratch some at a time, times
+//! blocks of output channels, accumulated in registers and requantized there.
+//!
+//! Windows are filled up with zeros to whole steps, and so are weights, whose order within a block is the
+//! instruction set's. Weights in OHWI are brought into that order in the scratch, a block at a time, and
+//! meet all windows that are there; so windows are as many as [`MAX_PATCH_BYTES`] take.
+
+use zerocopy::FromBytes;
+
+use super::{ConvArgs, ConvShape, Residual};
+use crate::format::{Channels, WeightLayout, align_up};
+use crate::numerics::Requantization;
+
+/// Output channels of a block.
+pub(crate) const BLOCK: usize = 16;
+/// Elements of a window that are multiplied at a time.
+pub(crate) const STEP: usize = 16;
+/// Most bytes of windows, which stay in the second-level cache; but always a tile of them.
+const MAX_PATCH_BYTES: usize = 256 << 10;
+/// Output pixels of the largest tile of any instruction set.
+const MAX_TILE: usize = 6;
+/// Fewest output pixels that pay for bringing weights into order.
+const LEAST_PIXELS: usize = 4;
+
+/// Length of a window in whole steps, which is the number of bytes that an output channel's weights take.
+pub(crate) const fn padded_len(shape: &ConvShape) -> usize {
+    shape.patch_len().saturating_add(STEP - 1) / STEP * STEP
+}
+
+/// Whether blocks of output channels make up this convolution.
+pub(crate) const fn computes(shape: &ConvShape) -> bool {
+    shape.groups == 1 && shape.output[2] > 0 && shape.output[2].is_multiple_of(BLOCK)
+}
+
+/// Whether bringing weights into order pays.
+pub(super) const fn pays(shape: &ConvShape) -> bool {
+    shape.output[0].saturating_mul(shape.output[1]) >= LEAST_PIXELS
+}
+
+/// Windows that are there at a time.
+fn patches(shape: &ConvShape) -> usize {
+    let most = (MAX_PATCH_BYTES / padded_len(shape).max(1)).max(MAX_TILE);
+    most.min(shape.output[0].saturating_mul(shape.output[1]))
+}
+
+fn patch_bytes(shape: &ConvShape) -> usize {
+    patches(shape).saturating_mul(padded_len(shape))
+}
+
+/// Windows, and a block of weights that are brought into order.
+pub(super) fn scratch_bytes(shape: &ConvShape, layout: WeightLayout) -> usize {
+    let block = match layout {
+        WeightLayout::Ohwi => padded_len(shape).saturating_mul(BLOCK),
+        _ => 0,
+    };
+    align_up(patch_bytes(shape)).saturating_add(block)
+}
+
+/// What a block's weights are known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Range8 {
+    /// Any int8.
+    Whole,
+    /// Not -128.
+    Symmetric,
+}
+
+/// Some output pixels, next to each other in memory, and a block of their channels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tile<'v> {
+    /// The windows, each of `padded` elements.
+    pub patches: &'v [i8],
+    pub padded: usize,
+    /// A block, in the order of the instruction set: `BLOCK * padded` elements.
+    pub weights: &'v [i8],
+    pub range: Range8,
+    /// The block's.
+    pub channels: Channels<'v>,
+    pub requantization: &'v Requantization,
+    pub residual: Residual<'v>,
+    /// Where the first output lies, in the output and in a separate residual.
+    pub first: usize,
+    /// From one pixel's output to the next.
+    pub out_c: usize,
+}
+
+/// What an instruction set does of it. Methods whose slices are too short do nothing, or not all.
+pub(super) trait Direct8Isa: Copy {
+    /// Most output pixels of a tile.
+    const PIXELS: usize;
+
+    /// Brings a block of weights, [`BLOCK`] rows of `len`, into order.
+    fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8;
+
+    /// Computes a tile of at most [`Self::PIXELS`] windows.
+    fn tile(self, tile: Tile<'_>, output: &mut [i8]);
+}
+
+/// Runs the convolution.
+pub(super) fn conv(isa: impl Direct8Isa, mut args: ConvArgs<'_>) {
+    let (len, padded) = (args.shape.patch_len(), padded_len(args.shape));
+    let bytes = padded.saturating_mul(BLOCK);
+    let weights = args.weights;
+    let scratch = core::mem::take(&mut args.scratch);
+    let patch_bytes = patch_bytes(args.shape);
+    let Some((patches, packed)) = scratch.split_at_mut_checked(align_up(patch_bytes)) else {
+        return;
+    };
+    let Ok(patches) = <[i8]>::mut_from_bytes(patches) else { return };
+    if weights.form.layout != WeightLayout::Ohwi {
+        let weights = weights.int8();
+        let block = |block: usize| weights.get(block * bytes..(block + 1) * bytes);
+        with_blocks(isa, args, patches, |_, index, tiles| {
+            tiles(block(index).unwrap_or_default(), Range8::Symmetric);
+        });
+        return;
+    }
+    let Some(packed) = packed.get_mut(..bytes) else { return };
+    let Ok(packed) = <[i8]>::mut_from_bytes(packed) else { return };
+    let (rows, len) = (weights.as_ohwi(), len * BLOCK);
+    with_blocks(isa, args, patches, |isa, index, tiles| {
+        let rows = rows.get(index * len..(index + 1) * len).unwrap_or_default();
+        let range = isa.pack(rows, len / BLOCK, padded, packed);
+        tiles(packed, range);
+    });
+}
+
+/// Computes the output some windows at a time, and these a block of output channels at a time;
+/// `with_block` calls what it is given with a block's weights in order.
+fn with_blocks<I: Direct8Isa>(
+    isa: I,
+    args: ConvArgs<'_>,
+    patches: &mut [i8],
+    mut with_block: impl FnMut(I, usize, &mut dyn FnMut(&[i8], Range8)),
+) {
+    let shape = args.shape;
+    let [_, out_w, out_c] = shape.output;
+    let padded = padded_len(shape);
+    let pixels = args.output.len() / out_c.max(1);
+    let parts = even_parts(pixels, patches.len() / padded.max(1));
+    for part in parts {
+        for (patch, pixel) in patches.chunks_exact_mut(padded.max(1)).zip(part.clone()) {
+            let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
+            gather(shape, args.input, position, patch);
+        }
+        for block in 0..out_c / BLOCK {
+            let channels = args.channels.part(block * BLOCK..(block + 1) * BLOCK);
+            with_block(isa, block, &mut |weights, range| {
+                for tile in even_parts(part.len(), I::PIXELS) {
+                    let patches = patches.get(tile.start * padded..tile.end * padded);
+                    let tile = Tile {
+                        patches: patches.unwrap_or_default(),
+                        padded,
+                        weights,
+                        range,
+                        channels,
+                        requantization: args.requantization,
+                        residual: args.residual,
+                        first: (part.start + tile.start) * out_c + block * BLOCK,
+                        out_c,
+                    };
+                    isa.tile(tile, args.output);
+                }
+            });
+        }
+    }
+}
+
+/// `0..count` in parts of at most `most`, of one size, give or take one.
+fn even_parts(count: usize, most: usize) -> impl Iterator<Item = core::ops::Range<usize>> {
+    let parts = count.div_ceil(most.max(1));
+    (0..parts).map(move |part| part * count / parts..(part + 1) * count / parts)
+}
+
+/// Copies the window behind output pixel (`oy`, `ox`) in OHWI order and fills it up with zeros; padding
+/// is the zero point.
+fn gather(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: &mut [i8]) {
+    let [in_h, in_w, in_c] = shape.input;
+    let [kernel_h, kernel_w] = shape.kernel;
+    let left = ox * shape.strides[1];
+    let run = kernel_w * in_c;
+    // All columns inside and next to each other.
+    let whole =
+        shape.dilations[1] == 1 && left >= shape.pads[1] && left + kernel_w <= in_w + shape.pads[1];
+    for ky in 0..kernel_h {
+        let Some(row) = patch.get_mut(ky * run..) else { return };
+        let y = (oy * shape.strides[0] + ky * shape.dilations[0]).checked_sub(shape.pads[0]);
+        let Some(y) = y.filter(|&y| y < in_h) else {
+            row.get_mut(..run).unwrap_or_default().fill(shape.input_zero_point);
+            continue;
+        };
+        if whole {
+            let from = (y * in_w + left - shape.pads[1]) * in_c;
+            copy(row, input.get(from..).unwrap_or_default(), run);
+            continue;
+        }
+        for kx in 0..kernel_w {
+            let Some(cell) = row.get_mut(kx * in_c..) else { return };
+            let x = (left + kx * shape.dilations[1]).checked_sub(shape.pads[1]);
+            match x.filter(|&x| x < in_w).and_then(|x| input.get((y * in_w + x) * in_c..)) {
+                Some(from) => copy(cell, from, in_c),
+                None => cell.get_mut(..in_c).unwrap_or_default().fill(shape.input_zero_point),
+            }
+        }
+    }
+    patch.get_mut(kernel_h * run..).unwrap_or_default().fill(0);
+}
+
+/// Copies `len` elements. Where both sides go on, short runs are copied in whole vectors: what comes
+/// behind them is written later.
+#[inline(always)]
+fn copy(to: &mut [i8], from: &[i8], len: usize) {
+    match len {
+        ..=16 if vectors::<16>(to, from) => {}
+        17..=32 if vectors::<32>(to, from) => {}
+        33..=64 if vectors::<64>(to, from) => {}
+        _ => to.iter_mut().zip(from).take(len).for_each(|(to, &from)| *to = from),
+    }
+}
+
+/// Copies `N` elements, if there are as many.
+#[inline(always)]
+fn vectors<const N: usize>(to: &mut [i8], from: &[i8]) -> bool {
+    let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) else {
+        return false;
+    };
+    *to = *from;
+    true
+}

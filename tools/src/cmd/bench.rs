@@ -14,7 +14,9 @@ use fixnet::preprocess::rgb_to_input;
 use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::{Value, json};
 
-use super::{Shape, check_model, parse_kernels, parse_shape, positive, progress, read_model};
+use super::{
+    Shape, check_model, parse_kernels, parse_shape, positive, progress, read_model, thread_count,
+};
 use crate::bench::{Contestant, Limits, Times, take_turns};
 use crate::data::RgbPixels;
 use crate::data::dead_leaves::dead_leaves;
@@ -25,8 +27,6 @@ use crate::report::{Row, bench_table, latency_table, time_layers_by_threads};
 const DEFAULT_RUNS: usize = 50;
 const BUDGET: Duration = Duration::from_secs(20);
 const LEAST_RUNS: usize = 5;
-/// More than any machine in sight has cores.
-const MAX_THREADS: u64 = 256;
 
 /// Measure the time of whole inferences, alone or against another runtime.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
     /// Threads of one inference.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive().range(..=MAX_THREADS))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     threads: usize,
     /// Runtime to measure against, on the same image; may be given more than once.
     #[arg(long, value_name = "RUNTIME", value_enum)]

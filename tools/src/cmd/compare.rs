@@ -8,8 +8,8 @@ use fixnet::KernelSet;
 
 use super::quantize::run_comparison;
 use super::{
-    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, positive, read_model,
-    with_spinner,
+    Shape, check_model, embedded_recipe, over_images, parse_kernels, parse_shape, positive,
+    read_model, thread_count, with_spinner,
 };
 use crate::data::OpenOptions;
 use crate::images::Images;
@@ -53,6 +53,9 @@ pub struct Args {
     /// Kernels to run [default: the fastest].
     #[arg(long, value_parser = parse_kernels)]
     kernels: Option<KernelSet>,
+    /// Images at once, each on one thread [default: as many as there are cores].
+    #[arg(long, value_name = "N", value_parser = thread_count())]
+    threads: Option<usize>,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -63,6 +66,10 @@ pub struct Args {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    over_images(args.threads, || compare(args))
+}
+
+fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;

@@ -30,6 +30,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::data::{Recipe, recipe_of};
 
+/// More than any machine in sight has cores.
+const MAX_THREADS: u64 = 256;
+
 /// The end of a program: an error becomes one line on standard error and exit code 2.
 #[must_use]
 pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
@@ -117,6 +120,25 @@ pub fn parse_kernels(name: &str) -> Result<KernelSet, String> {
         let names: Vec<&str> = KernelSet::available().map(KernelSet::name).collect();
         format!("this machine has {}", names.join(", "))
     })
+}
+
+/// Runs what works on many images at once, each on one thread: on `threads` of them, or on all cores.
+///
+/// # Errors
+/// Threads that the system does not give.
+pub fn over_images<T: Send>(
+    threads: Option<usize>,
+    work: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    let Some(threads) = threads else { return work() };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.with_context(|| format!("--threads {threads}"))?.install(work)
+}
+
+/// Understands a number of threads.
+#[must_use]
+pub fn thread_count() -> RangedU64ValueParser<usize> {
+    positive().range(..=MAX_THREADS)
 }
 
 /// Understands a count that may not be 0.

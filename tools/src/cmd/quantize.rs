@@ -8,7 +8,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use fixnet::{KernelSet, Model};
 
-use super::{Shape, check_model, parse_kernels, parse_shape, positive, progress, with_spinner};
+use super::{
+    Shape, check_model, over_images, parse_kernels, parse_shape, positive, progress, thread_count,
+    with_spinner,
+};
 use crate::boards::{self, Board};
 use crate::calibrate::{self, Method, Observed};
 use crate::compare::{self, Comparison, Subjects};
@@ -63,6 +66,9 @@ pub struct Args {
     /// Refuse a model that this board cannot run or hold.
     #[arg(long, value_name = "NAME")]
     board: Option<String>,
+    /// Images at once, each on one thread [default: as many as there are cores].
+    #[arg(long, value_name = "N", value_parser = thread_count())]
+    threads: Option<usize>,
     /// Do not compare with the float network.
     #[arg(long)]
     no_compare: bool,
@@ -84,6 +90,10 @@ enum Fallback {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    over_images(args.threads, || quantize(args))
+}
+
+fn quantize(args: &Args) -> anyhow::Result<ExitCode> {
     let board = args.board.as_deref().map(Board::load).transpose()?;
     let network = with_spinner("loading", || float::load(args))?;
     let name = network.name();

@@ -33,6 +33,7 @@ pub mod lower;
 #[cfg(feature = "tract")]
 pub mod onnx_writer;
 pub mod output;
+pub mod packing;
 #[cfg(feature = "tract")]
 pub mod partition;
 #[cfg(feature = "tract")]

@@ -50,13 +50,15 @@ pub enum FitError {
         "the model does not fit {board}: {what} needs {needed} bytes and {available} are available"
     )]
     TooLarge { board: String, what: &'static str, needed: usize, available: usize },
+    #[error("the model is packed for {target}, which board {board} ({core}) does not run")]
+    WrongTarget { board: String, core: String, target: &'static str },
 }
 
 /// Checks a model against the budget of a board without an operating system.
 ///
 /// # Errors
 /// [`FitError::TooLarge`] with the bytes that are needed and available, that the board only runs
-/// Linux, or that the model has float parts.
+/// Linux or another target's files, or that the model has float parts.
 pub fn fit_bare_metal(board: &Board, model: &Model<'_>) -> Result<BareMetalFit, FitError> {
     let bare_metal = board.require_bare_metal()?;
     let count = model.float_parts().count();
@@ -64,7 +66,8 @@ pub fn fit_bare_metal(board: &Board, model: &Model<'_>) -> Result<BareMetalFit, 
         return Err(FitError::FloatParts { board: board.name.clone(), count });
     }
     let limit = Limit { board };
-    let arena_bytes = model.required_by_family(bare_metal.image.kernels(), 1).arena();
+    let kernels = kernels(board, model)?;
+    let arena_bytes = model.required_by_family(kernels, 1).arena();
     limit.check("the arena", arena_bytes, bare_metal.budget.arena)?;
     let payload_bytes = model.file_bytes() + model.input().elements() + PAYLOAD_OVERHEAD;
     let place = place(&limit, bare_metal, payload_bytes)?;
@@ -105,13 +108,24 @@ pub fn fit_linux(
     let Linux { budget, .. } = board.require_linux()?;
     let limit = Limit { board };
     let disk_bytes = program_bytes + model.file_bytes();
+    kernels(board, model)?;
     // Whichever of its programs a board runs.
-    let arena = |kernels| model.required_by_family(kernels, 1).arena();
-    let ram_bytes =
-        model.file_bytes() + arena(KernelFamily::Generic).max(arena(KernelFamily::Neon));
+    let families = board.families().iter().filter(|family| family.runs(model.target()));
+    let arenas = families.map(|&kernels| model.required_by_family(kernels, 1).arena());
+    let ram_bytes = model.file_bytes() + arenas.max().unwrap_or(0);
     limit.check("program and model on disk", disk_bytes, budget.disk)?;
     limit.check("model and arena in memory", ram_bytes, budget.ram)?;
     Ok(LinuxFit { disk_bytes, ram_bytes })
+}
+
+/// The best kernels of a board that run the model.
+fn kernels(board: &Board, model: &Model<'_>) -> Result<KernelFamily, FitError> {
+    let target = model.target();
+    board.kernels(target).ok_or_else(|| FitError::WrongTarget {
+        board: board.name.clone(),
+        core: board.core.clone(),
+        target: target.name(),
+    })
 }
 
 struct Limit<'b> {

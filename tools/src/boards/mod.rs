@@ -8,6 +8,7 @@ mod fit;
 use std::path::{Path, PathBuf};
 
 use fixnet::KernelFamily;
+use fixnet::format::Target;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -56,15 +57,6 @@ pub enum Image {
 }
 
 impl Image {
-    /// The kernels that the image runs.
-    #[must_use]
-    pub const fn kernels(self) -> KernelFamily {
-        match self {
-            Self::CortexM => KernelFamily::Generic,
-            Self::Raspi => KernelFamily::Neon,
-        }
-    }
-
     /// The crate's name, which is also the name of its program.
     #[must_use]
     pub const fn package(self) -> &'static str {
@@ -182,6 +174,28 @@ pub fn firmware_folder() -> PathBuf {
 }
 
 impl Board {
+    /// The kernels that its core has instructions for, the plainest first.
+    #[must_use]
+    pub fn families(&self) -> &'static [KernelFamily] {
+        match self.core.as_str() {
+            "cortex-m3" => &[KernelFamily::Generic, KernelFamily::CortexM3],
+            "cortex-m4f" | "cortex-m7" => &[KernelFamily::Generic, KernelFamily::CortexM4],
+            "cortex-a53" | "cortex-a57" | "cortex-a72" => {
+                &[KernelFamily::Generic, KernelFamily::Neon]
+            }
+            "cortex-a76" | "cortex-a78ae" => {
+                &[KernelFamily::Generic, KernelFamily::Neon, KernelFamily::Dotprod]
+            }
+            _ => &[KernelFamily::Generic],
+        }
+    }
+
+    /// The kernels that run a file packed for `target`, the best ones; `None` if none do.
+    #[must_use]
+    pub fn kernels(&self, target: Target) -> Option<KernelFamily> {
+        self.families().iter().copied().rfind(|family| family.runs(target))
+    }
+
     /// Reads a board's data.
     ///
     /// # Errors

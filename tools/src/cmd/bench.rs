@@ -15,7 +15,7 @@ use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::{Value, json};
 
 use super::{
-    Shape, check_model, parse_kernels, parse_shape, positive, progress, read_model, thread_count,
+    KernelArgs, Shape, check_model, parse_shape, positive, progress, read_model, thread_count,
 };
 use crate::bench::{Contestant, Limits, Times, take_turns};
 use crate::data::RgbPixels;
@@ -52,9 +52,8 @@ pub struct Args {
     /// Runs that count [default: 50, or as many as 20 seconds allow].
     #[arg(long, value_name = "N", value_parser = positive())]
     runs: Option<usize>,
-    /// Kernels to run [default: the fastest].
-    #[arg(long, value_name = "SET", value_parser = parse_kernels)]
-    kernels: Option<KernelSet>,
+    #[command(flatten)]
+    kernels: KernelArgs,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -88,7 +87,7 @@ impl Rival {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
-    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let kernels = args.kernels.choose(&args.file, &model)?;
     let [height, width, _] = model.image_shape();
     let image = dead_leaves(0, 0, width, height);
     let required = model.required_by_threads(kernels, args.threads);

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use fixnet::KernelSet;
 
 use super::quantize::run_comparison;
 use super::{
-    Shape, check_model, embedded_recipe, over_images, parse_kernels, parse_shape, positive,
-    read_model, thread_count, with_spinner,
+    KernelArgs, Shape, check_model, embedded_recipe, over_images, parse_shape, positive,
+    read_model, runnable_here, thread_count, with_spinner,
 };
 use crate::data::OpenOptions;
 use crate::images::Images;
@@ -50,9 +49,8 @@ pub struct Args {
     /// Seed of the generated images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Kernels to run [default: the fastest].
-    #[arg(long, value_parser = parse_kernels)]
-    kernels: Option<KernelSet>,
+    #[command(flatten)]
+    kernels: KernelArgs,
     /// Images at once, each on one thread [default: as many as there are cores].
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
@@ -70,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn compare(args: &Args) -> anyhow::Result<ExitCode> {
-    let bytes = read_model(&args.file)?;
+    let bytes = runnable_here(&args.file, read_model(&args.file)?)?;
     let model = check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
     let shape = args.input_shape.as_ref().map(|s| s.0.clone());
@@ -83,7 +81,7 @@ fn compare(args: &Args) -> anyhow::Result<ExitCode> {
         }
         None => Images::for_comparison(args.seed, args.limit.unwrap_or(256)),
     };
-    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let kernels = args.kernels.choose(&args.file, &model)?;
     let subjects = source
         .subjects(model, &recipe, kernels)
         .with_context(|| args.file.display().to_string())?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use fixnet::KernelSet;
 
-use super::{check_model, parse_kernels, read_model};
+use super::{check_model, parse_kernels, read_model, shown_family};
 use crate::output::{print, print_json, write_atomically};
 use crate::report;
 
@@ -33,7 +33,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = check_model(&args.file, &bytes)?;
-    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let kernels = shown_family(&model, args.kernels);
     if let Some(path) = &args.svg {
         anyhow::ensure!(
             model.step_count() > 0,

@@ -11,12 +11,16 @@ pub mod fetch;
 #[cfg(all(feature = "flash", unix))]
 pub mod flash;
 pub mod inspect;
+mod kernels;
 #[cfg(feature = "tract")]
 pub mod make_model;
+pub mod pack;
 pub mod qemu;
 #[cfg(feature = "tract")]
 pub mod quantize;
 pub mod run;
+
+pub use kernels::{KernelArgs, check_target, parse_kernels, runnable_here, shown_family};
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -25,7 +29,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
-use fixnet::{AlignedBytes, KernelSet, Model};
+use fixnet::{AlignedBytes, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::data::{Recipe, recipe_of};
@@ -107,18 +111,6 @@ pub fn embedded_recipe(path: &Path, model: &Model<'_>) -> anyhow::Result<Recipe>
             "{}: the file carries no preprocessing; make it again with `fixnet quantize`",
             path.display()
         )
-    })
-}
-
-/// Understands the name of a kernel set that this machine has.
-///
-/// # Errors
-/// The names that there are.
-pub fn parse_kernels(name: &str) -> Result<KernelSet, String> {
-    let found = KernelSet::available().find(|set| set.name() == name);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = KernelSet::available().map(KernelSet::name).collect();
-        format!("this machine has {}", names.join(", "))
     })
 }
 

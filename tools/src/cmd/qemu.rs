@@ -9,7 +9,7 @@ use fixnet::format::{CRC32, payload_flags};
 use fixnet::{KernelSet, Model};
 use serde_json::Value;
 
-use super::{check_model, embedded_recipe, positive, read_model, with_spinner};
+use super::{check_model, embedded_recipe, positive, read_model, runnable_here, with_spinner};
 use crate::boards::{Board, Place, fit_bare_metal};
 use crate::data::dead_leaves::dead_leaves;
 use crate::data::{InputSize, Recipe, Source};
@@ -74,9 +74,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = check_model(&args.file, &bytes)?;
     let fit = fit_bare_metal(&board, &model)?;
     let inputs = inputs(args, &model)?;
+    let here = runnable_here(&args.file, read_model(&args.file)?)?;
+    let host_model = check_model(&args.file, &here)?;
     let hosts: Vec<HostResult> = inputs
         .iter()
-        .map(|input| host_result(&model, &input.rgb, KernelSet::detect()))
+        .map(|input| host_result(&host_model, &input.rgb, KernelSet::detect()))
         .collect::<Result<_, _>>()?;
     let report = emulate(args, &board, fit.place, &model, &bytes, &inputs)?;
     check_payload(args, &report, &bytes, &hosts)?;

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use fixnet::{KernelSet, Model};
+use fixnet::format::{ModelSpec, Target};
+use fixnet::hybrid::HybridModel;
+use fixnet::{AlignedBytes, KernelSet, Model};
 
 use super::{
-    Shape, check_model, over_images, parse_kernels, parse_shape, positive, progress, thread_count,
-    with_spinner,
+    Shape, check_model, over_images, parse_kernels, parse_shape, positive, progress, shown_family,
+    thread_count, with_spinner,
 };
 use crate::boards::{self, Board};
 use crate::calibrate::{self, Method, Observed};
@@ -18,6 +20,7 @@ use crate::compare::{self, Comparison, Subjects};
 use crate::data::{OpenOptions, Recipe};
 use crate::images::Images;
 use crate::output::{check_destination, print, print_json, write_atomically};
+use crate::packing::{self, parse_target};
 use crate::quantize::{self, Options};
 use crate::report;
 use crate::source::{BUNDLED_NAME, Source};
@@ -69,6 +72,12 @@ pub struct Args {
     /// Images at once, each on one thread [default: as many as there are cores].
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
+    /// Machine to lay the weights out for.
+    #[arg(long, value_name = "NAME", default_value = "portable", value_parser = parse_target)]
+    target: Target,
+    /// Largest file: packed weights make it larger and the network faster.
+    #[arg(long, value_name = "N", requires = "target")]
+    max_bytes: Option<u64>,
     /// Do not compare with the float network.
     #[arg(long)]
     no_compare: bool,
@@ -119,13 +128,17 @@ fn quantize_source(
     let recipe = recipe(args, source)?;
     let calibration = calibration_images(args)?;
     let judged = if args.no_compare { None } else { Some(comparison_images(args, source)?) };
-    let bytes = model_file(args, source, &calibration, &recipe)?;
+    let spec = specify(args, source, &calibration, &recipe)?;
+    let portable = model_file(source, &spec)?;
+    let packed =
+        packing::pack(&spec, args.target, args.max_bytes).with_context(|| source.name.clone())?;
+    let bytes = model_file(source, &packed)?;
     let model = check_model(out, &bytes)?;
     if let Some(board) = board {
         fit(board, &model)?;
     }
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let subjects = source.subjects(model, &recipe, kernels)?;
+    let subjects = source.subjects(check_model(out, &portable)?, &recipe, kernels)?;
     let (comparison, origin) = match &judged {
         Some((images, origin)) => {
             let layer_images = super::compare::LAYER_IMAGES;
@@ -133,12 +146,15 @@ fn quantize_source(
         }
         None => (None, None),
     };
-    let timings = report::time_plan(&subjects.hybrid, kernels)?;
+    let timings = match kernels.family().runs(model.target()) {
+        true => report::time_plan(&HybridModel::load(&model)?, kernels)?,
+        false => Vec::new(),
+    };
     write_atomically(out, &bytes)?;
     let summary = report::Summary {
         file: out,
         model: &model,
-        kernels,
+        kernels: shown_family(&model, args.kernels),
         timings: &timings,
         comparison: comparison.as_ref(),
         images: origin,
@@ -191,21 +207,26 @@ fn calibration_images(args: &Args) -> anyhow::Result<Images> {
     })
 }
 
-/// Calibrates, quantizes and plans: the bytes of the model file.
-fn model_file(
+/// The bytes of a model file.
+fn model_file(source: &Source, spec: &ModelSpec) -> anyhow::Result<AlignedBytes> {
+    fixnet::format::write(spec)
+        .with_context(|| format!("{}: the planned file is inconsistent", source.name))
+}
+
+/// Calibrates, quantizes and plans: a portable network.
+fn specify(
     args: &Args,
     source: &Source,
     images: &Images,
     recipe: &Recipe,
-) -> anyhow::Result<fixnet::AlignedBytes> {
+) -> anyhow::Result<ModelSpec> {
     let observed = observe(source, images, recipe)?;
     let options = Options { method: args.method, ..Options::default() };
     let (head, tail) = (source.head.as_ref(), source.tail.as_ref());
     let (name, network) = (&source.name, &source.network);
     let quantized =
         quantize::quantize_between(head, tail, name, network, &observed, recipe, options)?;
-    fixnet::format::write(&quantized.spec)
-        .with_context(|| format!("{}: the planned file is inconsistent", source.name))
+    Ok(quantized.spec)
 }
 
 /// Runs the float network on the calibration images.

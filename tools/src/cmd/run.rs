@@ -11,12 +11,10 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
-use fixnet::{AlignedBytes, KernelSet, Model, Session};
+use fixnet::{AlignedBytes, Model, Session};
 use serde_json::Value;
 
-use super::{
-    Shape, check_model, embedded_recipe, parse_kernels, parse_shape, positive, read_model,
-};
+use super::{KernelArgs, Shape, check_model, embedded_recipe, parse_shape, positive, read_model};
 use crate::data::{InputSize, Recipe, Source};
 use crate::output::{print, print_json};
 use crate::report::{Inference, Row, Scores, time_layers};
@@ -40,9 +38,8 @@ pub struct Args {
     /// Shape of the float network's input, for a model that leaves it open.
     #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape, requires = "model")]
     input_shape: Option<Shape>,
-    /// Kernels to run [default: the fastest].
-    #[arg(long, value_name = "SET", value_parser = parse_kernels)]
-    kernels: Option<KernelSet>,
+    #[command(flatten)]
+    kernels: KernelArgs,
     /// Print the CRC-32 of every layer's output.
     #[arg(long)]
     checksums: bool,
@@ -100,7 +97,10 @@ fn check_flags(args: &Args) -> anyhow::Result<()> {
             ensure!(args.model.is_none(), "--model is for --backend tract; leave one out");
         }
         Backend::Tract => {
-            ensure!(args.kernels.is_none(), "--kernels are fixnet's; leave out --backend tract");
+            ensure!(
+                args.kernels.is_default(),
+                "--kernels and --kernel are fixnet's; leave out --backend tract"
+            );
             ensure!(
                 !args.checksums,
                 "--checksums are of int8 bytes, which float layers do not have; leave out --backend tract"
@@ -139,7 +139,7 @@ fn infer(
 }
 
 fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(Scores, Vec<Row>)> {
-    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let kernels = args.kernels.choose(&args.file, model)?;
     let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
     session.input_mut().copy_from_slice(input);

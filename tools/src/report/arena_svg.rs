@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use fixnet::{KernelSet, Model};
+use fixnet::{KernelFamily, Model};
 
 use super::arena_map::{ArenaMap, Occupant};
 use super::table::bytes;
@@ -35,8 +35,8 @@ text{font-family:Helvetica,Arial,'DejaVu Sans',sans-serif;fill:#1f2933}\
 
 /// Draws the plan of `model` with the scratch of `kernels`.
 #[must_use]
-pub fn arena_svg(model: &Model<'_>, kernels: KernelSet) -> String {
-    let required = model.required(kernels);
+pub fn arena_svg(model: &Model<'_>, kernels: KernelFamily) -> String {
+    let required = model.required_by_family(kernels, 1);
     let drawing = Drawing {
         map: ArenaMap::new(model),
         scratch: model.steps().map(|s| kernels.scratch_bytes(&s.operator)).collect(),

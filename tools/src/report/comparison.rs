@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use fixnet::{KernelSet, Model};
+use fixnet::{KernelFamily, Model};
 use serde_json::{Value, json};
 
 use super::plan::{plan_json, recipe_text};
@@ -16,7 +16,8 @@ use crate::data::recipe_of;
 pub struct Summary<'a> {
     pub file: &'a Path,
     pub model: &'a Model<'a>,
-    pub kernels: KernelSet,
+    pub kernels: KernelFamily,
+    /// Of each layer on this machine; none if the file is packed for another one.
     pub timings: &'a [LayerTime],
     pub comparison: Option<&'a Comparison>,
     /// The images that were compared on; `None`: generated ones.
@@ -73,21 +74,23 @@ impl Summary<'_> {
             right("alone"),
             right("µs"),
         ]);
-        for (step, time) in self.model.steps().zip(self.timings) {
+        for step in self.model.steps() {
+            let time = self.timings.get(step.index);
             let layer = fidelity.get(step.index);
             let db = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.1}"));
             rows.add_row(vec![
                 step.layer.name.to_string(),
                 shape(&step.layer.shape),
-                time.kernel.to_string(),
+                self.kernels.kernel_name(&step.operator).to_string(),
                 count(step.layer.macs),
                 bytes(self.model.weight_bytes_of(step.index)),
                 db(layer.map(|l| l.sqnr_db)),
                 db(layer.map(|l| l.sqnr_isolated_db)),
-                format!("{:.1}", time.nanoseconds as f64 / 1e3),
+                microseconds(time.map(|t| t.nanoseconds)),
             ]);
         }
-        let total: u64 = self.timings.iter().map(|t| t.nanoseconds).sum();
+        let total = self.timings.iter().map(|t| t.nanoseconds).sum();
+        let timed = !self.timings.is_empty();
         rows.add_row(vec![
             "total".to_string(),
             String::new(),
@@ -96,10 +99,15 @@ impl Summary<'_> {
             bytes(self.model.weight_bytes()),
             String::new(),
             String::new(),
-            format!("{:.1}", total as f64 / 1e3),
+            microseconds(timed.then_some(total)),
         ]);
         format!("{rows}\n")
     }
+}
+
+/// A time, or a dash where there is none.
+fn microseconds(nanoseconds: Option<u64>) -> String {
+    nanoseconds.map_or("-".to_string(), |ns| format!("{:.1}", ns as f64 / 1e3))
 }
 
 /// Adds the keys of `more` to the layers of `json`, one by one.

@@ -19,7 +19,7 @@ mod timing;
 
 use std::fmt::Write;
 
-use fixnet::{KernelSet, Model};
+use fixnet::{KernelFamily, Model};
 
 pub use arena_map::{ArenaMap, Occupant};
 pub use arena_svg::arena_svg;
@@ -40,8 +40,8 @@ pub use timing::{LayerTime, medians, time_layers, time_layers_by_threads};
 
 /// What the model needs, to the byte.
 #[must_use]
-pub fn memory_text(model: &Model<'_>, kernels: KernelSet) -> String {
-    let required = model.required(kernels);
+pub fn memory_text(model: &Model<'_>, kernels: KernelFamily) -> String {
+    let required = model.required_by_family(kernels, 1);
     let mut text = String::new();
     let _ = writeln!(
         text,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use fixnet::format::{Operator, Step, Target};
-use fixnet::{KernelSet, Model};
+use fixnet::format::{Operator, Step, WeightLayout};
+use fixnet::{KernelFamily, KernelSet, Model};
 use serde_json::{Value, json};
 
 use super::arena_map::ArenaMap;
@@ -13,12 +13,12 @@ use crate::data::{ChannelOrder, Recipe, recipe_of};
 
 /// The keys of `inspect`: memory, work, layers and tensors.
 #[must_use]
-pub fn plan_json(model: &Model<'_>, kernels: KernelSet) -> Value {
-    let required = model.required(kernels);
+pub fn plan_json(model: &Model<'_>, kernels: KernelFamily) -> Value {
+    let required = model.required_by_family(kernels, 1);
     let (input, output) = (model.input(), model.output());
     let layers: Vec<Value> = model.steps().map(|step| layer_json(model, kernels, &step)).collect();
-    let memory = KernelSet::available().map(|set| {
-        let required = model.required(set);
+    let memory = families(model, kernels).into_iter().map(|set| {
+        let required = model.required_by_family(set, 1);
         json!({
             "kernels": set.name(),
             "scratch_bytes": required.scratch,
@@ -28,7 +28,7 @@ pub fn plan_json(model: &Model<'_>, kernels: KernelSet) -> Value {
     json!({
         "name": model.name(),
         "format_version": version_text(model),
-        "target": target_name(model.target()),
+        "target": model.target().name(),
         "kernels": kernels.name(),
         "input": {
             "tensor": input.tensor,
@@ -53,7 +53,7 @@ pub fn plan_json(model: &Model<'_>, kernels: KernelSet) -> Value {
     })
 }
 
-fn layer_json(model: &Model<'_>, kernels: KernelSet, step: &Step<'_>) -> Value {
+fn layer_json(model: &Model<'_>, kernels: KernelFamily, step: &Step<'_>) -> Value {
     json!({
         "name": step.layer.name,
         "operator": operator_text(&step.operator),
@@ -64,6 +64,7 @@ fn layer_json(model: &Model<'_>, kernels: KernelSet, step: &Step<'_>) -> Value {
         "operand": step.operand.map(|o| o.tensor),
         "output": step.output.tensor,
         "in_place": step.in_place,
+        "layout": layout_name(&step.operator),
         "weight_bytes": model.weight_bytes_of(step.index),
         "scratch_bytes": kernels.scratch_bytes(&step.operator),
     })
@@ -83,14 +84,14 @@ fn recipe_json(recipe: &Recipe) -> Value {
 
 /// The plan as a page of text.
 #[must_use]
-pub fn plan_text(model: &Model<'_>, kernels: KernelSet) -> String {
+pub fn plan_text(model: &Model<'_>, kernels: KernelFamily) -> String {
     let header = header_text(model);
     if model.step_count() == 0 {
         return format!("{header}\nfile    {:>11} B\n", model.file_bytes());
     }
     let steps = step_table(model, kernels);
     let map = ArenaMap::new(model).text();
-    format!("{header}\n{steps}\n{map}\n{}", memory_table(model))
+    format!("{header}\n{steps}\n{map}\n{}", memory_table(model, kernels))
 }
 
 fn header_text(model: &Model<'_>) -> String {
@@ -102,7 +103,7 @@ fn header_text(model: &Model<'_>) -> String {
         "{}, format {}, target {}",
         model.name(),
         version_text(model),
-        target_name(model.target()),
+        model.target().name(),
     );
     let _ = writeln!(text, "image   {}, {} classes", shape(&model.image_shape()), model.classes());
     let _ = writeln!(text, "images  {recipe}");
@@ -140,13 +141,6 @@ fn version_text(model: &Model<'_>) -> String {
     format!("{major}.{minor}")
 }
 
-const fn target_name(target: Target) -> &'static str {
-    match target {
-        Target::Portable => "portable",
-        _ => "unknown",
-    }
-}
-
 /// `resize 256, crop 224, RGB, (x / 255 - [..]) / [..]`.
 pub(super) fn recipe_text(recipe: &Recipe) -> String {
     let mut text = String::new();
@@ -167,7 +161,7 @@ pub(super) fn recipe_text(recipe: &Recipe) -> String {
     text
 }
 
-fn step_table(model: &Model<'_>, kernels: KernelSet) -> String {
+fn step_table(model: &Model<'_>, kernels: KernelFamily) -> String {
     let mut rows = table(&[
         right("step"),
         left("layer"),
@@ -176,6 +170,7 @@ fn step_table(model: &Model<'_>, kernels: KernelSet) -> String {
         left("shape"),
         left("kernel"),
         right("MACs"),
+        left("layout"),
         right("weights"),
         right("scratch"),
     ]);
@@ -189,6 +184,7 @@ fn step_table(model: &Model<'_>, kernels: KernelSet) -> String {
             shape(&step.layer.shape),
             kernels.kernel_name(&step.operator).to_string(),
             count(step.layer.macs),
+            layout_name(&step.operator).unwrap_or("-").to_string(),
             bytes(model.weight_bytes_of(step.index)),
             bytes(kernels.scratch_bytes(&step.operator)),
         ]);
@@ -244,12 +240,33 @@ fn strides_text([height, width]: [usize; 2]) -> String {
     }
 }
 
-/// The arena of every kernel set of this machine, and the bytes of the file.
-fn memory_table(model: &Model<'_>) -> String {
+/// How the weights of a step lie in the file.
+fn layout_name(operator: &Operator<'_>) -> Option<&'static str> {
+    match operator {
+        Operator::Conv { weights, .. } => Some(weights.form.layout.name()),
+        Operator::Logits { .. } => Some(WeightLayout::Ohwi.name()),
+        _ => None,
+    }
+}
+
+/// The kernels of this machine that run the file, and those that are asked for.
+fn families(model: &Model<'_>, asked: KernelFamily) -> Vec<KernelFamily> {
+    let mut families: Vec<KernelFamily> = KernelSet::available()
+        .map(KernelSet::family)
+        .filter(|family| family.runs(model.target()))
+        .collect();
+    if !families.contains(&asked) {
+        families.push(asked);
+    }
+    families
+}
+
+/// The arena of every kernel set that may run the file, and the bytes of the file.
+fn memory_table(model: &Model<'_>, kernels: KernelFamily) -> String {
     let mut rows =
         table(&[left("kernels"), right("activations"), right("scratch"), right("arena, bytes")]);
-    for set in KernelSet::available() {
-        let required = model.required(set);
+    for set in families(model, kernels) {
+        let required = model.required_by_family(set, 1);
         rows.add_row(vec![
             set.name().to_string(),
             bytes(required.activations),

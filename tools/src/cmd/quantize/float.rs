@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use fixnet::KernelSet;
+use fixnet::format::Target;
 
 use super::{Args, fit};
 use crate::boards::Board;
-use crate::cmd::check_model;
+use crate::cmd::{check_model, shown_family};
 use crate::import::{ImportError, ImportOptions, Problem};
 use crate::lower::LowerError;
 use crate::output::{print, print_json, write_atomically};
@@ -118,6 +118,11 @@ pub(super) fn write_whole(
     board: Option<&Board>,
     out: &Path,
 ) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        args.target == Target::Portable,
+        "--target {}: the whole network stays in float and has no weights to pack; leave the flag out",
+        args.target.name()
+    );
     let recipe = args.preprocess.resolve(None)?.recipe;
     let [height, width, _] = part.input;
     recipe.check_mean_image(crate::data::InputSize { height, width })?;
@@ -136,7 +141,7 @@ pub(super) fn write_whole(
     let summary = report::Summary {
         file: out,
         model: &model,
-        kernels: args.kernels.unwrap_or_else(KernelSet::detect),
+        kernels: shown_family(&model, args.kernels),
         timings: &[],
         comparison: None,
         images: None,

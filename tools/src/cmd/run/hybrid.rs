@@ -3,7 +3,7 @@
 use fixnet::format::{CRC32, FloatPartKind, MAX_RECORDS};
 use fixnet::hybrid::HybridModel;
 use fixnet::profile::{Checksums, WallClock};
-use fixnet::{AlignedBytes, KernelSet, Model};
+use fixnet::{AlignedBytes, Model};
 
 use super::Args;
 use crate::data::RgbPixels;
@@ -20,7 +20,7 @@ pub(super) fn run(
         !(args.checksums && whole),
         "the network runs whole in float; there are no int8 bytes for --checksums"
     );
-    let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
+    let kernels = args.kernels.choose(&args.file, model)?;
     let hybrid = HybridModel::load(model)?;
     let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
     let mut session = hybrid.session(arena.as_mut_slice(), kernels, 1)?;

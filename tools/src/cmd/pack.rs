@@ -1,0 +1,61 @@
+//! `fixnet pack`: a model file for another machine, without quantizing again.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use fixnet::format::{self, ModelSpec, Target};
+
+use super::{check_model, read_model, shown_family};
+use crate::output::{check_destination, print, print_json, write_atomically};
+use crate::packing::{self, parse_target};
+use crate::report;
+
+/// Lay out the weights of a model file for a machine; results stay the same to the byte.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The int8 model, packed for whatever machine.
+    #[arg(value_name = "FILE.fxn")]
+    file: PathBuf,
+    /// Machine to lay the weights out for.
+    #[arg(long, value_name = "NAME", value_parser = parse_target)]
+    target: Target,
+    /// Largest file: packed weights make it larger and the network faster.
+    #[arg(long, value_name = "N")]
+    max_bytes: Option<u64>,
+    /// Output file.
+    #[arg(long, value_name = "FILE.fxn")]
+    out: PathBuf,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// One line that says what to do.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    check_destination(&args.out)?;
+    let bytes = read_model(&args.file)?;
+    let model = check_model(&args.file, &bytes)?;
+    let file = || args.file.display().to_string();
+    anyhow::ensure!(
+        model.step_count() > 0,
+        "{}: the network runs whole in float and has no weights to pack",
+        file()
+    );
+    let portable = format::unpack(&model).with_context(file)?;
+    let portable = ModelSpec::of(&check_model(&args.file, &portable)?);
+    let packed = packing::pack(&portable, args.target, args.max_bytes).with_context(file)?;
+    let bytes = format::write(&packed).with_context(file)?;
+    let model = check_model(&args.out, &bytes)?;
+    write_atomically(&args.out, &bytes)?;
+    let family = shown_family(&model, None);
+    if args.json {
+        print_json(&report::plan_json(&model, family))?;
+    } else {
+        print(&format!("{}wrote {}\n", report::plan_text(&model, family), args.out.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

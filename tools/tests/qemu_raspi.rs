@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::boards::{Network, family, wanted};
-use fixnet::format::{CRC32, Operator, PayloadError, PayloadHeader};
+use fixnet::format::{CRC32, Operator, PayloadError, PayloadHeader, Target};
 use fixnet::{KernelSet, Model, ModelError, SessionError};
 use object::{Object, ObjectSymbol};
 use tempfile::TempDir;
@@ -93,7 +93,7 @@ fn instructions_of_a_layer_are_the_same_in_every_run() {
 fn a_model_that_needs_more_than_the_arena_is_refused() {
     with_job(|job| {
         let network = Network::random("resnet18", 512);
-        let needed = network.model().required_by_family(family(BOARD), 1).arena();
+        let needed = network.model().required_by_family(family(BOARD, Target::Portable), 1).arena();
         let available = job.board.bare_metal.as_ref().unwrap().budget.arena;
         let refusal = SessionError::ArenaTooSmall { needed, available };
         let run = job.run(&job.image, Some(&network.payload()));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use fixnet::format::{CRC32, payload_flags, write_payload};
+use fixnet::format::{CRC32, ModelSpec, Target, payload_flags, write_payload};
 use fixnet::profile::Checksums;
 use fixnet::{AlignedBytes, KernelFamily, KernelSet, Model, Session, SessionError};
 use tools::boards::Board;
@@ -31,6 +31,8 @@ pub fn wanted(what: &str) -> bool {
 /// A model file and inputs.
 pub struct Network {
     pub file: AlignedBytes,
+    /// The same network as every machine can run it.
+    portable: AlignedBytes,
     pub inputs: Vec<Vec<u8>>,
 }
 
@@ -67,7 +69,19 @@ impl Network {
         let input = Model::new_checked(&file).unwrap().input();
         let image = |index| dead_leaves(3, index, input.width, input.height).data;
         let inputs = (0..count).map(image).collect();
-        Self { file, inputs }
+        Self { portable: file.clone(), file, inputs }
+    }
+
+    /// The network with its weights laid out for a machine.
+    #[allow(dead_code, reason = "not every board has packed files of its own")]
+    pub fn packed_for(self, target: Target) -> Self {
+        let spec = ModelSpec::of(&Model::new_checked(&self.portable).unwrap());
+        let packed = tools::packing::pack(&spec, target, None).unwrap();
+        let file = fixnet::format::write(&packed).unwrap();
+        let packed = Model::new_checked(&file).unwrap();
+        assert_eq!(packed.target(), target);
+        assert!(*fixnet::format::unpack(&packed).unwrap() == *self.portable);
+        Self { file, ..self }
     }
 
     pub fn model(&self) -> Model<'_> {
@@ -90,7 +104,8 @@ impl Network {
     /// Checks a whole report against what each of these kernels computes on the host.
     pub fn check(&self, board: &str, report: &BoardReport, kernels: &[KernelSet]) {
         let model = self.model();
-        let family = family(board);
+        let portable = Model::new_checked(&self.portable).unwrap();
+        let family = family(board, model.target());
         let needed = model.required_by_family(family, 1).arena();
         let short = SessionError::ArenaTooSmall { needed, available: needed - 1 };
         assert_eq!(report.board, board);
@@ -105,7 +120,7 @@ impl Network {
             assert_eq!(layers.len(), model.step_count());
             let results = (inference.input_crc32, layers, inference.logits.clone());
             for &kernels in kernels {
-                assert_eq!(results, host_results(&model, rgb, kernels), "{}", kernels.name());
+                assert_eq!(results, host_results(&portable, rgb, kernels), "{}", kernels.name());
             }
             for (layer, step) in inference.layers.iter().zip(model.steps()) {
                 assert_eq!(layer.name, step.layer.name);
@@ -119,9 +134,9 @@ impl Network {
     }
 }
 
-/// The kernels of a board's image.
-pub fn family(board: &str) -> KernelFamily {
-    Board::load(board).unwrap().require_bare_metal().unwrap().image.kernels()
+/// The kernels that run files for `target` in a board's image.
+pub fn family(board: &str, target: Target) -> KernelFamily {
+    Board::load(board).unwrap().kernels(target).unwrap()
 }
 
 /// Checksum of the int8 input, checksum of every layer, logits.

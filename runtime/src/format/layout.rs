@@ -69,12 +69,20 @@ pub enum WeightLayout {
     Winograd2 = 3,
     /// Transformed for Winograd's F(4x4, 3x3), 36 positions of 16 bits.
     Winograd4 = 4,
+    /// Int8 in the order in which a kernel transforms them for F(4x4, 3x3) while it runs.
+    Winograd4Int8 = 5,
 }
 
 impl WeightLayout {
     /// All layouts, in the order of their codes.
-    pub const ALL: [Self; 5] =
-        [Self::Ohwi, Self::Direct8, Self::Direct16, Self::Winograd2, Self::Winograd4];
+    pub const ALL: [Self; 6] = [
+        Self::Ohwi,
+        Self::Direct8,
+        Self::Direct16,
+        Self::Winograd2,
+        Self::Winograd4,
+        Self::Winograd4Int8,
+    ];
 
     /// The layout with this code.
     #[must_use]
@@ -91,6 +99,7 @@ impl WeightLayout {
             Self::Direct16 => "direct16",
             Self::Winograd2 => "winograd2",
             Self::Winograd4 => "winograd4",
+            Self::Winograd4Int8 => "winograd4_int8",
         }
     }
 }

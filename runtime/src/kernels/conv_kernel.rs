@@ -2,8 +2,10 @@
 //!
 //! It is the same on every machine, so that a plan for a board can be made on another one.
 
+use super::tiled::Plan;
 use super::{ConvShape, KernelFamily, direct, direct8, generic, packed, winograd4};
 use crate::format::{Target, WeightForm, WeightLayout};
+use crate::layouts;
 
 /// A convolution kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,13 @@ pub enum ConvKernel {
     DirectAvx2,
     PackedAvx2,
     Winograd4Avx2,
+    Direct8Avx2,
+    Direct16Avx2,
+    Winograd2Avx2,
+    Winograd4StoredAvx2,
+    Winograd4Int8Avx2,
+    Winograd4Stride2Avx2,
+    Winograd4StemAvx2,
     Direct8Neon,
     Winograd4Neon,
     Direct8Dotprod,
@@ -38,6 +47,13 @@ impl ConvKernel {
         Self::DirectAvx2,
         Self::PackedAvx2,
         Self::Winograd4Avx2,
+        Self::Direct8Avx2,
+        Self::Direct16Avx2,
+        Self::Winograd2Avx2,
+        Self::Winograd4StoredAvx2,
+        Self::Winograd4Int8Avx2,
+        Self::Winograd4Stride2Avx2,
+        Self::Winograd4StemAvx2,
         Self::Direct8Neon,
         Self::Winograd4Neon,
         Self::Direct8Dotprod,
@@ -52,6 +68,13 @@ impl ConvKernel {
             Self::DirectAvx2 => "conv_direct_avx2",
             Self::PackedAvx2 => "conv_packed_avx2",
             Self::Winograd4Avx2 => "conv_winograd4_avx2",
+            Self::Direct8Avx2 => "conv_direct8_avx2",
+            Self::Direct16Avx2 => "conv_direct16_avx2",
+            Self::Winograd2Avx2 => "conv_winograd2_avx2",
+            Self::Winograd4StoredAvx2 => "conv_winograd4_stored_avx2",
+            Self::Winograd4Int8Avx2 => "conv_winograd4_int8_avx2",
+            Self::Winograd4Stride2Avx2 => "conv_winograd4_stride2_avx2",
+            Self::Winograd4StemAvx2 => "conv_winograd4_stem_avx2",
             Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
             Self::Direct8Dotprod => "conv_direct8_dotprod",
@@ -73,6 +96,19 @@ impl ConvKernel {
             Self::DirectAvx2 => portable && shape.groups == 1,
             Self::PackedAvx2 => portable && packed::computes(shape),
             Self::Winograd4Avx2 => portable && winograd4::computes(shape),
+            Self::Direct8Avx2 => avx2(form, shape, WeightLayout::Direct8),
+            Self::Direct16Avx2 => avx2(form, shape, WeightLayout::Direct16),
+            Self::Winograd2Avx2 => avx2(form, shape, WeightLayout::Winograd2),
+            Self::Winograd4Int8Avx2 => avx2(form, shape, WeightLayout::Winograd4Int8),
+            Self::Winograd4StoredAvx2 => {
+                avx2(form, shape, WeightLayout::Winograd4) && shape.strides == [1, 1]
+            }
+            Self::Winograd4Stride2Avx2 => {
+                avx2(form, shape, WeightLayout::Winograd4) && strided(shape, 3)
+            }
+            Self::Winograd4StemAvx2 => {
+                avx2(form, shape, WeightLayout::Winograd4) && strided(shape, 7)
+            }
             Self::Direct8Neon => (portable || form == DIRECT8_NEON) && direct8::computes(shape),
             Self::Winograd4Neon => portable && winograd4::computes(shape),
             Self::Direct8Dotprod => {
@@ -103,8 +139,24 @@ impl ConvKernel {
             Self::PackedAvx2 => PACKED_AVX2.scratch_bytes(shape),
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::scratch_bytes(shape, form.layout),
             Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::scratch_bytes(shape),
+            Self::Direct8Avx2 | Self::Direct16Avx2 => Plan::direct(shape).scratch_bytes(),
+            Self::Winograd2Avx2 => Plan::winograd2(shape).scratch_bytes(),
+            Self::Winograd4StoredAvx2 => Plan::winograd4(shape).scratch_bytes(),
+            Self::Winograd4Int8Avx2 => Plan::winograd4_int8(shape).scratch_bytes(),
+            Self::Winograd4Stride2Avx2 => Plan::strided4(shape).scratch_bytes(),
+            Self::Winograd4StemAvx2 => Plan::stem(shape).scratch_bytes(),
         }
     }
+}
+
+/// Whether the weights are packed for AVX2 in a layout that there is for the shape.
+fn avx2(form: WeightForm, shape: &ConvShape, layout: WeightLayout) -> bool {
+    form == WeightForm { target: Target::X86_64Avx2, layout }
+        && layouts::weights_bytes(form, shape).is_some()
+}
+
+fn strided(shape: &ConvShape, kernel: usize) -> bool {
+    shape.strides == [2, 2] && shape.kernel == [kernel; 2]
 }
 
 impl KernelFamily {
@@ -114,9 +166,18 @@ impl KernelFamily {
         match self {
             Self::Reference => &[ConvKernel::Reference],
             Self::Generic => &[],
-            Self::Avx2 => {
-                &[ConvKernel::Winograd4Avx2, ConvKernel::PackedAvx2, ConvKernel::DirectAvx2]
-            }
+            Self::Avx2 => &[
+                ConvKernel::Winograd4StoredAvx2,
+                ConvKernel::Winograd4Int8Avx2,
+                ConvKernel::Winograd4Stride2Avx2,
+                ConvKernel::Winograd4StemAvx2,
+                ConvKernel::Winograd2Avx2,
+                ConvKernel::Direct16Avx2,
+                ConvKernel::Direct8Avx2,
+                ConvKernel::Winograd4Avx2,
+                ConvKernel::PackedAvx2,
+                ConvKernel::DirectAvx2,
+            ],
             Self::Neon => &[ConvKernel::Winograd4Neon, ConvKernel::Direct8Neon],
             Self::Dotprod => {
                 &[ConvKernel::Direct8Dotprod, ConvKernel::Direct8Neon, ConvKernel::Winograd4Neon]

@@ -21,6 +21,8 @@ pub(crate) mod direct8;
 mod packed;
 mod patch;
 mod set;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod tiled;
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
 pub(crate) mod winograd4;
 

@@ -220,6 +220,34 @@ impl KernelSet {
             (ConvKernel::Winograd4Avx2, Machine::Avx2(token)) => {
                 super::x86_64::conv_winograd4_avx2(token, args);
             }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Direct8Avx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_direct8_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Direct16Avx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_direct16_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd2Avx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_winograd2_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4StoredAvx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_winograd4_stored_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4Int8Avx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_winograd4_int8_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4Stride2Avx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_winograd4_stride2_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4StemAvx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_winograd4_stem_avx2(token, args);
+            }
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             (ConvKernel::Direct8Neon, Machine::Neon(_) | Machine::Dotprod(_)) => {
                 super::aarch64::conv_direct8_neon(super::aarch64::Neon::new(), args);

@@ -1,0 +1,167 @@
+//! How the AVX2 kernels divide a convolution into tiles, whatever its form: known on every machine,
+//! for plans of files that are packed elsewhere.
+//!
+//! Every form is the same three things: windows of the input become rows of 16-bit values, one at each
+//! of some positions; rows meet blocks of sixteen output channels in multiply-adds; the products of a
+//! tile's positions become output pixels. Direct convolution has one position and tiles of one pixel,
+//! whose row is the whole window.
+//!
+//! What may not be broken: [`Plan`] follows from the shape and the form alone, and kernels divide their
+//! scratch by it.
+
+use super::ConvShape;
+use crate::format::align_up;
+
+/// Output channels of a block: two vectors of sums.
+pub(super) const BLOCK: usize = 16;
+/// Tiles that are multiplied at a time.
+pub(super) const GROUP: usize = 6;
+/// Values of one vector of i16.
+pub(super) const LANES: usize = 16;
+/// Input channels whose weights are transformed at a time, into a buffer that stays near.
+const PART: usize = 32;
+/// Values of a stem's row: 2x2 pixels of three channels.
+const STEM_DEPTH: usize = 12;
+/// Between positions, so that they do not fall on the same lines of a cache.
+const PAD: usize = 32;
+
+/// What distinguishes the forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Output pixels on a side of a tile.
+    pub tile: usize,
+    /// Positions of a tile.
+    pub positions: usize,
+    /// Transformed weights of a filter: positions may share them.
+    pub filters: usize,
+    /// Most bytes of rows at a time.
+    pub max_bytes: usize,
+    /// Groups of tiles whose products are held at a time.
+    pub groups: usize,
+}
+
+/// Direct convolution.
+pub(super) const DIRECT: Form =
+    Form { tile: 1, positions: 1, filters: 1, max_bytes: 256 << 10, groups: 1 };
+/// F(2x2, 3x3).
+pub(super) const WINOGRAD2: Form =
+    Form { tile: 2, positions: 16, filters: 16, max_bytes: 256 << 10, groups: 2 };
+/// F(4x4, 3x3).
+pub(super) const WINOGRAD4: Form =
+    Form { tile: 4, positions: 36, filters: 36, max_bytes: 512 << 10, groups: 2 };
+/// F(4x4, 3x3) at stride 2, over even and odd pixels apart.
+pub(super) const STRIDED4: Form =
+    Form { tile: 4, positions: 81, filters: 36, max_bytes: 512 << 10, groups: 1 };
+/// F(3x3, 4x4) over 2x2 pixels at a time: 7x7 at stride 2.
+pub(super) const STEM: Form =
+    Form { tile: 3, positions: 36, filters: 36, max_bytes: 128 << 10, groups: 2 };
+
+/// The division of one convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Values of a row, even.
+    pub depth: usize,
+    /// From one row to the next, in values.
+    pub row: usize,
+    /// From one position to the next, in values.
+    pub stride: usize,
+    /// Most tiles of a block.
+    pub tiles: usize,
+    /// Most tiles whose products are held.
+    pub summed: usize,
+    /// Values of a row whose weights are transformed at a time while the layer runs; 0 for stored ones.
+    pub part: usize,
+    /// From one position to the next in weights that are transformed while the layer runs.
+    pub weights_stride: usize,
+    positions: usize,
+    filters: usize,
+    /// Bytes of a pixel of padding.
+    padding: usize,
+}
+
+impl Plan {
+    /// `conv_direct8_avx2`, `conv_direct16_avx2`.
+    pub fn direct(shape: &ConvShape) -> Self {
+        Self::new(DIRECT, shape, shape.patch_len().saturating_add(1) / 2 * 2, 0)
+    }
+
+    /// `conv_winograd2_avx2`.
+    pub fn winograd2(shape: &ConvShape) -> Self {
+        Self::new(WINOGRAD2, shape, shape.input[2], 0)
+    }
+
+    /// `conv_winograd4_avx2`.
+    pub fn winograd4(shape: &ConvShape) -> Self {
+        Self::new(WINOGRAD4, shape, shape.input[2], 0)
+    }
+
+    /// `conv_winograd4_int8_avx2`.
+    pub fn winograd4_int8(shape: &ConvShape) -> Self {
+        Self::new(WINOGRAD4, shape, shape.input[2], PART)
+    }
+
+    /// `conv_winograd4_stride2_avx2`.
+    pub fn strided4(shape: &ConvShape) -> Self {
+        Self::new(STRIDED4, shape, shape.input[2], 0)
+    }
+
+    /// `conv_winograd4_stem_avx2`.
+    pub fn stem(shape: &ConvShape) -> Self {
+        Self::new(STEM, shape, STEM_DEPTH, 0)
+    }
+
+    /// The plan of `form` for `shape` with `depth` values a row; `part` as in [`Plan::part`].
+    fn new(form: Form, shape: &ConvShape, depth: usize, part: usize) -> Self {
+        let [out_h, out_w, _] = shape.output;
+        let row = depth.saturating_add(LANES - 1) / LANES * LANES;
+        let all = out_h.div_ceil(form.tile).saturating_mul(out_w.div_ceil(form.tile));
+        let most = form.max_bytes / 2 / form.positions / row.max(1);
+        let tiles = all.min(most.max(GROUP)).max(1);
+        let part = part.min(depth);
+        // Parts of a row add to the products of all tiles.
+        let summed =
+            if part == 0 || part == depth { tiles.min(form.groups * GROUP) } else { tiles };
+        Self {
+            depth,
+            row,
+            // The last row of a position may be read in whole vectors.
+            stride: tiles.saturating_mul(row).saturating_add(PAD),
+            tiles,
+            summed,
+            part,
+            weights_stride: part * BLOCK + PAD,
+            positions: form.positions,
+            filters: form.filters,
+            padding: shape.input[2],
+        }
+    }
+
+    pub fn rows_bytes(&self) -> usize {
+        align_up(self.stride.saturating_mul(self.positions * 2))
+    }
+
+    pub fn weights_bytes(&self) -> usize {
+        if self.part == 0 { 0 } else { align_up(self.weights_stride * self.filters * 2) }
+    }
+
+    /// From the products of one position to those of the next, in sums.
+    pub fn products_stride(&self) -> usize {
+        self.summed * BLOCK
+    }
+
+    pub fn products_bytes(&self) -> usize {
+        self.products_stride().saturating_mul(self.positions * 4)
+    }
+
+    pub fn padding_bytes(&self) -> usize {
+        align_up(self.padding)
+    }
+
+    /// Rows, weights, products and padding, one behind the other.
+    pub fn scratch_bytes(&self) -> usize {
+        self.rows_bytes()
+            .saturating_add(self.weights_bytes())
+            .saturating_add(self.products_bytes())
+            .saturating_add(self.padding_bytes())
+    }
+}

@@ -1,0 +1,150 @@
+//! 7x7 at stride 2 over three channels as 4x4 at stride 1 over twelve: 2x2 pixels of the input are one
+//! pixel, `[row][column][channel]`, and the eighth tap of each axis is 0. Then F(3x3, 4x4), whose windows
+//! and points are those of F(4x4, 3x3): 36 multiplications where 4x4 windows take 144.
+//!
+//! `576 y = A^T [(G g G^T) . (B^T d B)] A` with |B^T d B| <= 12,800 and |G g G^T| <= 32,768, of which
+//! only the negative end is reached.
+
+use core::arch::x86_64::{
+    __m256i, _mm_loadl_epi64, _mm_setr_epi8, _mm_shuffle_epi8, _mm_unpacklo_epi64,
+    _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256, _mm256_setzero_si256,
+    _mm256_slli_epi32, _mm256_sub_epi32,
+};
+
+use super::winograd4::transform_tile;
+use super::{Pixels, Tiles, Window};
+use crate::kernels::tiled::{BLOCK, Form, STEM};
+use crate::kernels::winograd4::NINTH;
+
+/// Pixels of twelve channels on a side of a window, and of the input.
+const WINDOW: usize = 6;
+const EXTENT: usize = 2 * WINDOW;
+const TILE: usize = 3;
+/// Channels of the input.
+const CHANNELS: usize = 3;
+/// Output channels of one vector.
+const HALF: usize = BLOCK / 2;
+/// A copied row of the window, with room for a load of eight bytes at its end.
+const COPIED_ROW: usize = EXTENT * CHANNELS + 4;
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stem;
+
+impl Tiles for Stem {
+    const FORM: Form = STEM;
+    const INVERSE: i32 = NINTH;
+    const SHIFT: u32 = 6;
+
+    #[inline(always)]
+    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+        // SAFETY: the caller vouches for AVX2 and for `to`.
+        unsafe { input(window, to, stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+        // SAFETY: the caller vouches for AVX2 and for the products.
+        unsafe { output(products, stride, pixels) }
+    }
+}
+
+/// # Safety
+/// `to` has room for sixteen values at each of 36 positions, `stride` values apart.
+#[target_feature(enable = "avx2")]
+unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+    let row = window.shape.input[1] * CHANNELS;
+    // The last load of eight bytes begins two pixels before the window's end.
+    let last = (EXTENT - 1) * row + (EXTENT - 2) * CHANNELS + 8;
+    let inside = window.inside(EXTENT).and_then(|first| window.input.get(first..)?.get(..last));
+    if let Some(pixels) = inside {
+        // SAFETY: all rows and loads of the window end at or before `last`.
+        unsafe { transform(pixels.as_ptr(), row, to, stride) };
+        return;
+    }
+    let copied = copy(window);
+    // SAFETY: the copy has room for the loads.
+    unsafe { transform(copied.as_ptr().cast(), COPIED_ROW, to, stride) };
+}
+
+/// # Safety
+/// `pixels` points to the input's part of a window, rows `row` bytes apart, with two bytes behind the
+/// last; `to` is as for [`input`].
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn transform(pixels: *const i8, row: usize, to: *mut i16, stride: usize) {
+    let order = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1);
+    let pixel = |y: usize, x: usize| {
+        // SAFETY: the caller vouches for eight bytes at either row.
+        let (upper, lower) = unsafe {
+            let from = pixels.add(2 * y * row + 2 * x * CHANNELS);
+            (_mm_loadl_epi64(from.cast()), _mm_loadl_epi64(from.add(row).cast()))
+        };
+        _mm256_cvtepi8_epi16(_mm_shuffle_epi8(_mm_unpacklo_epi64(upper, lower), order))
+    };
+    // SAFETY: the caller vouches for `to`.
+    unsafe { transform_tile(pixel, to, stride) };
+}
+
+/// The window of a tile at the border, with its padding.
+fn copy(window: &Window<'_>) -> [[i8; COPIED_ROW]; EXTENT] {
+    let [in_h, in_w, _] = window.shape.input;
+    let (top, left) = (window.corner.0 * 2, window.corner.1 * 2);
+    let [pad_top, pad_left, ..] = window.shape.pads;
+    let mut copied = [[window.shape.input_zero_point; COPIED_ROW]; EXTENT];
+    // Columns of the window that are in the input.
+    let first = pad_left.saturating_sub(left).min(EXTENT);
+    let end = (in_w + pad_left).saturating_sub(left).min(EXTENT);
+    for (y, to) in copied.iter_mut().enumerate() {
+        let Some(y) = (top + y).checked_sub(pad_top).filter(|&y| y < in_h) else { continue };
+        if let Some(to) = to.get_mut(first * CHANNELS..end * CHANNELS) {
+            let from = (y * in_w + left + first - pad_left) * CHANNELS;
+            if let Some(from) = window.input.get(from..from + to.len()) {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+    copied
+}
+
+/// `A^T m A`, eight output channels at a time.
+///
+/// # Safety
+/// [`BLOCK`] products are readable at each of 36 positions, `stride` sums apart.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+    for half in 0..2 {
+        let mut rows = [[_mm256_setzero_si256(); WINDOW]; TILE];
+        for x in 0..WINDOW {
+            // SAFETY: the caller vouches for the products; the load needs no alignment.
+            let column = core::array::from_fn(|y| unsafe {
+                _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
+            });
+            for (row, value) in rows.iter_mut().zip(transform_output(column)) {
+                row[x] = value;
+            }
+        }
+        for (y, row) in rows.into_iter().enumerate() {
+            for (x, value) in transform_output(row).into_iter().enumerate() {
+                pixels[y * TILE + x][half] = value;
+            }
+        }
+    }
+}
+
+/// The rows [1 1 1 1 1 0] [0 1 -1 2 -2 0] [0 1 1 4 4 2].
+#[target_feature(enable = "avx2")]
+#[inline]
+fn transform_output([m0, m1, m2, m3, m4, m5]: [__m256i; WINDOW]) -> [__m256i; TILE] {
+    let (near, near_odd) = (_mm256_add_epi32(m1, m2), _mm256_sub_epi32(m1, m2));
+    let (far, far_odd) = (_mm256_add_epi32(m3, m4), _mm256_sub_epi32(m3, m4));
+    [
+        _mm256_add_epi32(m0, _mm256_add_epi32(near, far)),
+        _mm256_add_epi32(near_odd, _mm256_slli_epi32::<1>(far_odd)),
+        _mm256_add_epi32(
+            near,
+            _mm256_add_epi32(_mm256_slli_epi32::<2>(far), _mm256_slli_epi32::<1>(m5)),
+        ),
+    ]
+}

@@ -10,6 +10,12 @@ use fixnet::KernelSet;
 use fixnet::format::{Activation, Channels, Operator, Weights};
 use fixnet::kernels::{ConvArgs, ConvShape, LogitsArgs, PoolShape, Residual, SubsampleArgs};
 use fixnet::numerics::{Addition, Channel, MAX_OPERAND_MULTIPLIER, Requantization};
+#[cfg(feature = "write")]
+use fixnet::{
+    AlignedBytes,
+    format::{Target, WeightForm, WeightLayout},
+    layouts,
+};
 use proptest::prelude::*;
 use support::{Guarded, Random};
 
@@ -153,6 +159,16 @@ fn conv_3x3_case() -> impl Strategy<Value = ConvCase> {
     )
 }
 
+/// What layouts of strided windows serve: 3x3 at stride 2 with channels in whole vectors.
+#[cfg(feature = "write")]
+fn strided_case() -> impl Strategy<Value = ConvCase> {
+    (conv_3x3_case(), 1..=3usize).prop_map(|(mut case, channels)| {
+        case.axes.iter_mut().for_each(|axis| axis.stride = 2);
+        case.group_in = channels * 16;
+        case
+    })
+}
+
 /// A convolution with all its data.
 #[derive(Debug)]
 struct Conv {
@@ -200,9 +216,30 @@ impl Conv {
     }
 
     fn run(&self, kernels: KernelSet) -> Vec<i8> {
+        self.run_with(kernels, Weights::ohwi(&self.weights))
+    }
+
+    /// The output from weights in every layout that the kernels read and that there is for these.
+    #[cfg(feature = "write")]
+    fn run_packed(&self, kernels: KernelSet) -> Vec<(WeightForm, Vec<i8>)> {
+        let targets = Target::ALL.into_iter().filter(|&target| kernels.family().runs(target));
+        let forms = targets.flat_map(|target| {
+            WeightLayout::ALL.map(|layout| WeightForm { target, layout }).into_iter()
+        });
+        let outputs = forms.filter_map(|form| {
+            let packed = layouts::pack(form, &self.shape, &self.weights)?;
+            assert_eq!(Some(packed.len() as u64), layouts::weights_bytes(form, &self.shape));
+            let unpacked = layouts::unpack(form, &self.shape, &packed);
+            assert_eq!(unpacked.as_deref(), Some(&*self.weights), "{form:?}");
+            let bytes = AlignedBytes::from_slice(&packed);
+            Some((form, self.run_with(kernels, Weights { form, bytes: &bytes })))
+        });
+        outputs.collect()
+    }
+
+    fn run_with(&self, kernels: KernelSet, weights: Weights<'_>) -> Vec<i8> {
         let channels = Channels { bias: &self.bias, multipliers: &self.multipliers };
         let (shape, requantization) = (self.shape, self.rq);
-        let weights = Weights::ohwi(&self.weights);
         let operator = Operator::Conv { shape, weights, channels, requantization };
         let mut scratch = Guarded::new(kernels.scratch_bytes(&operator));
         let mut output = match self.shortcut {
@@ -574,6 +611,34 @@ macro_rules! kernel_suite {
                 }
 
                 #[test]
+                #[cfg(feature = "write")]
+                fn conv_of_packed_weights_is_exact(
+                    case in prop_oneof![conv_case(), conv_3x3_case(), strided_case()],
+                ) {
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| {
+                        let want = conv.oracle();
+                        for (form, output) in conv.run_packed(kernels) {
+                            assert_eq!(output, want, "{form:?}");
+                        }
+                    });
+                }
+
+                #[test]
+                #[cfg(feature = "write")]
+                fn conv_of_packed_weights_wraps_as_the_reference(
+                    case in prop_oneof![conv_case(), conv_3x3_case(), strided_case()],
+                ) {
+                    let conv = Conv::new(&case, Constants::Accepted);
+                    with(|kernels| {
+                        let want = conv.run(KernelSet::REFERENCE);
+                        for (form, output) in conv.run_packed(kernels) {
+                            assert_eq!(output, want, "{form:?}");
+                        }
+                    });
+                }
+
+                #[test]
                 fn max_pool_is_exact(case in pool_case()) {
                     with(|kernels| check_max_pool(kernels, &case));
                 }
@@ -645,6 +710,12 @@ macro_rules! kernel_suite {
                     case.axes.iter_mut().for_each(|axis| axis.stride = 2);
                     let conv = Conv::new(&case, Constants::Proved);
                     with(|kernels| assert_eq!(conv.run(kernels), conv.oracle()));
+                    #[cfg(feature = "write")]
+                    with(|kernels| {
+                        for (form, output) in conv.run_packed(kernels) {
+                            assert_eq!(output, conv.oracle(), "{form:?}");
+                        }
+                    });
                 }
             }
 
@@ -660,6 +731,12 @@ macro_rules! kernel_suite {
                         let case = square(extent, 3, in_c, out_c, (pick(0), pick(index / 3 + 1)));
                         let conv = Conv::new(&case, Constants::Proved);
                         with(|kernels| assert_eq!(conv.run(kernels), conv.oracle()));
+                        #[cfg(feature = "write")]
+                        with(|kernels| {
+                            for (form, output) in conv.run_packed(kernels) {
+                                assert_eq!(output, conv.oracle(), "{form:?}");
+                            }
+                        });
                     }
                 }
             }

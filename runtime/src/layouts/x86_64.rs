@@ -23,7 +23,9 @@ const LANES: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// `bytes` a weight.
-    Direct { bytes: usize },
+    Direct {
+        bytes: usize,
+    },
     Winograd2,
     Winograd4,
     /// 3x3 at stride 2.
@@ -123,8 +125,14 @@ mod host {
     const STRIDED: [[i32; 3]; 6] =
         [[3, 0, 0], [-3, 0, -3], [-1, 0, 1], [1, 0, 2], [0, 0, 6], [0, 6, 0]];
     /// Rows of `G` for F(3, 4).
-    const STEM: [[i32; 4]; 6] =
-        [[6, 0, 0, 0], [-4, -4, -4, -4], [-4, 4, -4, 4], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 12]];
+    const STEM: [[i32; 4]; 6] = [
+        [6, 0, 0, 0],
+        [-4, -4, -4, -4],
+        [-4, 4, -4, 4],
+        [1, 2, 4, 8],
+        [1, -2, 4, -8],
+        [0, 0, 0, 12],
+    ];
 
     /// Where value `k` of filter position `filter` of channel `oc` lies.
     fn place(form: Form, depth: usize, oc: usize, filter: usize, k: usize) -> usize {
@@ -273,11 +281,10 @@ mod host {
             let (first, last) = (r[0] / 6, r[5] / 12);
             [first, (r[2] - r[1]) / 8 - last, -(r[1] + r[2]) / 8 - first, last]
         };
-        let rows: [[i32; 4]; 6] = core::array::from_fn(|y| {
-            axis(core::array::from_fn(|x| i32::from(at(y * 6 + x))))
-        });
+        let rows: [[i32; 4]; 6] =
+            core::array::from_fn(|y| axis(core::array::from_fn(|x| i32::from(at(y * 6 + x)))));
         for x in 0..4 {
-            let column = axis(core::array::from_fn(|y| rows[y][x]));
+            let column = axis(rows.map(|row| row[x]));
             for (y, value) in column.into_iter().enumerate() {
                 if let Some(tap) = super::host::stem_tap(k, y, x) {
                     row[tap] = i8::try_from(value).ok()?;

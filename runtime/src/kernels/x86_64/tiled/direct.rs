@@ -27,11 +27,9 @@ impl Tiles for Direct {
     #[inline(always)]
     unsafe fn output(products: *const i32, _stride: usize, pixels: &mut Pixels) {
         // SAFETY: the caller vouches for sixteen products.
-        pixels[0] = unsafe {
-            [
-                _mm256_loadu_si256(products.cast()),
-                _mm256_loadu_si256(products.add(BLOCK / 2).cast()),
-            ]
-        };
+        unsafe {
+            pixels[0][0] = _mm256_loadu_si256(products.cast());
+            pixels[1][0] = _mm256_loadu_si256(products.add(BLOCK / 2).cast());
+        }
     }
 }

@@ -6,8 +6,8 @@
 //! multiple of `2^SHIFT`. The bias, shifted as well, is added behind: all of it wraps.
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_cvtsi32_si128, _mm_max_epi8, _mm_min_epi8, _mm_packs_epi16, _mm_set1_epi8,
-    _mm_srli_si128, _mm256_add_epi32, _mm256_blend_epi32, _mm256_castsi256_si128,
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_max_epi8, _mm_min_epi8, _mm_packs_epi16,
+    _mm_set1_epi8, _mm_srli_si128, _mm256_add_epi32, _mm256_blend_epi32, _mm256_castsi256_si128,
     _mm256_cvtepi8_epi32, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_mul_epi32,
     _mm256_mullo_epi32, _mm256_packs_epi32, _mm256_permute4x64_epi64, _mm256_set1_epi32,
     _mm256_sll_epi32, _mm256_sra_epi32, _mm256_srli_epi64,

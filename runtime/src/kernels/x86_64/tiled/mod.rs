@@ -15,7 +15,9 @@ mod strided4;
 mod winograd2;
 mod winograd4;
 
-use core::arch::x86_64::{__m128i, __m256i, _mm_loadu_si128, _mm256_cvtepi8_epi16, _mm256_setzero_si256};
+use core::arch::x86_64::{
+    __m128i, __m256i, _mm_loadu_si128, _mm256_cvtepi8_epi16, _mm256_setzero_si256,
+};
 use core::ops::Range;
 
 use zerocopy::FromBytes;
@@ -78,7 +80,7 @@ const MAX_PIXELS: usize = 16;
 
 /// Sums of a tile's pixels for a block of output channels, times a power of two and a factor that
 /// [`Tiles::INVERSE`] undoes.
-type Pixels = [[__m256i; 2]; MAX_PIXELS];
+type Pixels = [[__m256i; MAX_PIXELS]; 2];
 
 /// A form in AVX2.
 trait Tiles {
@@ -213,12 +215,7 @@ struct Task<'a> {
 }
 
 /// See [`crate::kernels::reference::conv`]. Does nothing if a slice is too short.
-fn conv<T: Tiles>(
-    _token: Avx2,
-    plan: Plan,
-    source: Source<'_>,
-    args: ConvArgs<'_>,
-) {
+fn conv<T: Tiles>(_token: Avx2, plan: Plan, source: Source<'_>, args: ConvArgs<'_>) {
     // SAFETY: the token proves that the CPU has AVX2.
     unsafe { run::<T>(plan, source, args) };
 }
@@ -331,7 +328,7 @@ impl<'a> Task<'a> {
                 self.multiply::<T>(buffers, held.clone(), oc, part)?;
             }
             let stride = self.plan.products_stride();
-            let mut pixels = [[_mm256_setzero_si256(); 2]; MAX_PIXELS];
+            let mut pixels = [[_mm256_setzero_si256(); MAX_PIXELS]; 2];
             for (index, tile) in held.enumerate() {
                 let products = buffers.products.get(index * BLOCK..)?;
                 if products.len() < (T::FORM.positions - 1) * stride + BLOCK {
@@ -396,9 +393,10 @@ impl<'a> Task<'a> {
         let width = out_w.saturating_sub(left).min(T::FORM.tile);
         for y in 0..height {
             let at = ((top + y) * out_w + left) * out_c + oc;
-            let sums = &pixels[y * T::FORM.tile..][..width];
-            for (x, &sums) in sums.iter().enumerate() {
+            for x in 0..width {
                 let at = at + x * out_c;
+                let pixel = y * T::FORM.tile + x;
+                let sums = [pixels[0][pixel], pixels[1][pixel]];
                 // SAFETY: `top + y < rows` and `left + x < out_w`, and `oc + BLOCK <= out_c`, so sixteen
                 // bytes at `at` lie in the output, and in the residual, which is as long or null.
                 unsafe {

@@ -114,7 +114,7 @@ fn copy(window: &Window<'_>) -> [[i8; COPIED_ROW]; EXTENT] {
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
-    for half in 0..2 {
+    for (half, pixels) in pixels.iter_mut().enumerate() {
         let mut rows = [[_mm256_setzero_si256(); WINDOW]; TILE];
         for x in 0..WINDOW {
             // SAFETY: the caller vouches for the products; the load needs no alignment.
@@ -127,7 +127,7 @@ unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
         }
         for (y, row) in rows.into_iter().enumerate() {
             for (x, value) in transform_output(row).into_iter().enumerate() {
-                pixels[y * TILE + x][half] = value;
+                pixels[y * TILE + x] = value;
             }
         }
     }

@@ -61,9 +61,8 @@ unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
         let pixels = pixels.as_ptr();
         for channel in (0..in_c).step_by(LANES) {
             // SAFETY: the whole window is inside the input, and channels come in whole vectors.
-            let pixel = |y: usize, x: usize| unsafe {
-                widen(pixels.add((y * in_w + x) * in_c + channel))
-            };
+            let pixel =
+                |y: usize, x: usize| unsafe { widen(pixels.add((y * in_w + x) * in_c + channel)) };
             // SAFETY: the caller vouches for `to`.
             unsafe { transform_tile(pixel, to.add(channel), stride) };
         }
@@ -143,7 +142,7 @@ fn transform_input(
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
-    for half in 0..2 {
+    for (half, pixels) in pixels.iter_mut().enumerate() {
         let mut rows = [[_mm256_setzero_si256(); WINDOW]; TILE];
         for x in 0..WINDOW {
             // SAFETY: the caller vouches for the products; the load needs no alignment.
@@ -156,7 +155,7 @@ unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
         }
         for (y, row) in rows.into_iter().enumerate() {
             for (x, value) in transform_output(row).into_iter().enumerate() {
-                pixels[y * TILE + x][half] = value;
+                pixels[y * TILE + x] = value;
             }
         }
     }

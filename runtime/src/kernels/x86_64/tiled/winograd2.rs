@@ -87,7 +87,7 @@ fn transform_input([d0, d1, d2, d3]: [__m256i; WINDOW]) -> [__m256i; WINDOW] {
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
-    for half in 0..2 {
+    for (half, pixels) in pixels.iter_mut().enumerate() {
         let mut rows = [[_mm256_setzero_si256(); WINDOW]; TILE];
         for x in 0..WINDOW {
             // SAFETY: the caller vouches for the products; the load needs no alignment.
@@ -100,7 +100,7 @@ unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
         }
         for (y, row) in rows.into_iter().enumerate() {
             for (x, value) in transform_output(row).into_iter().enumerate() {
-                pixels[y * TILE + x][half] = value;
+                pixels[y * TILE + x] = value;
             }
         }
     }
@@ -110,8 +110,5 @@ unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn transform_output([m0, m1, m2, m3]: [__m256i; WINDOW]) -> [__m256i; TILE] {
-    [
-        _mm256_add_epi32(m0, _mm256_add_epi32(m1, m2)),
-        _mm256_sub_epi32(_mm256_sub_epi32(m1, m2), m3),
-    ]
+    [_mm256_add_epi32(m0, _mm256_add_epi32(m1, m2)), _mm256_sub_epi32(_mm256_sub_epi32(m1, m2), m3)]
 }

@@ -90,9 +90,8 @@ pub(super) unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
         let pixels = pixels.as_ptr();
         for channel in (0..in_c).step_by(LANES) {
             // SAFETY: the whole window is inside the input, and channels come in whole vectors.
-            let pixel = |y: usize, x: usize| unsafe {
-                widen(pixels.add((y * in_w + x) * in_c + channel))
-            };
+            let pixel =
+                |y: usize, x: usize| unsafe { widen(pixels.add((y * in_w + x) * in_c + channel)) };
             // SAFETY: the caller vouches for `to`.
             unsafe { transform_tile(pixel, to.add(channel), stride) };
         }
@@ -177,7 +176,7 @@ unsafe fn output(
     pixels: &mut Pixels,
     transform: impl Fn([__m256i; WINDOW]) -> [__m256i; TILE],
 ) {
-    for half in 0..2 {
+    for (half, pixels) in pixels.iter_mut().enumerate() {
         // SAFETY: the caller vouches for the products; the load needs no alignment.
         let product = |y: usize, x: usize| unsafe {
             _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
@@ -198,7 +197,7 @@ unsafe fn output(
         }
         for (y, row) in rows.into_iter().enumerate() {
             for (x, value) in transform(row).into_iter().enumerate() {
-                pixels[y * TILE + x][half] = value;
+                pixels[y * TILE + x] = value;
             }
         }
     }

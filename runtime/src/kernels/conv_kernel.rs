@@ -3,7 +3,7 @@
 //! It is the same on every machine, so that a plan for a board can be made on another one.
 
 use super::tiled::Plan;
-use super::{ConvShape, KernelFamily, direct, direct8, generic, packed, winograd4};
+use super::{ConvShape, KernelFamily, direct, direct8, generic, packed, winograd4, winograd4_neon};
 use crate::format::{Target, WeightForm, WeightLayout};
 use crate::layouts;
 
@@ -36,6 +36,8 @@ pub(super) const PACKED_AVX2: packed::Form = packed::Form { step: 2, max_bytes: 
 
 const DIRECT8_NEON: WeightForm =
     WeightForm { target: Target::Armv8Neon, layout: WeightLayout::Direct8 };
+const WINOGRAD4_NEON: WeightForm =
+    WeightForm { target: Target::Armv8Neon, layout: WeightLayout::Winograd4 };
 const DIRECT8_DOTPROD: WeightForm =
     WeightForm { target: Target::Armv8Dotprod, layout: WeightLayout::Direct8 };
 
@@ -110,7 +112,9 @@ impl ConvKernel {
                 avx2(form, shape, WeightLayout::Winograd4) && strided(shape, 7)
             }
             Self::Direct8Neon => (portable || form == DIRECT8_NEON) && direct8::computes(shape),
-            Self::Winograd4Neon => portable && winograd4::computes(shape),
+            Self::Winograd4Neon => {
+                (portable || form == WINOGRAD4_NEON) && winograd4::computes(shape)
+            }
             Self::Direct8Dotprod => {
                 (portable || form == DIRECT8_DOTPROD) && direct8::computes(shape)
             }
@@ -138,13 +142,14 @@ impl ConvKernel {
             Self::DirectAvx2 => DIRECT_AVX2.scratch_bytes(shape),
             Self::PackedAvx2 => PACKED_AVX2.scratch_bytes(shape),
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::scratch_bytes(shape, form.layout),
-            Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::scratch_bytes(shape),
             Self::Direct8Avx2 | Self::Direct16Avx2 => Plan::direct(shape).scratch_bytes(),
             Self::Winograd2Avx2 => Plan::winograd2(shape).scratch_bytes(),
             Self::Winograd4StoredAvx2 => Plan::winograd4(shape).scratch_bytes(),
             Self::Winograd4Int8Avx2 => Plan::winograd4_int8(shape).scratch_bytes(),
             Self::Winograd4Stride2Avx2 => Plan::strided4(shape).scratch_bytes(),
             Self::Winograd4StemAvx2 => Plan::stem(shape).scratch_bytes(),
+            Self::Winograd4Avx2 => winograd4::scratch_bytes(shape),
+            Self::Winograd4Neon => winograd4_neon::scratch_bytes(shape, form.layout),
         }
     }
 }

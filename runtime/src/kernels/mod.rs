@@ -23,8 +23,10 @@ mod patch;
 mod set;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod tiled;
-#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) mod winograd4;
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+mod winograd4_neon;
 
 pub use conv_kernel::ConvKernel;
 pub use set::{KernelFamily, KernelSet};
@@ -122,7 +124,7 @@ pub struct ConvArgs<'a> {
 }
 
 /// The way from accumulators to int8 in an instruction set, which convolutions of all forms share.
-#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 trait Requantize: Copy {
     /// Requantizes the accumulators of some channels of one pixel; `index` is the position of the first
     /// one in the output tensor.

@@ -5,7 +5,6 @@ mod direct8_dotprod;
 mod direct8_neon;
 mod outer_product;
 mod requantize_block;
-mod requantize_neon;
 mod winograd4_neon;
 
 pub use direct8_dotprod::conv_direct8_dotprod;

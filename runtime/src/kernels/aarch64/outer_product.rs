@@ -1,5 +1,4 @@
-//! The product that other kernels are made of: up to four rows times sixteen columns in sixteen
-//! accumulators; an element of a row is broadcast by `SMLAL` itself, and sums wrap.
+//! The product that Winograd's form is made of: up to six rows times sixteen columns in 24 accumulators; an element of a row is broadcast by `SMLAL` itself, and sums wrap.
 
 use core::arch::aarch64::{
     int16x8_t, int32x4_t, vdupq_n_s16, vdupq_n_s32, vget_low_s16, vld1q_s16, vld1q_s32,
@@ -13,7 +12,7 @@ const LANES: usize = 8;
 /// Accumulators of a row.
 const VECTORS: usize = BLOCK / 4;
 
-/// `rows` rows of values, `step` elements apart, times [`BLOCK`] columns of weights, over `count`
+/// `rows` rows of values, at most six, `step` elements apart, times [`BLOCK`] columns of weights, over `count`
 /// elements, a multiple of eight. Weights are `[element][column]`, products `[row][column]`, which
 /// replace what is there, or add to it.
 #[target_feature(enable = "neon")]
@@ -26,21 +25,17 @@ pub(super) fn multiply(
     add: bool,
     products: &mut [i32],
 ) {
-    let mut done = 0;
-    while done < rows {
-        let values = values.get(done * step..).unwrap_or_default();
-        let products = products.get_mut(done * BLOCK..).unwrap_or_default();
-        done += match rows - done {
-            1 => some_rows::<1>(values, step, weights, count, add, products),
-            2 => some_rows::<2>(values, step, weights, count, add, products),
-            // Rather three and two than four and one, and three twice than four and two.
-            3 | 5 | 6 => some_rows::<3>(values, step, weights, count, add, products),
-            _ => some_rows::<4>(values, step, weights, count, add, products),
-        };
+    match rows {
+        0 => {}
+        1 => some_rows::<1>(values, step, weights, count, add, products),
+        2 => some_rows::<2>(values, step, weights, count, add, products),
+        3 => some_rows::<3>(values, step, weights, count, add, products),
+        4 => some_rows::<4>(values, step, weights, count, add, products),
+        5 => some_rows::<5>(values, step, weights, count, add, products),
+        _ => some_rows::<6>(values, step, weights, count, add, products),
     }
 }
 
-/// `T` rows; returns `T`.
 #[target_feature(enable = "neon")]
 #[inline]
 fn some_rows<const T: usize>(
@@ -50,11 +45,11 @@ fn some_rows<const T: usize>(
     count: usize,
     add: bool,
     products: &mut [i32],
-) -> usize {
+) {
     let needed = T.saturating_sub(1).saturating_mul(step).saturating_add(count);
     let long = values.len() >= needed && weights.len() >= count * BLOCK;
     if !long || products.len() < T * BLOCK || !count.is_multiple_of(LANES) {
-        return T;
+        return;
     }
     let mut sums = [[vdupq_n_s32(0); VECTORS]; T];
     if add {
@@ -81,7 +76,6 @@ fn some_rows<const T: usize>(
             unsafe { vst1q_s32(to.as_mut_ptr(), sum) };
         }
     }
-    T
 }
 
 /// Eight elements of `T` rows.

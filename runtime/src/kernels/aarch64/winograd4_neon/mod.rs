@@ -1,69 +1,182 @@
-//! [`winograd4`] with NEON: eight channels a vector; the weights' buffer is
-//! `[position][input channel][output channel]`, for `SMLAL` by element.
+//! [`winograd4`] with NEON: eight channels a vector, weights as `[position][input channel][output
+//! channel]`, for `SMLAL` by element.
 
 mod input;
 mod output;
 mod weights;
 
+use core::arch::aarch64::{vaddq_s32, vdupq_n_s32};
 use core::ops::Range;
 
-use super::{Neon, outer_product};
-use crate::kernels::winograd4::{self, Isa, Operands};
-use crate::kernels::{ConvArgs, ConvShape};
+use zerocopy::FromBytes;
+
+use super::requantize_block::{Requantizer, VECTORS};
+use super::{Neon, conv_direct8_neon, outer_product};
+use crate::format::WeightLayout;
+use crate::kernels::ConvArgs;
+use crate::kernels::winograd4::{BLOCK, GROUP, POSITIONS, TILE};
+use crate::kernels::winograd4_neon::{PRODUCTS, Plan};
 
 /// Elements of one vector of i16.
 const LANES: usize = 8;
-const _: () = assert!(winograd4::BLOCK == outer_product::BLOCK);
+const _: () = assert!(BLOCK == outer_product::BLOCK);
 
 /// See [`crate::kernels::reference::conv`].
 pub fn conv_winograd4_neon(token: Neon, args: ConvArgs<'_>) {
-    winograd4::conv(token, args);
-}
-
-impl Isa for Neon {
-    fn transform_input(
-        self,
-        shape: &ConvShape,
-        input: &[i8],
-        corner: (usize, usize),
-        tile: usize,
-        stride: usize,
-        to: &mut [i16],
-    ) {
-        // SAFETY: the token proves that the CPU has NEON.
-        unsafe { input::transform(shape, input, corner, tile, stride, to) }
-    }
-
-    fn transform_weights(
-        self,
-        weights: &[i8],
-        in_c: usize,
-        oc: usize,
-        part: Range<usize>,
-        stride: usize,
-        to: &mut [i16],
-    ) {
-        // SAFETY: the token proves that the CPU has NEON.
-        unsafe { weights::transform(weights, in_c, oc, part, stride, to) }
-    }
-
-    fn multiply(
-        self,
-        operands: Operands<'_>,
-        tiles: usize,
-        count: usize,
-        add: bool,
-        products: &mut [i32],
-    ) {
-        let step = operands.channels;
-        for (values, weights, products) in operands.positions(products) {
-            // SAFETY: the token proves that the CPU has NEON.
-            unsafe { outer_product::multiply(tiles, values, step, weights, count, add, products) }
+    let stored = args.weights.form.layout == WeightLayout::Winograd4;
+    // SAFETY: the token proves that the CPU has NEON.
+    unsafe {
+        if stored || weights::sums_fit(args.weights.as_ohwi(), args.shape.patch_len()) {
+            conv(args);
+        } else {
+            conv_direct8_neon(token, args);
         }
     }
+}
 
-    fn sum(self, products: &[i32], tiles: usize, add: bool, sums: &mut [i32]) {
-        // SAFETY: the token proves that the CPU has NEON.
-        unsafe { output::transform(products, tiles, add, sums) }
+/// The buffers in the scratch.
+struct Buffers<'s> {
+    input: &'s mut [i16],
+    weights: &'s mut [i16],
+    products: &'s mut [[i32; PRODUCTS]],
+    window: &'s mut [i8],
+}
+
+impl<'s> Buffers<'s> {
+    fn new(scratch: &'s mut [u8], plan: &Plan) -> Option<Self> {
+        let (input, rest) = scratch.split_at_mut_checked(plan.input_bytes())?;
+        let (weights, rest) = rest.split_at_mut_checked(plan.weights_bytes())?;
+        let (products, rest) = rest.split_at_mut_checked(plan.products_bytes())?;
+        let (window, _) = rest.split_at_mut_checked(plan.window_bytes())?;
+        let products = <[i32]>::mut_from_bytes(products).ok()?;
+        Some(Self {
+            input: FromBytes::mut_from_bytes(input).ok()?,
+            weights: FromBytes::mut_from_bytes(weights).ok()?,
+            products: products.as_chunks_mut().0,
+            window: FromBytes::mut_from_bytes(window).ok()?,
+        })
     }
+}
+
+/// Some of the tiles of a band of output rows.
+#[derive(Debug, Clone, Copy)]
+struct TileBlock {
+    /// The first tile's number in the band, row by row.
+    first: usize,
+    count: usize,
+    /// Tiles of a row.
+    columns: usize,
+    /// Output rows of the band.
+    rows: usize,
+}
+
+impl TileBlock {
+    /// The first output pixel (row, column) of a tile.
+    fn corner(&self, tile: usize) -> (usize, usize) {
+        let number = self.first + tile;
+        (number / self.columns * TILE, number % self.columns * TILE)
+    }
+}
+
+#[target_feature(enable = "neon")]
+fn conv(mut args: ConvArgs<'_>) {
+    let shape = args.shape;
+    let [_, out_w, out_c] = shape.output;
+    let plan = Plan::new(shape, args.weights.form.layout);
+    let scratch = core::mem::take(&mut args.scratch);
+    let Some(mut buffers) = Buffers::new(scratch, &plan) else { return };
+    let rows = args.output.len() / out_w.saturating_mul(out_c).max(1);
+    let columns = out_w.div_ceil(TILE).max(1);
+    let tiles = rows.div_ceil(TILE).saturating_mul(columns);
+    for Range { start: first, end } in even_parts(tiles, plan.tiles) {
+        let block = TileBlock { first, count: end - first, columns, rows };
+        for tile in 0..block.count {
+            let (row, column) = block.corner(tile);
+            let corner = (args.first_row + row, column);
+            let to = buffers.input.get_mut(tile * plan.in_c..).unwrap_or_default();
+            input::transform(shape, args.input, corner, buffers.window, plan.input_stride, to);
+        }
+        for oc in (0..out_c).step_by(BLOCK) {
+            channels(&mut args, &plan, &mut buffers, block, oc);
+        }
+    }
+}
+
+/// A block of output channels of some tiles, from the weights to the output.
+#[target_feature(enable = "neon")]
+fn channels(
+    args: &mut ConvArgs<'_>,
+    plan: &Plan,
+    buffers: &mut Buffers<'_>,
+    block: TileBlock,
+    oc: usize,
+) {
+    let in_c = plan.in_c;
+    for from in (0..in_c).step_by(plan.part) {
+        let part = from..in_c.min(from + plan.part);
+        let weights = match args.weights.form.layout {
+            WeightLayout::Winograd4 => {
+                args.weights.int16().get(oc * POSITIONS * in_c..).unwrap_or_default()
+            }
+            _ => {
+                let (ohwi, stride) = (args.weights.as_ohwi(), plan.weights_stride);
+                weights::transform(ohwi, in_c, oc, part.clone(), stride, buffers.weights);
+                &*buffers.weights
+            }
+        };
+        for (group, tiles) in even_parts(block.count, GROUP).enumerate() {
+            let Some(products) = buffers.products.get_mut(group % plan.groups) else { return };
+            let first = tiles.start * in_c + part.start;
+            for (position, products) in products.chunks_exact_mut(GROUP * BLOCK).enumerate() {
+                let values = buffers.input.get(position * plan.input_stride + first..);
+                let weights = weights.get(position * plan.weights_stride..);
+                outer_product::multiply(
+                    tiles.len(),
+                    values.unwrap_or_default(),
+                    in_c,
+                    weights.unwrap_or_default(),
+                    part.len(),
+                    part.start > 0,
+                    products,
+                );
+            }
+            if part.end == in_c {
+                store(args, products, block, tiles, oc);
+            }
+        }
+    }
+}
+
+/// From the products of a group of tiles to the output.
+#[target_feature(enable = "neon")]
+fn store(
+    args: &mut ConvArgs<'_>,
+    products: &[i32; PRODUCTS],
+    block: TileBlock,
+    tiles: Range<usize>,
+    oc: usize,
+) {
+    let [_, out_w, out_c] = args.shape.output;
+    let channels = args.channels.part(oc..oc + BLOCK);
+    let requantizer = Requantizer::new(channels, args.requantization, args.residual);
+    let Some(requantizer) = requantizer else { return };
+    for (index, tile) in tiles.enumerate() {
+        let mut sums = [[[vdupq_n_s32(0); VECTORS]; TILE]; TILE];
+        output::transform(products, index, &mut sums);
+        let (top, left) = block.corner(tile);
+        for (row, sums) in (top..block.rows).zip(sums) {
+            for (column, mut sums) in (left..out_w).zip(sums) {
+                for (sum, bias) in sums.iter_mut().zip(requantizer.bias) {
+                    *sum = vaddq_s32(*sum, bias);
+                }
+                requantizer.store(sums, (row * out_w + column) * out_c + oc, args.output);
+            }
+        }
+    }
+}
+
+/// `0..count` in parts of at most `most`, of one size, give or take one.
+fn even_parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = count.div_ceil(most.max(1));
+    (0..parts).map(move |part| part * count / parts..(part + 1) * count / parts)
 }

@@ -1,35 +1,36 @@
 //! `A^T m A` and the exact division by 576, four output channels at a time.
 
 use core::arch::aarch64::{
-    int32x4_t, vaddq_s32, vdupq_n_s32, vld1q_s32, vmulq_n_s32, vshlq_n_s32, vshrq_n_s32, vst1q_s32,
-    vsubq_s32,
+    int32x4_t, vaddq_s32, vdupq_n_s32, vld1q_s32, vmlaq_s32, vmulq_n_s32, vshrq_n_s32, vsubq_s32,
 };
 
-use crate::kernels::winograd4::{BLOCK, GROUP, NINTH, SUMS, TILE, WINDOW};
+use crate::kernels::aarch64::requantize_block::{Sums, VECTORS};
+use crate::kernels::winograd4::{BLOCK, GROUP, NINTH, TILE, WINDOW};
+use crate::kernels::winograd4_neon::PRODUCTS;
 
 /// Output channels of one vector.
 const LANES: usize = 4;
 
-/// See [`crate::kernels::winograd4::Isa::sum`].
+/// The sums of tile number `tile` of a group: of each pixel, a block of output channels.
 #[target_feature(enable = "neon")]
-pub(super) fn transform(products: &[i32], tiles: usize, add: bool, sums: &mut [i32]) {
-    for (tile, sums) in sums.chunks_exact_mut(SUMS).take(tiles).enumerate() {
-        for channel in (0..BLOCK).step_by(LANES) {
-            let mut rows = [[vdupq_n_s32(0); WINDOW]; TILE];
-            for x in 0..WINDOW {
-                let at = |y: usize| ((y * WINDOW + x) * GROUP + tile) * BLOCK + channel;
-                let column = core::array::from_fn(|y| load(products, at(y)));
-                for (row, value) in rows.iter_mut().zip(transform_6(column)) {
-                    row[x] = value;
-                }
+pub(super) fn transform(products: &[i32; PRODUCTS], tile: usize, sums: &mut [[Sums; TILE]; TILE]) {
+    let tile = tile.min(GROUP - 1);
+    for vector in 0..VECTORS {
+        let at = tile * BLOCK + vector * LANES;
+        let mut rows = [[vdupq_n_s32(0); WINDOW]; TILE];
+        for x in 0..WINDOW {
+            let column = core::array::from_fn(|y| {
+                let at = (y * WINDOW + x) * GROUP * BLOCK + at;
+                // SAFETY: position, tile and vector are less than their numbers in PRODUCTS.
+                unsafe { vld1q_s32(products.as_ptr().add(at)) }
+            });
+            for (row, value) in rows.iter_mut().zip(transform_6(column)) {
+                row[x] = value;
             }
-            for (y, row) in rows.into_iter().enumerate() {
-                for (x, value) in transform_6(row).into_iter().enumerate() {
-                    let exact = vshrq_n_s32::<6>(vmulq_n_s32(value, NINTH));
-                    let at = (y * TILE + x) * BLOCK + channel;
-                    let sum = if add { vaddq_s32(load(sums, at), exact) } else { exact };
-                    store(sums, at, sum);
-                }
+        }
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            for (sum, value) in sums.iter_mut().zip(transform_6(row)) {
+                sum[vector] = vshrq_n_s32::<6>(vmulq_n_s32(value, NINTH));
             }
         }
     }
@@ -39,32 +40,13 @@ pub(super) fn transform(products: &[i32], tiles: usize, add: bool, sums: &mut [i
 #[target_feature(enable = "neon")]
 #[inline]
 fn transform_6([m0, m1, m2, m3, m4, m5]: [int32x4_t; WINDOW]) -> [int32x4_t; TILE] {
+    let (two, four, eight) = (vdupq_n_s32(2), vdupq_n_s32(4), vdupq_n_s32(8));
     let (near, near_odd) = (vaddq_s32(m1, m2), vsubq_s32(m1, m2));
     let (far, far_odd) = (vaddq_s32(m3, m4), vsubq_s32(m3, m4));
     [
         vaddq_s32(m0, vaddq_s32(near, far)),
-        vaddq_s32(near_odd, vshlq_n_s32::<1>(far_odd)),
-        vaddq_s32(near, vshlq_n_s32::<2>(far)),
-        vaddq_s32(vaddq_s32(near_odd, vaddq_s32(m5, m5)), vshlq_n_s32::<3>(far_odd)),
+        vmlaq_s32(near_odd, far_odd, two),
+        vmlaq_s32(near, far, four),
+        vmlaq_s32(vmlaq_s32(near_odd, m5, two), far_odd, eight),
     ]
-}
-
-/// Four elements; zeros where there are none.
-#[target_feature(enable = "neon")]
-#[inline]
-fn load(from: &[i32], at: usize) -> int32x4_t {
-    match from.get(at..).and_then(|from| from.first_chunk::<LANES>()) {
-        // SAFETY: `values` is four readable elements.
-        Some(values) => unsafe { vld1q_s32(values.as_ptr()) },
-        None => vdupq_n_s32(0),
-    }
-}
-
-#[target_feature(enable = "neon")]
-#[inline]
-fn store(to: &mut [i32], at: usize, value: int32x4_t) {
-    if let Some(to) = to.get_mut(at..).and_then(|to| to.first_chunk_mut::<LANES>()) {
-        // SAFETY: `to` is four writable elements.
-        unsafe { vst1q_s32(to.as_mut_ptr(), value) };
-    }
 }

@@ -1,8 +1,9 @@
 //! `G g G^T`: 3x3 weights of eight output channels at a time.
 
 use core::arch::aarch64::{
-    int8x8_t, int16x8_t, vaddq_s16, vdup_n_s8, vdupq_n_s16, vld1_s8, vmovl_s8, vmulq_n_s16,
-    vreinterpret_s8_s32, vreinterpret_s16_s8, vreinterpret_s32_s16, vshlq_n_s16, vst1q_s16,
+    int8x8_t, int16x8_t, vabsq_s8, vaddq_s16, vaddvq_u32, vdup_n_s8, vdupq_n_s16, vdupq_n_u32,
+    vld1_s8, vld1q_s8, vmovl_s8, vmulq_n_s16, vpadalq_u16, vpaddlq_u8, vreinterpret_s8_s32,
+    vreinterpret_s16_s8, vreinterpret_s32_s16, vreinterpretq_u8_s8, vshlq_n_s16, vst1q_s16,
     vsubq_s16, vtrn1_s8, vtrn1_s16, vtrn1_s32, vtrn2_s8, vtrn2_s16, vtrn2_s32,
 };
 use core::ops::Range;
@@ -13,7 +14,30 @@ use crate::kernels::winograd4::{BLOCK, POSITIONS, WINDOW};
 /// Taps of a 3x3 filter.
 const TAPS: usize = 9;
 
-/// See [`crate::kernels::winograd4::Isa::transform_weights`].
+/// Whether the sums of all output channels, of rows of `len` weights, stay below 2^25 whatever the
+/// input.
+#[target_feature(enable = "neon")]
+pub(super) fn sums_fit(weights: &[i8], len: usize) -> bool {
+    const MOST: u32 = 1 << 25 >> 7;
+    if len <= MOST as usize / 128 - 1 {
+        return true;
+    }
+    weights.chunks_exact(len).all(|row| {
+        let mut sums = vdupq_n_u32(0);
+        let (vectors, rest) = row.as_chunks::<16>();
+        for vector in vectors {
+            // SAFETY: `vector` is sixteen readable bytes.
+            let magnitudes = vabsq_s8(unsafe { vld1q_s8(vector.as_ptr()) });
+            // -128 becomes 128 as an unsigned byte.
+            sums = vpadalq_u16(sums, vpaddlq_u8(vreinterpretq_u8_s8(magnitudes)));
+        }
+        let rest: u32 = rest.iter().map(|weight| u32::from(weight.unsigned_abs())).sum();
+        vaddvq_u32(sums).saturating_add(rest) < MOST
+    })
+}
+
+/// `G g G^T` of a block of output channels from `oc` on and input channels `part`, as
+/// `[position][input channel][output channel]`; positions are `stride` elements apart.
 #[target_feature(enable = "neon")]
 pub(super) fn transform(
     weights: &[i8],

@@ -158,4 +158,5 @@ def main() -> None:
         print(json.dumps(times), file=answers, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,9 @@
 mod against;
 #[cfg(feature = "tract")]
 mod hybrid;
+mod worker;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -54,6 +56,10 @@ pub struct Args {
     runs: Option<usize>,
     #[command(flatten)]
     kernels: KernelArgs,
+    /// Measure on request: for each line N on standard input print the nanoseconds of N inferences,
+    /// of fixnet or of the runtime of --against.
+    #[arg(long, conflicts_with_all = ["runs", "json"])]
+    worker: bool,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -107,6 +113,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut contestants = vec![ours];
     if !args.against.is_empty() {
         contestants.extend(against::contestants(args, &model, &image)?);
+    }
+    if let (true, Some(last)) = (args.worker, contestants.last_mut()) {
+        let facts = json!({
+            "runtime": last.name,
+            "version": last.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION")),
+            "threads": last.threads,
+            "kernels": kernels.name(),
+        });
+        worker::serve(last, &facts, io::stdin().lock(), io::stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let times = measure(args, &mut contestants)?;
     let rows = layer_rows(&model, kernels, threads, &image)?;

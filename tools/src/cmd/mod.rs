@@ -22,7 +22,8 @@ pub mod run;
 
 pub use kernels::{KernelArgs, check_target, parse_kernels, runnable_here, shown_family};
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +37,9 @@ use crate::data::{Recipe, recipe_of};
 
 /// More than any machine in sight has cores.
 const MAX_THREADS: u64 = 256;
+
+/// Offsets in a model file have 32 bits.
+const MAX_MODEL_BYTES: u64 = u32::MAX as u64;
 
 /// The end of a program: an error becomes one line on standard error and exit code 2.
 #[must_use]
@@ -77,14 +81,30 @@ pub fn with_spinner<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Reads a model file into aligned memory.
+/// Reads a model file into aligned memory, which is all that it takes.
 ///
 /// # Errors
 /// One line that names the file.
 pub fn read_model(path: &Path) -> anyhow::Result<AlignedBytes> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    Ok(AlignedBytes::from_slice(&bytes))
+    read_aligned(path).with_context(|| format!("{}: cannot be read", path.display()))
+}
+
+fn read_aligned(path: &Path) -> io::Result<AlignedBytes> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.len() > MAX_MODEL_BYTES {
+        return Err(io::Error::other("it is larger than a model file can be"));
+    }
+    // Pipes have no length.
+    let len = if metadata.is_file() { metadata.len() as usize } else { 0 };
+    let mut bytes = AlignedBytes::zeroed(len);
+    file.read_exact(bytes.as_mut_slice())?;
+    let mut rest = Vec::new();
+    file.take(MAX_MODEL_BYTES).read_to_end(&mut rest)?;
+    if rest.is_empty() {
+        return Ok(bytes);
+    }
+    Ok(AlignedBytes::from_slice(&[&bytes, rest.as_slice()].concat()))
 }
 
 /// Checks a model file and its weights.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 use crate::common::tell;
-use crate::{json, misuse, model, narrow, refusal, text};
+use crate::{fixnet, json, misuse, model, narrow, refusal, text};
 
 /// A program that stands in for Python: it is given the worker and its arguments, and runs `script`.
 fn stand_in(script: &str) -> (TempDir, String) {
@@ -105,4 +105,24 @@ fn onnxruntime_itself_is_measured() {
         let rival: &Value = &figures["against"][rival];
         assert!(rival["median_ms"].as_f64() > Some(0.0) && rival["version"].is_string());
     }
+}
+
+#[test]
+fn bench_measures_on_request_as_a_worker_does() {
+    let (file, narrow) = (text(model()), narrow());
+    let worker = ["bench", &file, "--worker", "--threads", "2"];
+    let against = [&worker[..], &["--against", "tract", "--model", &narrow]].concat();
+    for (args, name) in [(&worker[..], "fixnet"), (&against[..], "tract")] {
+        let output = fixnet(args).write_stdin("2\n1\n").output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<Value> = stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert!(output.status.success() && lines[0]["runtime"] == name, "{stdout}");
+        let counts: Vec<_> = lines[1..].iter().map(|l| l.as_array().unwrap().len()).collect();
+        assert_eq!(counts, [2, 1], "{stdout}");
+    }
+    let output = fixnet(&worker).write_stdin("all\n").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.starts_with("error: ") && line.contains("\"all\""), "{line}");
+    misuse(&["bench", &file, "--worker", "--json"]);
 }

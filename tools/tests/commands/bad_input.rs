@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::tempdir;
 
-use crate::{fixture, misuse, model, narrow, pictures, refusal, text, write_png};
+use crate::{fixnet, fixture, misuse, model, narrow, pictures, refusal, text, write_png};
 
 /// Bytes 16 to 20 of a model file: where the plan ends and the weights begin.
 fn plan_bytes(file: &[u8]) -> usize {
@@ -229,4 +229,22 @@ fn records_that_are_not_there_are_named() {
     fs::write(&batch, vec![0; 100]).unwrap();
     let line = refusal(&["run", &file, &format!("{batch}:0")]);
     assert!(line.contains("3073"), "{line}");
+}
+
+#[test]
+fn a_file_larger_than_any_model_is_refused_before_it_is_read() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("sparse.fxn");
+    fs::File::create(&path).unwrap().set_len(1 << 43).unwrap();
+    let line = refusal(&["inspect", &text(&path)]);
+    assert!(line.contains("larger than a model file can be"), "{line}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_model_may_come_from_a_pipe() {
+    let bytes = fs::read(model()).unwrap();
+    let inspect = |path: &str| fixnet(&["inspect", path]).write_stdin(bytes.clone()).output();
+    let (pipe, file) = (inspect("/dev/stdin").unwrap(), inspect(&text(model())).unwrap());
+    assert!(pipe.status.success() && pipe.stdout == file.stdout);
 }

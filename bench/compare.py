@@ -1,0 +1,376 @@
+"""fixnet beside other runtimes on the same networks, batch 1, measured in turn.
+
+Every contestant is a process of its own that speaks worker.py's protocol. A round gives each of them one
+turn; all others are stopped (SIGSTOP) meanwhile, so that no spinning thread takes a core. A round during
+which other programs of the machine used more than a little of the processors counts as disturbed, and
+its times are left out as long as there are enough quiet rounds; the results say how many there were.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+NETWORKS = {
+    "resnet18": [1, 3, 224, 224],
+    "resnet34": [1, 3, 224, 224],
+    "resnet50": [1, 3, 224, 224],
+    "resnet20": [1, 3, 32, 32],
+    "resnet20-cifar10": [1, 3, 32, 32],
+}
+BUNDLED = "resnet20-cifar10"
+TARGET = "x86-64-avx2"
+# What a turn should last, and the share of the processors that others may use in a quiet round.
+TURN_SECONDS = 0.06
+QUIET_SHARE = 0.05
+ENOUGH_ROUNDS = 5
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Contestant:
+    name: str
+    command: list
+    env: dict = field(default_factory=dict)
+    # Instructions that the runtime was held to, or None for whatever it finds.
+    isa: str | None = None
+
+
+class Failed(Exception):
+    """What a contestant said instead of running."""
+
+
+class Worker:
+    """A running contestant, stopped between its turns."""
+
+    def __init__(self, contestant: Contestant):
+        start = time.perf_counter()
+        self.process = subprocess.Popen(
+            [str(part) for part in contestant.command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | contestant.env,
+        )
+        line = self.process.stdout.readline()
+        self.first_ms = (time.perf_counter() - start) * 1e3
+        facts = json.loads(line) if line else {"error": self.last_words()}
+        if "error" in facts:
+            self.close()
+            raise Failed(facts["error"])
+        self.facts, self.rounds = facts, []
+        self.runs = 1
+        # The second turn, with all caches warm, says how many runs make a turn.
+        self.turn()
+        self.runs = max(1, min(200, round(TURN_SECONDS * 1e3 / min(self.turn()))))
+
+    def last_words(self) -> str:
+        lines = self.process.stderr.read().strip().splitlines()
+        return lines[-1] if lines else "it ended without a word"
+
+    def turn(self) -> list[float]:
+        """Milliseconds of one turn's runs; one run before them warms the caches."""
+        os.kill(self.process.pid, signal.SIGCONT)
+        self.process.stdin.write(f"{self.runs + 1}\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failed(self.last_words())
+        os.kill(self.process.pid, signal.SIGSTOP)
+        return [ns / 1e6 for ns in json.loads(line)[1:]]
+
+    def used_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def peak_mib(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGCONT)
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def machine_seconds() -> float:
+    """Processor seconds that anything used, the host's other guests included."""
+    fields = [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = fields
+    return (user + nice + system + irq + softirq + steal) / TICK
+
+
+def measure(workers: dict, rounds: int, patience: float) -> int:
+    """Fills each worker's rounds; returns how many were quiet. Gives disturbed ones another chance
+    until `patience` seconds are over."""
+    quiet, done, deadline = 0, 0, time.monotonic() + patience
+    while done < rounds or (quiet < rounds and time.monotonic() < deadline):
+        before = machine_seconds() - sum(w.used_seconds() for w in workers.values())
+        start = time.monotonic()
+        times = {name: worker.turn() for name, worker in workers.items()}
+        wall = time.monotonic() - start
+        others = machine_seconds() - sum(w.used_seconds() for w in workers.values()) - before
+        calm = others <= QUIET_SHARE * wall * os.cpu_count()
+        quiet, done = quiet + calm, done + 1
+        for name, worker in workers.items():
+            worker.rounds.append((calm, times[name]))
+        if not calm:
+            time.sleep(0.2)
+    return quiet
+
+
+def summary(worker: Worker, quiet_only: bool) -> dict:
+    rounds = [times for calm, times in worker.rounds if calm or not quiet_only]
+    every = sorted(time for times in rounds for time in times)
+    median = statistics.median(every)
+    return {
+        "median_ms": median,
+        "best_ms": every[0],
+        "round_medians_ms": [statistics.median(times) for times in rounds],
+        "runs": len(every),
+        "first_result_ms": worker.first_ms,
+        "first_result_over_steady_ms": worker.first_ms - median,
+        "peak_resident_mib": worker.peak_mib(),
+        "facts": worker.facts,
+    }
+
+
+def ratios(results: dict, to: str) -> None:
+    """The median over rounds of one contestant's time over another's in the same round."""
+    measure_of = results[to]["round_medians_ms"]
+    for result in results.values():
+        pairs = zip(result["round_medians_ms"], measure_of)
+        result.setdefault("ratio_to", {})[to] = statistics.median(a / b for a, b in pairs)
+
+
+def prepare(args, network: str) -> dict:
+    """The network's file for each runtime, made once."""
+    folder, files = args.work, {}
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def made(name: str, *command) -> Path:
+        path = folder / name
+        if not path.exists():
+            print(f"making {name}", file=sys.stderr)
+            partial = folder / f"partial-{name}"
+            done = subprocess.run([str(c) for c in command] + [str(partial)], capture_output=True)
+            if done.returncode != 0:
+                lines = done.stderr.decode(errors="replace").strip().splitlines()
+                raise Failed(f"{name}: {lines[-1] if lines else done.returncode}")
+            weights = partial.with_suffix(".bin")
+            if weights.exists():
+                weights.rename(path.with_suffix(".bin"))
+            partial.rename(path)
+        return path
+
+    if network == BUNDLED:
+        files["onnx"] = BENCH.parent / "models" / f"{BUNDLED}.onnx"
+    else:
+        make = [args.fixnet, "make-model", network, "--seed", "0", "--out"]
+        files["onnx"] = made(f"{network}.onnx", *make)
+    quantize = [args.fixnet, "quantize", files["onnx"], "--calib-limit", "16", "--no-compare"]
+    converter = [sys.executable, BENCH / "convert.py"]
+    recipes = {
+        "fixnet": (f"{network}.fxn", *quantize, "--out"),
+        "fixnet-packed": (f"{network}-{TARGET}.fxn", *quantize, "--target", TARGET, "--out"),
+        "openvino": (f"{network}.nncf.xml", *converter, "openvino", files["onnx"]),
+        "u8s8": (f"{network}.u8s8.onnx", *converter, "onnxruntime-u8s8", files["onnx"]),
+        "s8s8": (f"{network}.s8s8.onnx", *converter, "onnxruntime-s8s8", files["onnx"]),
+        "tflite": (f"{network}.tflite", *converter, "tflite", files["onnx"]),
+    }
+    for name, recipe in recipes.items():
+        try:
+            files[name] = made(*recipe)
+        except Failed as error:
+            files[name] = error
+    return files
+
+
+def contestants(args, network: str, threads: int, files: dict) -> list[Contestant]:
+    shape = ",".join(str(side) for side in NETWORKS[network])
+    python = [sys.executable, BENCH / "worker.py"]
+    options = [threads, "--shape", shape]
+    fixnet = [args.fixnet, "bench", "--worker", "--threads", threads]
+    tract = [*fixnet, files["fixnet"], "--against", "tract", "--model", files["onnx"]]
+    openvino = [*python, "openvino", files["openvino"], *options]
+    avx2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    runtime = [*python, "onnxruntime"]
+    field = [
+        Contestant("fixnet, packed", [*fixnet, files["fixnet-packed"]], isa="AVX2"),
+        Contestant("fixnet, portable", [*fixnet, files["fixnet"]], isa="AVX2"),
+        Contestant("OpenVINO int8", openvino, avx2, isa="AVX2"),
+        Contestant("OpenVINO int8, all instructions", openvino),
+        Contestant("ONNX Runtime U8S8", [*runtime, files["u8s8"], *options]),
+        Contestant("ONNX Runtime S8S8", [*runtime, files["s8s8"], *options]),
+        Contestant("ONNX Runtime f32", [*runtime, files["onnx"], *options]),
+        Contestant("TFLite int8", [*python, "tflite", files["tflite"], *options]),
+    ]
+    if threads == 1:
+        field.append(Contestant("tract f32", tract))
+    return [one for one in field if not args.only or re.search(args.only, one.name)]
+
+
+def compare(args, network: str, threads: int) -> dict:
+    files = prepare(args, network)
+    workers, missing, field = {}, {}, contestants(args, network, threads, files)
+    try:
+        for one in field:
+            lacking = next((part for part in one.command if isinstance(part, Failed)), None)
+            try:
+                if lacking:
+                    raise lacking
+                workers[one.name] = Worker(one)
+            except Failed as error:
+                missing[one.name] = str(error)
+                print(f"NOT MEASURED: {network}: {one.name}: {error}", file=sys.stderr)
+        quiet = measure(workers, args.rounds, args.patience)
+        quiet_only = quiet >= ENOUGH_ROUNDS
+        results = {name: summary(worker, quiet_only) for name, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.close()
+    for reference in ("OpenVINO int8", "fixnet, portable"):
+        if reference in results:
+            ratios(results, reference)
+    isas = {one.name: one.isa for one in field}
+    for name, result in results.items():
+        result["isa"] = isas[name]
+    return {
+        "network": network,
+        "threads": threads,
+        "rounds": args.rounds,
+        "quiet_rounds": quiet,
+        "disturbed": not quiet_only,
+        "commands": {one.name: " ".join(map(str, one.command)) for one in field},
+        "results": results,
+        "not_measured": missing,
+    }
+
+
+def table(group: dict) -> str:
+    count = f"{group['threads']} thread" + ("s" if group["threads"] > 1 else "")
+    rounds = f"{group['quiet_rounds']} quiet rounds"
+    if group["disturbed"]:
+        rounds += ", too few: **times of a disturbed machine**"
+    lines = [
+        f"### {group['network']}, {count} ({rounds})",
+        "",
+        "| runtime | instructions | median ms | best ms | of OpenVINO's (AVX2) | first result, ms more | peak MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, result in group["results"].items():
+        ratio = result.get("ratio_to", {}).get("OpenVINO int8")
+        digits = 3 if result["median_ms"] < 2 else 2
+        cells = [
+            name,
+            result["isa"] or "all",
+            f"{result['median_ms']:.{digits}f}",
+            f"{result['best_ms']:.{digits}f}",
+            "" if ratio is None else f"{ratio:.2f}",
+            f"{result['first_result_over_steady_ms']:.0f}",
+            f"{result['peak_resident_mib']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\nNot measured: {name}: {why}" for name, why in group["not_measured"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def cpu() -> dict:
+    info = Path("/proc/cpuinfo").read_text()
+
+    def of(key: str) -> str:
+        found = re.search(rf"^{key}\s*: (.*)$", info, re.M)
+        return found[1] if found else "unknown"
+
+    flags = set(of("flags").split())
+    told = ["avx2", "avx_vnni", "avx512f", "avx512_vnni"]
+    return {
+        "model": of("model name"),
+        "family": of("cpu family"),
+        "number": of("model"),
+        "cores": os.cpu_count(),
+        "has": [flag for flag in told if flag in flags],
+    }
+
+
+def write(args, groups: list[dict]) -> None:
+    machine = cpu()
+    short = re.sub(r"[^a-z0-9]+", "-", f"{machine['model']} {machine['family']} {machine['number']}".lower())
+    date = datetime.date.today().isoformat()
+    args.out.mkdir(parents=True, exist_ok=True)
+    stem = args.out / f"{date}-{short.strip('-')}{args.suffix}"
+    versions = (BENCH / "requirements.txt").read_text().split("\n", 1)[1].split()
+    git = ["git", "-C", str(BENCH), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    command = "bench/run.sh " + " ".join(sys.argv[1:])
+    record = {
+        "date": date,
+        "command": command.strip(),
+        "fixnet": commit,
+        "cpu": machine,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "groups": groups,
+    }
+    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    head = [
+        f"# {date}, {machine['model']}, family {machine['family']} model {machine['number']}",
+        "",
+        f"`{record['command']}` at {commit}; {machine['cores']} cores with {', '.join(machine['has'])}; "
+        f"{platform.system()}, Python {record['python']}; {', '.join(versions)}.",
+        "",
+        "Batch 1, runs in turn. *Instructions* says what a runtime was held to; *all* includes AVX-512 and",
+        "VNNI where the machine has them: ONNX Runtime and TFLite cannot be held to AVX2. *First result* is",
+        "the time from the start of the process to its first result, less a steady run; of Python's",
+        "workers it and the memory include Python itself.",
+        "",
+    ]
+    stem.with_suffix(".md").write_text("\n".join(head) + "\n" + "\n".join(map(table, groups)))
+    print(f"wrote {stem}.md and .json", file=sys.stderr)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", default=",".join(NETWORKS), help="comma-separated [%(default)s]")
+    parser.add_argument("--threads", default="1,2", help="comma-separated [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--patience", type=float, default=60, help="seconds to wait for quiet rounds")
+    parser.add_argument("--only", help="regular expression of the contestants' names")
+    parser.add_argument("--fixnet", type=Path, default=BENCH.parent / "target/release/fixnet")
+    parser.add_argument("--work", type=Path, default=BENCH / ".models", help="where models are kept")
+    parser.add_argument("--out", type=Path, default=BENCH / "results")
+    parser.add_argument("--suffix", default="", help="of the result files' names")
+    args = parser.parse_args()
+    unknown = set(args.networks.split(",")) - set(NETWORKS)
+    if unknown:
+        parser.error(f"no network {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
+    if not args.fixnet.exists():
+        parser.error(f"{args.fixnet} is not there; build it with: cargo build --release -p tools")
+    return args
+
+
+def main() -> None:
+    args = parse()
+    groups = []
+    for network in args.networks.split(","):
+        for threads in map(int, args.threads.split(",")):
+            groups.append(compare(args, network, threads))
+            print(table(groups[-1]), flush=True)
+    write(args, groups)
+
+
+if __name__ == "__main__":
+    main()

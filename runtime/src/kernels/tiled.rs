@@ -19,7 +19,9 @@ pub(super) const GROUP: usize = 6;
 /// Values of one vector of i16.
 pub(super) const LANES: usize = 16;
 /// Input channels whose weights are transformed at a time, into a buffer that stays near.
-const PART: usize = 32;
+const PART: usize = 128;
+/// Bytes of weights that stay near while they meet some groups of tiles.
+const PASS_BYTES: usize = 16 << 10;
 /// Values of a stem's row: 2x2 pixels of three channels.
 const STEM_DEPTH: usize = 12;
 /// Between positions, so that they do not fall on the same lines of a cache.
@@ -71,8 +73,8 @@ pub(super) struct Plan {
     pub summed: usize,
     /// Values of a row whose weights are transformed at a time while the layer runs; 0 for stored ones.
     pub part: usize,
-    /// From one position to the next in weights that are transformed while the layer runs.
-    pub weights_stride: usize,
+    /// Positions whose weights meet all held tiles before those of the next positions do.
+    pub pass: usize,
     positions: usize,
     filters: usize,
     /// Bytes of a pixel of padding.
@@ -129,7 +131,7 @@ impl Plan {
             tiles,
             summed,
             part,
-            weights_stride: part * BLOCK + PAD,
+            pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).clamp(1, form.positions),
             positions: form.positions,
             filters: form.filters,
             padding: shape.input[2],
@@ -141,7 +143,7 @@ impl Plan {
     }
 
     pub fn weights_bytes(&self) -> usize {
-        if self.part == 0 { 0 } else { align_up(self.weights_stride * self.filters * 2) }
+        align_up(self.part * BLOCK * self.filters * 2)
     }
 
     /// From the products of one position to those of the next, in sums.

@@ -16,7 +16,7 @@ mod winograd2;
 mod winograd4;
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm256_cvtepi8_epi16, _mm256_setzero_si256,
+    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_cvtepi8_epi16, _mm256_setzero_si256,
 };
 use core::ops::Range;
 
@@ -24,6 +24,7 @@ use zerocopy::FromBytes;
 
 use self::direct::Direct;
 use self::epilogue::Epilogue;
+use self::multiply::{Operands, Weight};
 use self::stem::Stem;
 use self::strided4::Strided4;
 use self::winograd2::Winograd2;
@@ -101,7 +102,7 @@ trait Tiles {
     unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize);
 
     /// Transforms `weights` of the block of output channels that begins with `oc`, for the values `part`
-    /// of a row; positions are `stride` values apart.
+    /// of a row, to `[pair of values][filter][output channel][2]`.
     ///
     /// # Safety
     /// The CPU has AVX2.
@@ -110,7 +111,6 @@ trait Tiles {
         _weights: &[i8],
         _oc: usize,
         _part: Range<usize>,
-        _stride: usize,
         _to: &mut [i16],
     ) {
     }
@@ -169,7 +169,7 @@ impl Window<'_> {
 struct Buffers<'s> {
     /// `[position][tile][value]`.
     rows: &'s mut [i16],
-    /// `[filter][pair of values][output channel][2]`.
+    /// As [`Tiles::weights`] writes them.
     weights: &'s mut [i16],
     /// `[position][tile][output channel]`.
     products: &'s mut [i32],
@@ -231,6 +231,7 @@ fn run<T: Tiles>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Opti
     let tiles = task.rows.div_ceil(T::FORM.tile) * task.tile_cols;
     // Blocks of one size, give or take a tile.
     let blocks = tiles.div_ceil(plan.tiles);
+    let mut pixels = [[_mm256_setzero_si256(); MAX_PIXELS]; 2];
     let mut first = 0;
     for block in 0..blocks {
         let count = (tiles - first).div_ceil(blocks - block).min(plan.tiles);
@@ -238,7 +239,7 @@ fn run<T: Tiles>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Opti
         task.transform_input::<T>(&mut buffers, block);
         for oc in (0..out_c).step_by(BLOCK) {
             let epilogue = Epilogue::new::<T>(channels.part(oc..oc + BLOCK), rq)?;
-            task.channels::<T>(&mut buffers, block, oc, &epilogue)?;
+            task.channels::<T>(&mut buffers, &mut pixels, block, oc, &epilogue)?;
         }
         first += count;
     }
@@ -281,6 +282,12 @@ impl<'a> Task<'a> {
         })
     }
 
+    /// The first output pixel of the tile behind that of `corner`.
+    fn next_corner<T: Tiles>(&self, (top, left): (usize, usize)) -> (usize, usize) {
+        let next = left + T::FORM.tile;
+        if next < self.shape.output[1] { (top, next) } else { (top + T::FORM.tile, 0) }
+    }
+
     /// The first output pixel of a tile of the band: row, column.
     fn corner<T: Tiles>(&self, tile: usize) -> (usize, usize) {
         (tile / self.tile_cols * T::FORM.tile, tile % self.tile_cols * T::FORM.tile)
@@ -292,9 +299,10 @@ impl<'a> Task<'a> {
         if buffers.rows.len() < needed || block.count > tiles {
             return;
         }
+        let mut next = self.corner::<T>(block.first);
         for tile in 0..block.count {
-            let (y, x) = self.corner::<T>(block.first + tile);
-            let corner = (self.first_row + y, x);
+            let corner = (self.first_row + next.0, next.1);
+            next = self.next_corner::<T>(next);
             let (shape, input, padding) = (self.shape, self.input, &*buffers.padding);
             let window = Window { shape, input, corner, padding };
             // SAFETY: the caller has AVX2; `tile < tiles`, so a row ends within `needed` at every position.
@@ -307,12 +315,14 @@ impl<'a> Task<'a> {
     fn channels<T: Tiles>(
         &self,
         buffers: &mut Buffers<'_>,
+        pixels: &mut Pixels,
         block: TileBlock,
         oc: usize,
         epilogue: &Epilogue,
     ) -> Option<()> {
         let Plan { depth, part, summed, .. } = self.plan;
         let step = if part == 0 { depth } else { part };
+        let mut corner = self.corner::<T>(block.first);
         for held in parts(block.count, summed) {
             for from in (0..depth).step_by(step) {
                 let part = from..depth.min(from + step);
@@ -320,23 +330,22 @@ impl<'a> Task<'a> {
                     // Whole rows of weights serve all tiles of the block.
                     && (step < depth || held.start == 0)
                 {
-                    let stride = self.plan.weights_stride;
                     let to = &mut *buffers.weights;
                     // SAFETY: this function has AVX2.
-                    unsafe { T::weights(self.shape, weights, oc, part.clone(), stride, to) };
+                    unsafe { T::weights(self.shape, weights, oc, part.clone(), to) };
                 }
                 self.multiply::<T>(buffers, held.clone(), oc, part)?;
             }
             let stride = self.plan.products_stride();
-            let mut pixels = [[_mm256_setzero_si256(); MAX_PIXELS]; 2];
-            for (index, tile) in held.enumerate() {
+            for index in 0..held.len() {
                 let products = buffers.products.get(index * BLOCK..)?;
                 if products.len() < (T::FORM.positions - 1) * stride + BLOCK {
                     return None;
                 }
                 // SAFETY: this function has AVX2, and the length was checked.
-                unsafe { T::output(products.as_ptr(), stride, &mut pixels) };
-                self.store::<T>(block.first + tile, oc, &pixels, epilogue);
+                unsafe { T::output(products.as_ptr(), stride, pixels) };
+                self.store::<T>(corner, oc, pixels, epilogue);
+                corner = self.next_corner::<T>(corner);
             }
         }
         Some(())
@@ -351,33 +360,54 @@ impl<'a> Task<'a> {
         oc: usize,
         part: Range<usize>,
     ) -> Option<()> {
-        let Plan { row, stride, weights_stride, depth, .. } = self.plan;
-        let products_stride = self.plan.products_stride();
-        let pairs = part.len().div_ceil(2);
-        let stored_stride = depth.next_multiple_of(2) * BLOCK;
-        let first = oc / BLOCK * T::FORM.filters * stored_stride;
-        for position in 0..T::FORM.positions {
-            let filter = T::filter(position);
-            let rows = buffers.rows.get(position * stride + part.start..)?;
-            let products = buffers.products.get_mut(position * products_stride..)?;
+        let depth = self.plan.depth.next_multiple_of(2) * BLOCK;
+        let first = oc / BLOCK * T::FORM.filters * depth;
+        let Buffers { rows, weights: buffer, products, .. } = buffers;
+        let rows = rows.get(part.start..)?;
+        match self.source {
+            Source::Stored(weights) => {
+                let weights = (weights.get(first..)?, BLOCK * 2, depth);
+                self.passes::<T, _>(rows, weights, held, part, products)
+            }
+            Source::Narrow(weights) => {
+                let weights = (weights.get(first..)?, BLOCK * 2, depth);
+                self.passes::<T, _>(rows, weights, held, part, products)
+            }
+            Source::Transformed(_) => {
+                let weights = (&**buffer, T::FORM.filters * BLOCK * 2, BLOCK * 2);
+                self.passes::<T, _>(rows, weights, held, part, products)
+            }
+        }
+    }
+
+    /// Multiplies some positions of all groups, then the next ones, so that their weights stay near.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn passes<T: Tiles, W: Weight>(
+        &self,
+        rows: &[i16],
+        (weights, weights_step, weights_stride): (&[W], usize, usize),
+        held: Range<usize>,
+        part: Range<usize>,
+        products: &mut [i32],
+    ) -> Option<()> {
+        let Plan { row, stride, pass, .. } = self.plan;
+        for from in (0..T::FORM.positions).step_by(pass) {
+            let positions = from..T::FORM.positions.min(from + pass);
             for group in parts(held.len(), GROUP) {
-                let rows = rows.get((held.start + group.start) * row..)?;
-                let products = products.get_mut(group.start * BLOCK..)?;
-                let add = part.start > 0;
-                match self.source {
-                    Source::Stored(weights) => {
-                        let weights = weights.get(first + filter * stored_stride..)?;
-                        multiply::group(group.len(), rows, row, weights, pairs, add, products);
-                    }
-                    Source::Narrow(weights) => {
-                        let weights = weights.get(first + filter * stored_stride..)?;
-                        multiply::group(group.len(), rows, row, weights, pairs, add, products);
-                    }
-                    Source::Transformed(_) => {
-                        let weights = buffers.weights.get(filter * weights_stride..)?;
-                        multiply::group(group.len(), rows, row, weights, pairs, add, products);
-                    }
-                }
+                let operands = Operands {
+                    rows: rows.get((held.start + group.start) * row..)?,
+                    step: row,
+                    stride,
+                    weights,
+                    weights_step,
+                    weights_stride,
+                    pairs: part.len().div_ceil(2),
+                    add: part.start > 0,
+                    products: products.get_mut(group.start * BLOCK..)?,
+                    products_stride: self.plan.products_stride(),
+                };
+                multiply::group(group.len(), positions.clone(), T::filter, operands);
             }
         }
         Some(())
@@ -386,9 +416,14 @@ impl<'a> Task<'a> {
     /// Requantizes the pixels of a tile that the band has.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn store<T: Tiles>(&self, tile: usize, oc: usize, pixels: &Pixels, epilogue: &Epilogue) {
+    fn store<T: Tiles>(
+        &self,
+        (top, left): (usize, usize),
+        oc: usize,
+        pixels: &Pixels,
+        epilogue: &Epilogue,
+    ) {
         let [_, out_w, out_c] = self.shape.output;
-        let (top, left) = self.corner::<T>(tile);
         let height = self.rows.saturating_sub(top).min(T::FORM.tile);
         let width = out_w.saturating_sub(left).min(T::FORM.tile);
         for y in 0..height {
@@ -402,7 +437,7 @@ impl<'a> Task<'a> {
                 unsafe {
                     let residual = (!self.residual.is_null()).then(|| load(self.residual.add(at)));
                     let values = epilogue.apply(sums, residual);
-                    core::arch::x86_64::_mm_storeu_si128(self.output.add(at).cast(), values);
+                    _mm_storeu_si128(self.output.add(at).cast(), values);
                 }
             }
         }
@@ -410,9 +445,20 @@ impl<'a> Task<'a> {
 }
 
 /// `count` things in parts of one size, give or take one, of at most `most`.
+#[inline(always)]
 fn parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let parts = count.div_ceil(most.max(1));
-    (0..parts).map(move |part| part * count / parts..(part + 1) * count / parts)
+    let (parts, least, longer) = if count <= most {
+        (1, count, 0)
+    } else {
+        let parts = count.div_ceil(most.max(1));
+        (parts, count / parts, count % parts)
+    };
+    let mut start = 0;
+    (0..parts).map(move |part| {
+        let first = start;
+        start += least + usize::from(part < longer);
+        first..start
+    })
 }
 
 /// # Safety

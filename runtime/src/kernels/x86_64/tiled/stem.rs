@@ -7,8 +7,8 @@
 
 use core::arch::x86_64::{
     __m256i, _mm_loadl_epi64, _mm_setr_epi8, _mm_shuffle_epi8, _mm_unpacklo_epi64,
-    _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256, _mm256_setzero_si256,
-    _mm256_slli_epi32, _mm256_sub_epi32,
+    _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256, _mm256_slli_epi32,
+    _mm256_sub_epi32,
 };
 
 use super::winograd4::transform_tile;
@@ -115,18 +115,20 @@ fn copy(window: &Window<'_>) -> [[i8; COPIED_ROW]; EXTENT] {
 #[inline]
 unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
     for (half, pixels) in pixels.iter_mut().enumerate() {
-        let mut rows = [[_mm256_setzero_si256(); WINDOW]; TILE];
-        for x in 0..WINDOW {
-            // SAFETY: the caller vouches for the products; the load needs no alignment.
-            let column = core::array::from_fn(|y| unsafe {
-                _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
-            });
-            for (row, value) in rows.iter_mut().zip(transform_output(column)) {
-                row[x] = value;
-            }
-        }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, value) in transform_output(row).into_iter().enumerate() {
+        // SAFETY: the caller vouches for the products; the load needs no alignment.
+        let product = |y: usize, x: usize| unsafe {
+            _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
+        };
+        let column = |x| {
+            let product = |y| product(y, x);
+            let column = [product(0), product(1), product(2), product(3), product(4), product(5)];
+            transform_output(column)
+        };
+        let columns = [column(0), column(1), column(2), column(3), column(4), column(5)];
+        for y in 0..TILE {
+            let at = |x: usize| columns[x][y];
+            let row = transform_output([at(0), at(1), at(2), at(3), at(4), at(5)]);
+            for (x, &value) in row.iter().enumerate() {
                 pixels[y * TILE + x] = value;
             }
         }

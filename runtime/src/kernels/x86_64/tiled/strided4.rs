@@ -6,8 +6,8 @@
 //! positions 0 to 4 are those of the points and 5 to 8 those of the odd pixels, which share one weight.
 
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_loadu_si256, _mm256_setzero_si256,
-    _mm256_slli_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32,
+    __m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_loadu_si256, _mm256_slli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32,
 };
 
 use super::{Pixels, Tiles, Window, widen};
@@ -87,25 +87,25 @@ unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
 #[target_feature(enable = "avx2")]
 #[inline]
 unsafe fn transform_tile(pixel: impl Fn(usize, usize) -> __m256i, to: *mut i16, stride: usize) {
-    let mut rows = [[_mm256_setzero_si256(); WINDOW]; WINDOW];
-    for x in 0..WINDOW {
-        let column = transform_input([
-            pixel(0, x),
-            pixel(1, x),
-            pixel(2, x),
-            pixel(3, x),
-            pixel(4, x),
-            pixel(5, x),
-            pixel(6, x),
-            pixel(7, x),
-            pixel(8, x),
-        ]);
-        for (row, value) in rows.iter_mut().zip(column) {
-            row[x] = value;
-        }
-    }
-    for (y, row) in rows.into_iter().enumerate() {
-        for (x, value) in transform_input(row).into_iter().enumerate() {
+    let column = |x| {
+        let at = |y| pixel(y, x);
+        transform_input([at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)])
+    };
+    let columns = [
+        column(0),
+        column(1),
+        column(2),
+        column(3),
+        column(4),
+        column(5),
+        column(6),
+        column(7),
+        column(8),
+    ];
+    for y in 0..WINDOW {
+        let at = |x: usize| columns[x][y];
+        let row = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)];
+        for (x, &value) in transform_input(row).iter().enumerate() {
             // SAFETY: the caller vouches for the positions; the store needs no alignment.
             unsafe { _mm256_storeu_si256(to.add((y * WINDOW + x) * stride).cast(), value) };
         }
@@ -143,18 +143,29 @@ fn transform_input(
 #[inline]
 unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
     for (half, pixels) in pixels.iter_mut().enumerate() {
-        let mut rows = [[_mm256_setzero_si256(); WINDOW]; TILE];
-        for x in 0..WINDOW {
-            // SAFETY: the caller vouches for the products; the load needs no alignment.
-            let column = core::array::from_fn(|y| unsafe {
-                _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
-            });
-            for (row, value) in rows.iter_mut().zip(transform_output(column)) {
-                row[x] = value;
-            }
-        }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, value) in transform_output(row).into_iter().enumerate() {
+        // SAFETY: the caller vouches for the products; the load needs no alignment.
+        let product = |y: usize, x: usize| unsafe {
+            _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
+        };
+        let column = |x| {
+            let at = |y| product(y, x);
+            transform_output([at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)])
+        };
+        let columns = [
+            column(0),
+            column(1),
+            column(2),
+            column(3),
+            column(4),
+            column(5),
+            column(6),
+            column(7),
+            column(8),
+        ];
+        for y in 0..TILE {
+            let at = |x: usize| columns[x][y];
+            let row = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)];
+            for (x, &value) in transform_output(row).iter().enumerate() {
                 pixels[y * TILE + x] = value;
             }
         }

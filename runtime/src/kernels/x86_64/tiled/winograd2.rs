@@ -58,8 +58,8 @@ unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
                 row[x] = value;
             }
         }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, value) in transform_input(row).into_iter().enumerate() {
+        for (y, row) in rows.iter().enumerate() {
+            for (x, value) in transform_input(*row).into_iter().enumerate() {
                 let at = (y * WINDOW + x) * stride + channel;
                 // SAFETY: the caller vouches for `to`; the store needs no alignment.
                 unsafe { _mm256_storeu_si256(to.add(at).cast(), value) };
@@ -98,8 +98,8 @@ unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
                 row[x] = value;
             }
         }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, value) in transform_output(row).into_iter().enumerate() {
+        for (y, row) in rows.iter().enumerate() {
+            for (x, value) in transform_output(*row).into_iter().enumerate() {
                 pixels[y * TILE + x] = value;
             }
         }

@@ -1,13 +1,12 @@
 //! F(4x4, 3x3): see [`crate::kernels::winograd4`] for the arithmetic.
 
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256,
-    _mm256_setzero_si256, _mm256_slli_epi16, _mm256_slli_epi32, _mm256_storeu_si256,
-    _mm256_sub_epi16, _mm256_sub_epi32,
+    __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi16, _mm256_add_epi32, _mm256_loadu_si256,
+    _mm256_slli_epi16, _mm256_slli_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32,
 };
 use core::ops::Range;
 
-use super::{Pixels, Tiles, Window, load, widen};
+use super::{Pixels, Tiles, Window, widen};
 use crate::kernels::ConvShape;
 use crate::kernels::tiled::{BLOCK, Form, LANES, WINOGRAD4};
 use crate::kernels::winograd4::NINTH;
@@ -64,11 +63,10 @@ impl Tiles for Winograd4Int8 {
         weights: &[i8],
         oc: usize,
         part: Range<usize>,
-        stride: usize,
         to: &mut [i16],
     ) {
         // SAFETY: the caller vouches for AVX2.
-        unsafe { transform_weights(shape, weights, oc, part, stride, to) }
+        unsafe { transform_weights(shape, weights, oc, part, to) }
     }
 
     #[inline(always)]
@@ -120,22 +118,15 @@ pub(super) unsafe fn transform_tile(
     to: *mut i16,
     stride: usize,
 ) {
-    let mut rows = [[_mm256_setzero_si256(); WINDOW]; WINDOW];
-    for x in 0..WINDOW {
-        let column = transform_input([
-            pixel(0, x),
-            pixel(1, x),
-            pixel(2, x),
-            pixel(3, x),
-            pixel(4, x),
-            pixel(5, x),
-        ]);
-        for (row, value) in rows.iter_mut().zip(column) {
-            row[x] = value;
-        }
-    }
-    for (y, row) in rows.into_iter().enumerate() {
-        for (x, value) in transform_input(row).into_iter().enumerate() {
+    let column = |x| {
+        let pixel = |y| pixel(y, x);
+        transform_input([pixel(0), pixel(1), pixel(2), pixel(3), pixel(4), pixel(5)])
+    };
+    let columns = [column(0), column(1), column(2), column(3), column(4), column(5)];
+    for y in 0..WINDOW {
+        let at = |x: usize| columns[x][y];
+        let row = transform_input([at(0), at(1), at(2), at(3), at(4), at(5)]);
+        for (x, &value) in row.iter().enumerate() {
             // SAFETY: the caller vouches for the positions; the store needs no alignment.
             unsafe { _mm256_storeu_si256(to.add((y * WINDOW + x) * stride).cast(), value) };
         }
@@ -181,22 +172,16 @@ unsafe fn output(
         let product = |y: usize, x: usize| unsafe {
             _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
         };
-        let mut rows = [[_mm256_setzero_si256(); WINDOW]; TILE];
-        for x in 0..WINDOW {
-            let column = transform([
-                product(0, x),
-                product(1, x),
-                product(2, x),
-                product(3, x),
-                product(4, x),
-                product(5, x),
-            ]);
-            for (row, value) in rows.iter_mut().zip(column) {
-                row[x] = value;
-            }
-        }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, value) in transform(row).into_iter().enumerate() {
+        let column = |x| {
+            let product = |y| product(y, x);
+            let column = [product(0), product(1), product(2), product(3), product(4), product(5)];
+            transform(column)
+        };
+        let columns = [column(0), column(1), column(2), column(3), column(4), column(5)];
+        for y in 0..TILE {
+            let at = |x: usize| columns[x][y];
+            let row = transform([at(0), at(1), at(2), at(3), at(4), at(5)]);
+            for (x, &value) in row.iter().enumerate() {
                 pixels[y * TILE + x] = value;
             }
         }
@@ -242,36 +227,56 @@ fn transform_weights(
     weights: &[i8],
     oc: usize,
     part: Range<usize>,
-    stride: usize,
     to: &mut [i16],
 ) {
     const TAPS: usize = 9;
-    let in_c = shape.input[2];
-    let pairs = part.len() / 2;
-    let first = (oc * in_c + part.start * BLOCK) * TAPS;
-    let Some(weights) = weights.get(first..first + pairs * TAPS * BLOCK * 2) else { return };
-    if to.len() < 35 * stride + pairs * BLOCK * 2 || stride < pairs * BLOCK * 2 {
-        return;
-    }
-    let to = to.as_mut_ptr();
-    for (pair, taps) in weights.chunks_exact(TAPS * BLOCK * 2).enumerate() {
+    const ROW: usize = BLOCK * 2;
+    const LINE: usize = 64;
+    // Pairs from the one that is transformed to the one that is fetched: into the next part.
+    const AHEAD: usize = 16;
+    let first = (oc * shape.input[2] + part.start * BLOCK) * TAPS;
+    let Some(weights) = weights.get(first..) else { return };
+    let filters = weights.chunks_exact(TAPS * ROW).zip(to.chunks_exact_mut(WINDOW * WINDOW * ROW));
+    for (taps, to) in filters.take(part.len() / 2) {
+        let to = to.as_mut_ptr();
+        for line in (0..TAPS * ROW).step_by(LINE) {
+            // A hint may name any address: behind the last weights as well.
+            _mm_prefetch::<_MM_HINT_T0>(taps.as_ptr().wrapping_add(AHEAD * TAPS * ROW + line));
+        }
         for half in 0..2 {
-            // SAFETY: nine taps of 32 weights are readable.
-            let tap = |index: usize| unsafe {
-                _mm256_cvtepi8_epi16(load(taps.as_ptr().add(index * BLOCK * 2 + half * LANES)))
-            };
-            let column = |x: usize| transform_filter(tap(x), tap(3 + x), tap(6 + x));
-            let columns = column(0).into_iter().zip(column(1)).zip(column(2));
-            for (y, ((left, middle), right)) in columns.enumerate() {
-                for (x, value) in transform_filter(left, middle, right).into_iter().enumerate() {
-                    let at = (y * WINDOW + x) * stride + pair * BLOCK * 2 + half * LANES;
-                    // SAFETY: the position is less than 36 and the pair less than `pairs`, so the 32 bytes
-                    // end within `to`.
+            // SAFETY: nine rows of 32 weights are readable.
+            let tap =
+                |index: usize| unsafe { widen(taps.as_ptr().add(index * ROW + half * LANES)) };
+            let store = |y: usize, left, middle, right| {
+                for (x, &value) in transform_filter(left, middle, right).iter().enumerate() {
+                    let at = (y * WINDOW + x) * ROW + half * LANES;
+                    // SAFETY: 36 rows of 32 values are writable; the store needs no alignment.
                     unsafe { _mm256_storeu_si256(to.add(at).cast(), value) };
                 }
+            };
+            let rows = transform_columns(
+                [tap(0), tap(1), tap(2)],
+                [tap(3), tap(4), tap(5)],
+                [tap(6), tap(7), tap(8)],
+            );
+            for (y, &[left, middle, right]) in rows.iter().enumerate() {
+                store(y, left, middle, right);
             }
         }
     }
+}
+
+/// [`transform_filter`] of three columns, given by rows.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn transform_columns(a: [__m256i; 3], b: [__m256i; 3], c: [__m256i; 3]) -> [[__m256i; 3]; WINDOW] {
+    let [x, y, z] = [
+        transform_filter(a[0], b[0], c[0]),
+        transform_filter(a[1], b[1], c[1]),
+        transform_filter(a[2], b[2], c[2]),
+    ];
+    let row = |at: usize| [x[at], y[at], z[at]];
+    [row(0), row(1), row(2), row(3), row(4), row(5)]
 }
 
 /// The rows [1 0 0] [1 1 1] [1 -1 1] [1 2 4] [1 -2 4] [0 0 1].

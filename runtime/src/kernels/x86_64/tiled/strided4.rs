@@ -102,10 +102,12 @@ unsafe fn transform_tile(pixel: impl Fn(usize, usize) -> __m256i, to: *mut i16, 
         column(7),
         column(8),
     ];
-    for y in 0..WINDOW {
+    let row = |y: usize| {
         let at = |x: usize| columns[x][y];
-        let row = [at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)];
-        for (x, &value) in transform_input(row).iter().enumerate() {
+        transform_input([at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)])
+    };
+    for y in 0..WINDOW {
+        for (x, &value) in row(y).iter().enumerate() {
             // SAFETY: the caller vouches for the positions; the store needs no alignment.
             unsafe { _mm256_storeu_si256(to.add((y * WINDOW + x) * stride).cast(), value) };
         }

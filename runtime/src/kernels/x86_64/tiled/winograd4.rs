@@ -123,10 +123,12 @@ pub(super) unsafe fn transform_tile(
         transform_input([pixel(0), pixel(1), pixel(2), pixel(3), pixel(4), pixel(5)])
     };
     let columns = [column(0), column(1), column(2), column(3), column(4), column(5)];
-    for y in 0..WINDOW {
+    let row = |y: usize| {
         let at = |x: usize| columns[x][y];
-        let row = transform_input([at(0), at(1), at(2), at(3), at(4), at(5)]);
-        for (x, &value) in row.iter().enumerate() {
+        transform_input([at(0), at(1), at(2), at(3), at(4), at(5)])
+    };
+    for y in 0..WINDOW {
+        for (x, &value) in row(y).iter().enumerate() {
             // SAFETY: the caller vouches for the positions; the store needs no alignment.
             unsafe { _mm256_storeu_si256(to.add((y * WINDOW + x) * stride).cast(), value) };
         }

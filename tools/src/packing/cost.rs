@@ -162,9 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_every_table_names_a_kernel_and_a_layout() {
+    fn every_line_of_every_table_names_another_kernel_and_layout() {
         for target in Target::ALL {
-            for line in &CostTable::of(target).unwrap().cost {
+            let lines = CostTable::of(target).unwrap().cost;
+            for (index, line) in lines.iter().enumerate() {
+                let same = |l: &Cost| (&l.kernel, &l.layout) == (&line.kernel, &line.layout);
+                assert_eq!(lines.iter().position(same), Some(index), "{}: twice", line.kernel);
                 let kernel = ConvKernel::from_name(&line.kernel);
                 let family = KernelFamily::of(target).unwrap();
                 let known = kernel.is_some_and(|kernel| {

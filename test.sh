@@ -77,6 +77,12 @@ aarch64_kernels() {
         --test kernels
 }
 
+# Every kernel of Cortex-M against the specification: its instructions are ARMv7-A's, too.
+cortex_m_kernels() {
+    firmware/cargo.sh armv7-unknown-linux-gnueabihf test --quiet -p fixnet \
+        --features write,threads,cortex-m --test kernels
+}
+
 # What of the images needs no board.
 board_drivers() {
     FIXNET_BOARD=qemu-raspi3b cargo test --quiet --manifest-path firmware/Cargo.toml \
@@ -115,6 +121,7 @@ else
     stage "toolchain for boards" firmware/setup.sh
     stage "program for Linux boards" linux_boards
     stage "kernels of AArch64" aarch64_kernels
+    stage "kernels of Cortex-M" cortex_m_kernels
     stage "lints of images" image_lints
 fi
 stage "runtime without std" bare_runtime

@@ -594,7 +594,7 @@ macro_rules! kernel_suite {
 
             /// Runs a check if this machine has the kernels.
             fn with(check: impl Fn(KernelSet)) {
-                match KernelSet::available().find(|set| set.name() == stringify!($set)) {
+                match KernelSet::available().find(|set| set.name().replace('-', "_") == stringify!($set)) {
                     Some(kernels) => check(kernels),
                     None => println!("not run: this machine has no {}", stringify!($set)),
                 }
@@ -784,3 +784,5 @@ kernel_suite!(reference, generic);
 kernel_suite!(avx2);
 #[cfg(target_arch = "aarch64")]
 kernel_suite!(neon, dotprod);
+#[cfg(all(target_arch = "arm", feature = "cortex-m"))]
+kernel_suite!(cortex_m4);

@@ -3,7 +3,9 @@
 //! It is the same on every machine, so that a plan for a board can be made on another one.
 
 use super::tiled::Plan;
-use super::{ConvShape, KernelFamily, direct, direct8, generic, packed, winograd4, winograd4_neon};
+use super::{
+    ConvShape, KernelFamily, cortex_m, direct, direct8, generic, packed, winograd4, winograd4_neon,
+};
 use crate::format::{Target, WeightForm, WeightLayout};
 use crate::layouts;
 
@@ -26,6 +28,11 @@ pub enum ConvKernel {
     Direct8Neon,
     Winograd4Neon,
     Direct8Dotprod,
+    DirectCortexM4,
+    Direct8CortexM4,
+    Direct16CortexM4,
+    Winograd2CortexM4,
+    Winograd4CortexM4,
 }
 
 /// `conv_direct_avx2`.
@@ -40,6 +47,11 @@ const WINOGRAD4_NEON: WeightForm =
     WeightForm { target: Target::Armv8Neon, layout: WeightLayout::Winograd4 };
 const DIRECT8_DOTPROD: WeightForm =
     WeightForm { target: Target::Armv8Dotprod, layout: WeightLayout::Direct8 };
+
+/// Weights packed for Cortex-M4. A layout exists for the shapes that its kernel computes.
+const fn cortex_m4(layout: WeightLayout) -> WeightForm {
+    WeightForm { target: Target::CortexM4, layout }
+}
 
 impl ConvKernel {
     /// All kernels.
@@ -59,6 +71,11 @@ impl ConvKernel {
         Self::Direct8Neon,
         Self::Winograd4Neon,
         Self::Direct8Dotprod,
+        Self::DirectCortexM4,
+        Self::Direct8CortexM4,
+        Self::Direct16CortexM4,
+        Self::Winograd2CortexM4,
+        Self::Winograd4CortexM4,
     ];
 
     /// The name in latency tables, as `--kernel` takes it.
@@ -80,6 +97,11 @@ impl ConvKernel {
             Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
             Self::Direct8Dotprod => "conv_direct8_dotprod",
+            Self::DirectCortexM4 => "conv_direct_cortex_m4",
+            Self::Direct8CortexM4 => "conv_direct8_cortex_m4",
+            Self::Direct16CortexM4 => "conv_direct16_cortex_m4",
+            Self::Winograd2CortexM4 => "conv_winograd2_cortex_m4",
+            Self::Winograd4CortexM4 => "conv_winograd4_cortex_m4",
         }
     }
 
@@ -118,6 +140,19 @@ impl ConvKernel {
             Self::Direct8Dotprod => {
                 (portable || form == DIRECT8_DOTPROD) && direct8::computes(shape)
             }
+            Self::DirectCortexM4 => portable && cortex_m::direct::M4.computes(shape),
+            Self::Direct8CortexM4 => {
+                form == cortex_m4(WeightLayout::Direct8) && cortex_m::direct::M4.computes(shape)
+            }
+            Self::Direct16CortexM4 => {
+                form == cortex_m4(WeightLayout::Direct16) && cortex_m::direct::M4.computes(shape)
+            }
+            Self::Winograd2CortexM4 => {
+                form == cortex_m4(WeightLayout::Winograd2) && cortex_m::winograd::computes(shape)
+            }
+            Self::Winograd4CortexM4 => {
+                form == cortex_m4(WeightLayout::Winograd4) && cortex_m::winograd::computes(shape)
+            }
         }
     }
 
@@ -150,6 +185,11 @@ impl ConvKernel {
             Self::Winograd4StemAvx2 => Plan::stem(shape).scratch_bytes(),
             Self::Winograd4Avx2 => winograd4::scratch_bytes(shape),
             Self::Winograd4Neon => winograd4_neon::scratch_bytes(shape, form.layout),
+            Self::DirectCortexM4 | Self::Direct8CortexM4 | Self::Direct16CortexM4 => {
+                cortex_m::direct::M4.scratch_bytes(shape)
+            }
+            Self::Winograd2CortexM4 => cortex_m::winograd::F2_M4.scratch_bytes(shape),
+            Self::Winograd4CortexM4 => cortex_m::winograd::F4_M4.scratch_bytes(shape),
         }
     }
 }
@@ -187,7 +227,14 @@ impl KernelFamily {
             Self::Dotprod => {
                 &[ConvKernel::Direct8Dotprod, ConvKernel::Direct8Neon, ConvKernel::Winograd4Neon]
             }
-            Self::CortexM4 | Self::CortexM3 => &[],
+            Self::CortexM4 => &[
+                ConvKernel::Winograd4CortexM4,
+                ConvKernel::Winograd2CortexM4,
+                ConvKernel::Direct16CortexM4,
+                ConvKernel::Direct8CortexM4,
+                ConvKernel::DirectCortexM4,
+            ],
+            Self::CortexM3 => &[],
         }
     }
 

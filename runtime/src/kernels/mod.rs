@@ -8,12 +8,16 @@
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 pub mod aarch64;
+#[cfg(all(target_arch = "arm", feature = "cortex-m"))]
+pub mod arm;
 pub mod generic;
 pub mod reference;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_64;
 
 mod conv_kernel;
+#[cfg_attr(not(all(target_arch = "arm", feature = "cortex-m")), allow(dead_code))]
+pub(crate) mod cortex_m;
 mod direct;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod direct8;

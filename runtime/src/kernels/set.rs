@@ -27,6 +27,8 @@ enum Machine {
     Neon(super::aarch64::Neon),
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Dotprod(super::aarch64::Dotprod),
+    #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+    CortexM4(super::arm::CortexM4),
 }
 
 /// The name of a [`KernelSet`], of this machine or another: what a plan for a board is made with.
@@ -140,9 +142,12 @@ impl KernelSet {
         let sets = portable
             .chain([Self::of(Machine::Neon(super::aarch64::Neon::new()))])
             .chain(super::aarch64::Dotprod::detect().map(Machine::Dotprod).map(Self::of));
+        #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+        let sets = portable.chain([Self::of(Machine::CortexM4(super::arm::CortexM4::new()))]);
         #[cfg(not(any(
             all(target_arch = "x86_64", feature = "std"),
-            all(target_arch = "aarch64", target_feature = "neon")
+            all(target_arch = "aarch64", target_feature = "neon"),
+            all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf")
         )))]
         let sets = portable;
         sets
@@ -168,6 +173,8 @@ impl KernelSet {
             Machine::Neon(_) => KernelFamily::Neon,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Machine::Dotprod(_) => KernelFamily::Dotprod,
+            #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+            Machine::CortexM4(_) => KernelFamily::CortexM4,
         }
     }
 
@@ -259,6 +266,10 @@ impl KernelSet {
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             (ConvKernel::Direct8Dotprod, Machine::Dotprod(token)) => {
                 super::aarch64::conv_direct8_dotprod(token, args);
+            }
+            #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+            (kernel, Machine::CortexM4(token)) if kernel != ConvKernel::Generic => {
+                super::arm::conv_cortex_m4(token, kernel, args);
             }
             _ => generic::conv(args),
         }

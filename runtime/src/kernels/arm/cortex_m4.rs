@@ -1,0 +1,296 @@
+//! Cortex-M4 and M7: the DSP extension's SMLAD, and registers of the floating-point unit to keep values in.
+
+use core::arch::global_asm;
+
+use crate::format::WeightLayout;
+use crate::kernels::cortex_m::direct::{self, Direct, STEP, Tile};
+use crate::kernels::cortex_m::winograd::{self, BLOCK, Tiles, Winograd};
+use crate::kernels::{ConvArgs, ConvKernel};
+
+global_asm!(
+    ".syntax unified",
+    ".thumb",
+    ".fpu fpv4-sp-d16",
+    include_str!("cortex_m4_direct.s"),
+    include_str!("cortex_m4_winograd.s"),
+    options(raw)
+);
+
+/// Proof that this CPU has the DSP extension and a floating-point unit: the ABI asks for the latter, and
+/// whoever builds this feature for it knows of the former.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CortexM4(());
+
+impl CortexM4 {
+    /// The token.
+    #[must_use]
+    pub(in crate::kernels) const fn new() -> Self {
+        Self(())
+    }
+}
+
+/// Computes a convolution with one of the kernels of this family.
+pub fn conv_cortex_m4(token: CortexM4, kernel: ConvKernel, args: ConvArgs<'_>) {
+    match kernel {
+        ConvKernel::Winograd4CortexM4 => winograd::conv(F4(token), args),
+        ConvKernel::Winograd2CortexM4 => winograd::conv(F2(token), args),
+        _ => direct::conv(token, args),
+    }
+}
+
+/// Steps that follow each other without a branch: `M4_UNROLLED`.
+const UNROLLED: usize = 12;
+
+/// The arguments of a direct tile, in the order of its frame.
+#[repr(C)]
+struct DirectCall {
+    patch: *const u32,
+    patch_end: *const u32,
+    weights: *const u8,
+    bias: *const i32,
+    multipliers: *const i32,
+    outputs: [*mut i8; 2],
+    shift: u32,
+    offset: i32,
+    fraction_bits: u32,
+    residual_multiplier: i32,
+    output_end: *const i8,
+    skipped_bytes: usize,
+    row_bytes: usize,
+    row_excess: usize,
+}
+
+// Functions of the assembly. Each reads and writes what its call's pointers say, keeps the registers that
+// a procedure call keeps, and uses less than 1 KiB of stack.
+unsafe extern "C" {
+    fn fixnet_m4_direct16(call: &DirectCall);
+    fn fixnet_m4_direct8(call: &DirectCall);
+    fn fixnet_m4_direct_rows(call: &DirectCall);
+    fn fixnet_m4_widen(first: *const i8, second: *const i8, patch: *mut u32, steps: usize);
+    fn fixnet_m4_copy(from: *const i8, stride: usize, to: *mut i8, pixels: usize);
+    fn fixnet_m4_winograd4_input(patch: *const i8, values: *mut u32, position_bytes: usize);
+    fn fixnet_m4_winograd2_input(patch: *const i8, values: *mut u32, position_bytes: usize);
+    fn fixnet_m4_winograd4(call: &WinogradCall);
+    fn fixnet_m4_winograd2(call: &WinogradCall);
+}
+
+impl Direct<2> for CortexM4 {
+    const FORM: direct::Form = direct::M4;
+
+    #[inline(always)]
+    fn widen(self, [first, second]: [&[i8]; 2], patch: &mut [u32]) {
+        let steps = first.len() / STEP;
+        if second.len() < steps * STEP || patch.len() < steps * 4 || steps == 0 {
+            return;
+        }
+        // SAFETY: `steps` words are readable in both runs, and four times as many writable in the patch.
+        unsafe { fixnet_m4_widen(first.as_ptr(), second.as_ptr(), patch.as_mut_ptr(), steps) }
+    }
+
+    #[inline(always)]
+    fn tile(self, tile: Tile<'_, 2>) {
+        let Tile { patch, layout, weights, row_bytes, epilogue, outputs: [first, second] } = tile;
+        let (steps, channels) = (patch.len() / 4, first.len());
+        let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);
+        let kept = steps > 0
+            && channels > 0
+            && channels.is_multiple_of(2)
+            && second.len() == channels
+            && bias.len() >= channels
+            && multipliers.len() >= channels;
+        let (run, bytes, step_bytes): (unsafe extern "C" fn(&DirectCall), _, _) = match layout {
+            WeightLayout::Direct16 => (fixnet_m4_direct16, steps * 8 * channels, 40),
+            WeightLayout::Direct8 => (fixnet_m4_direct8, steps * 4 * channels, 48),
+            _ => (fixnet_m4_direct_rows, row_bytes * (channels - 1) + steps * 4, 60),
+        };
+        let aligned = layout == WeightLayout::Ohwi || weights.as_ptr().addr().is_multiple_of(4);
+        if !kept || weights.len() < bytes || !aligned {
+            return;
+        }
+        let rq = epilogue.requantization;
+        let outputs = first.as_mut_ptr_range();
+        let patch = patch.as_ptr_range();
+        let call = DirectCall {
+            patch: patch.start,
+            // Whole steps alone: this is where the steps' pointer stops.
+            patch_end: patch.start.wrapping_add(steps * 4),
+            weights: weights.as_ptr(),
+            bias: bias.as_ptr(),
+            multipliers: multipliers.as_ptr(),
+            outputs: [outputs.start, second.as_mut_ptr()],
+            shift: rq.shift,
+            offset: rq.offset,
+            fraction_bits: rq.fraction_bits,
+            residual_multiplier: epilogue.residual_multiplier,
+            output_end: outputs.end,
+            skipped_bytes: (UNROLLED - 1 - (steps - 1) % UNROLLED) * step_bytes,
+            row_bytes,
+            row_excess: (steps * STEP).wrapping_sub(row_bytes),
+        };
+        // SAFETY: for each of `channels`, an even number, the steps read the whole patch and as many
+        // weights as `bytes` counts, which are aligned to words where whole words are loaded; constants and
+        // outputs have `channels` elements.
+        unsafe { run(&call) }
+    }
+}
+
+/// The arguments of two tiles, in the order of their frame.
+#[repr(C)]
+struct WinogradCall {
+    values: *const u32,
+    weights: *const u8,
+    bias: *const i32,
+    multipliers: *const i32,
+    output: *mut i8,
+    output_end: *const i8,
+    row_stride: usize,
+    pixel_stride: usize,
+    factor: u32,
+    right: u32,
+    shift: u32,
+    offset: i32,
+    fraction_bits: u32,
+    residual_multiplier: i32,
+    pair_bytes: usize,
+    position_bytes: usize,
+}
+
+/// The inverse of 9 modulo 2^32.
+const INVERSE_OF_9: u32 = 0x38E3_8E39;
+
+impl WinogradCall {
+    /// `None` if a slice is too short.
+    #[inline(always)]
+    fn new(tiles: Tiles<'_>, side: usize) -> Option<Self> {
+        let Tiles { values, position_bytes, weights, epilogue, output, row_stride, channels } =
+            tiles;
+        let positions = (side + 2) * (side + 2);
+        let pair_bytes = positions * position_bytes;
+        let needed = row_stride * (side - 1) + channels * side * 2;
+        let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);
+        let kept = values.len() * 4 >= pair_bytes
+            && position_bytes > 0
+            && position_bytes.is_multiple_of(BLOCK * 4)
+            && channels > 0
+            && channels.is_multiple_of(2)
+            && weights.len() >= channels / 2 * pair_bytes
+            && weights.as_ptr().addr().is_multiple_of(4)
+            && bias.len() >= channels
+            && multipliers.len() >= channels
+            && output.len() >= needed;
+        if !kept {
+            return None;
+        }
+        let rq = epilogue.requantization;
+        // (64 sum) << shift >> 6, by the factor as far as it goes to the left.
+        let left = rq.shift.saturating_sub(6);
+        let output = output.as_mut_ptr();
+        Some(Self {
+            values: values.as_ptr(),
+            weights: weights.as_ptr(),
+            bias: bias.as_ptr(),
+            multipliers: multipliers.as_ptr(),
+            output,
+            output_end: output.wrapping_add(channels),
+            row_stride,
+            pixel_stride: channels,
+            factor: INVERSE_OF_9 << left,
+            right: 6 + left - rq.shift,
+            shift: rq.shift,
+            offset: rq.offset,
+            fraction_bits: rq.fraction_bits,
+            residual_multiplier: epilogue.residual_multiplier,
+            pair_bytes,
+            position_bytes,
+        })
+    }
+}
+
+/// [`BLOCK`] channels of as many pixels as `to` takes.
+#[inline(always)]
+fn copy(from: &[i8], stride: usize, to: &mut [i8]) {
+    let pixels = to.len() / BLOCK;
+    if pixels == 0 || from.len() < (pixels - 1) * stride + BLOCK {
+        return;
+    }
+    // SAFETY: each pixel's bytes are readable, and those of all pixels writable.
+    unsafe { fixnet_m4_copy(from.as_ptr(), stride, to.as_mut_ptr(), pixels) }
+}
+
+/// Whether the slices have what an input transform reads and writes, aligned to words.
+#[inline(always)]
+fn can_transform(
+    form: winograd::Form,
+    patch: &[i8],
+    values: &[u32],
+    position_bytes: usize,
+) -> bool {
+    let (rows, columns) = (form.side + 2, form.side * 2 + 2);
+    let needed = (rows * rows - 1) * position_bytes + BLOCK * 4;
+    patch.len() >= rows * columns * BLOCK
+        && patch.as_ptr().addr().is_multiple_of(4)
+        && values.len() * 4 >= needed
+        && position_bytes.is_multiple_of(4)
+}
+
+/// `conv_winograd4_cortex_m4`.
+#[derive(Clone, Copy)]
+struct F4(CortexM4);
+
+impl Winograd for F4 {
+    const FORM: winograd::Form = winograd::F4_M4;
+
+    #[inline(always)]
+    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) {
+        copy(from, stride, to);
+    }
+
+    #[inline(always)]
+    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) {
+        if can_transform(Self::FORM, patch, values, position_bytes) {
+            // SAFETY: as just checked: a patch of whole pixels, and 64 bytes at each position.
+            unsafe {
+                fixnet_m4_winograd4_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tiles(self, tiles: Tiles<'_>) {
+        if let Some(call) = WinogradCall::new(tiles, 4) {
+            // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
+            unsafe { fixnet_m4_winograd4(&call) }
+        }
+    }
+}
+
+/// `conv_winograd2_cortex_m4`.
+#[derive(Clone, Copy)]
+struct F2(CortexM4);
+
+impl Winograd for F2 {
+    const FORM: winograd::Form = winograd::F2_M4;
+
+    #[inline(always)]
+    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) {
+        copy(from, stride, to);
+    }
+
+    #[inline(always)]
+    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) {
+        if can_transform(Self::FORM, patch, values, position_bytes) {
+            // SAFETY: as just checked: a patch of whole pixels, and 64 bytes at each position.
+            unsafe {
+                fixnet_m4_winograd2_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tiles(self, tiles: Tiles<'_>) {
+        if let Some(call) = WinogradCall::new(tiles, 2) {
+            // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
+            unsafe { fixnet_m4_winograd2(&call) }
+        }
+    }
+}

@@ -58,6 +58,63 @@ fn resnet18_gives_the_bytes_of_the_host() {
     assert_same_bytes(&json(&fixnet(&args)), &program.json("max", &args));
 }
 
+/// Files for a machine run on it, and nowhere else.
+#[test]
+fn packed_files_give_the_bytes_of_the_portable_one() {
+    let Some(program) = Program::get(&AARCH64, "packed files on AArch64 Linux") else { return };
+    let job = Job::get();
+    let host = json(&fixnet(&job.run_args(&[])));
+    let folder = tempfile::tempdir().unwrap();
+    for (target, cpus, foreign) in [
+        ("armv8-neon", &["cortex-a53", "cortex-a76"][..], None),
+        ("armv8-dotprod", &["cortex-a76"][..], Some("cortex-a72")),
+    ] {
+        let packed = text(&folder.path().join(target));
+        succeed(&fixnet(&["pack", &job.model, "--target", target, "--out", &packed]));
+        let mut args = job.run_args(&[]);
+        args[1] = &packed;
+        for cpu in cpus {
+            assert_same_bytes(&host, &program.json(cpu, &args));
+        }
+        if let Some(cpu) = foreign {
+            let output = program.run(cpu, &args);
+            assert_eq!(output.status.code(), Some(2));
+            let line = String::from_utf8(output.stderr).unwrap();
+            assert!(line.contains(target), "{line}");
+        }
+    }
+}
+
+/// Of every layer, of all kernels that a processor has, and of tract.
+#[test]
+fn counted_instructions_are_the_same_in_every_run() {
+    let Some(program) = Program::get(&AARCH64, "counting on AArch64 Linux") else { return };
+    let (job, path) = (Job::get(), text(&program.path));
+    let count = |board: &str, flags: &[&str]| {
+        let args = ["qemu", "--board", board, "--count", "--image", &path, "--json", &job.model];
+        let run = json(&fixnet(&[&args[..], flags].concat()));
+        assert_eq!(run["equals_host"], true);
+        let layers = run["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), job.layers);
+        let counts = layers.iter().map(|layer| layer["instructions"].as_u64().unwrap());
+        assert!(counts.clone().all(|count| count > 0));
+        assert_eq!(run["instructions"].as_u64(), Some(counts.sum()));
+        run
+    };
+    let dotprod = count("raspberry-pi-5", &["--against", "tract", "--checksums"]);
+    let neon = count("raspberry-pi-4", &[]);
+    let instructions = |run: &Value| run["instructions"].as_u64().unwrap();
+    assert_eq!(instructions(&neon), instructions(&count("raspberry-pi-4", &[])));
+    // The C library copies memory in another way on another processor.
+    let same = count("raspberry-pi-5", &["--kernels", "neon"]);
+    assert!(instructions(&neon).abs_diff(instructions(&same)) * 100 < instructions(&neon));
+    assert!(instructions(&dotprod) < instructions(&same));
+    let generic = count("raspberry-pi-5", &["--kernels", "generic"]);
+    assert!(instructions(&same) < instructions(&generic));
+    let tract = dotprod["against"]["tract"]["instructions"].as_u64().unwrap();
+    assert!(tract > instructions(&dotprod), "{tract}");
+}
+
 #[test]
 fn armv7_gives_the_bytes_of_the_host() {
     let Some(program) = Program::get(&ARMV7, "the byte test of ARMv7 Linux") else { return };

@@ -108,6 +108,15 @@ pub struct Linux {
     /// Rust targets that it can run, the preferred one first.
     pub targets: Vec<String>,
     pub budget: LinuxBudget,
+    pub qemu: Option<LinuxQemu>,
+}
+
+/// How QEMU's user mode emulates a board that runs Linux.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinuxQemu {
+    /// The processor core, or the newest with the same instructions that QEMU knows.
+    pub cpu: String,
 }
 
 /// Bytes that may be used.
@@ -129,6 +138,15 @@ pub struct Qemu {
     pub ticks_per_second: u64,
     /// Guest instructions of one tick under `-icount shift=0`.
     pub instructions_per_tick: u64,
+}
+
+/// What QEMU emulates of a board.
+#[derive(Debug, Clone, Copy)]
+pub enum Emulator<'a> {
+    /// The machine, which runs an image.
+    Machine(&'a Qemu),
+    /// A processor of this name, which runs the program for Linux.
+    Processor(&'a str),
 }
 
 /// How probe-rs names a chip.
@@ -258,17 +276,41 @@ impl Board {
         self.linux.as_ref().ok_or_else(|| BoardError::NotLinux { board: self.name.clone() })
     }
 
-    /// How QEMU emulates the board.
+    /// The machine that QEMU emulates.
     ///
     /// # Errors
     /// [`BoardError::NotEmulated`] with the boards that are.
     pub fn require_qemu(&self) -> Result<&Qemu, BoardError> {
-        if let Some(qemu) = &self.qemu {
-            return Ok(qemu);
+        match self.emulator()? {
+            Emulator::Machine(qemu) => Ok(qemu),
+            Emulator::Processor(_) => Err(self.not_emulated()?),
         }
-        let emulated = Self::all()?.into_iter().filter(|board| board.qemu.is_some());
+    }
+
+    /// How QEMU emulates the board.
+    ///
+    /// # Errors
+    /// [`BoardError::NotEmulated`] with the boards that are.
+    pub fn emulator(&self) -> Result<Emulator<'_>, BoardError> {
+        let linux = self.linux.as_ref().and_then(|linux| linux.qemu.as_ref());
+        match (&self.qemu, linux) {
+            (Some(qemu), _) => Ok(Emulator::Machine(qemu)),
+            (None, Some(qemu)) => Ok(Emulator::Processor(&qemu.cpu)),
+            (None, None) => Err(self.not_emulated()?),
+        }
+    }
+
+    /// The name of what QEMU emulates, a machine or a processor, if it does.
+    #[must_use]
+    pub fn emulated_as(&self) -> Option<&str> {
+        let linux = || Some(self.linux.as_ref()?.qemu.as_ref()?.cpu.as_str());
+        self.qemu.as_ref().map(|qemu| qemu.machine.as_str()).or_else(linux)
+    }
+
+    fn not_emulated(&self) -> Result<BoardError, BoardError> {
+        let emulated = Self::all()?.into_iter().filter(|board| board.emulated_as().is_some());
         let known: Vec<String> = emulated.map(|board| board.name).collect();
-        Err(BoardError::NotEmulated { board: self.name.clone(), known: known.join(", ") })
+        Ok(BoardError::NotEmulated { board: self.name.clone(), known: known.join(", ") })
     }
 }
 

@@ -114,7 +114,7 @@ fn json(row: &BoardRow<'_>) -> Value {
         "core": board.core,
         "bare_metal": board.bare_metal.as_ref().map(|b| b.target.as_str()),
         "linux": board.linux.as_ref().map(|l| l.targets.as_slice()),
-        "qemu": board.qemu.as_ref().map(|q| q.machine.as_str()),
+        "qemu": board.emulated_as(),
     });
     if let Some(fits) = &row.fits {
         let errors = fits.iter().filter_map(|fit| fit.as_ref().err()).map(FitError::to_string);

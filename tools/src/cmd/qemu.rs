@@ -1,16 +1,19 @@
 //! `fixnet qemu`: a model file on an emulated board, and what every layer did there.
 
+#[cfg(all(feature = "flash", unix))]
+mod linux;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use fixnet::format::{CRC32, payload_flags};
 use fixnet::{KernelSet, Model};
 use serde_json::Value;
 
 use super::{check_model, embedded_recipe, positive, read_model, runnable_here, with_spinner};
-use crate::boards::{Board, Place, fit_bare_metal};
+use crate::boards::{Board, Emulator, Place, fit_bare_metal};
 use crate::data::dead_leaves::dead_leaves;
 use crate::data::{InputSize, Recipe, Source};
 use crate::firmware::{BoardInference, BoardReport, Console, build, payload};
@@ -37,7 +40,17 @@ pub struct Args {
     /// Print the CRC-32 of every layer's output.
     #[arg(long)]
     checksums: bool,
-    /// Take this image, an ELF file built for the board, instead of building one.
+    /// A runtime whose instructions to count, too: it runs the float network on the same image (boards
+    /// that run Linux).
+    #[arg(long, value_enum, requires = "count")]
+    against: Option<Rival>,
+    /// The float network for --against [default: the bundled one, for a file made from it].
+    #[arg(long, value_name = "MODEL.onnx", requires = "against")]
+    model: Option<PathBuf>,
+    /// Kernels to run [default: the fastest] (boards that run Linux).
+    #[arg(long, value_name = "SET")]
+    kernels: Option<String>,
+    /// Take this image, an ELF file built for the board, instead of building one; for Linux, the program.
     #[arg(long, value_name = "ELF")]
     image: Option<PathBuf>,
     /// Keep the image that was built.
@@ -54,6 +67,12 @@ pub struct Args {
     json: bool,
 }
 
+/// A runtime for float networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Rival {
+    Tract,
+}
+
 /// One input on its way through board and host.
 struct Input {
     name: String,
@@ -66,7 +85,13 @@ struct Input {
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let board = Board::load(&args.board)?;
-    board.require_qemu()?;
+    if let Emulator::Processor(cpu) = board.emulator()? {
+        return emulate_processor(args, &board, cpu);
+    }
+    let linux_only = [(args.against.is_some(), "--against"), (args.kernels.is_some(), "--kernels")];
+    for (given, flag) in linux_only {
+        ensure!(!given, "{flag} is for boards that run Linux; leave it out");
+    }
     if let Some(path) = &args.save_image {
         check_destination(path)?;
     }
@@ -92,6 +117,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .collect();
     print_runs(args, &runs)?;
     Ok(if runs.iter().all(BoardRun::equals_host) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+#[cfg(all(feature = "flash", unix))]
+use linux::run as emulate_processor;
+
+/// The program for Linux boards is built by what brings it to them.
+#[cfg(not(all(feature = "flash", unix)))]
+fn emulate_processor(_args: &Args, board: &Board, _cpu: &str) -> anyhow::Result<ExitCode> {
+    bail!(
+        "board {} runs Linux, for which this fixnet builds no programs; use it on Linux",
+        board.name
+    )
 }
 
 /// An image that was built around a payload runs that one, whatever lies in memory.
@@ -216,5 +253,6 @@ fn board_run<'a>(
         host: Some(host),
         emulated: true,
         instructions_per_tick: per_tick,
+        tract_instructions: None,
     }
 }

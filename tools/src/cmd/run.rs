@@ -11,13 +11,13 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
-use fixnet::{AlignedBytes, Model, Session};
+use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, StepInfo};
 use serde_json::Value;
 
 use super::{KernelArgs, Shape, check_model, embedded_recipe, parse_shape, positive, read_model};
 use crate::data::{InputSize, Recipe, Source};
 use crate::output::{print, print_json};
-use crate::report::{Inference, Row, Scores, time_layers};
+use crate::report::{Inference, LayerTime, Row, Scores, time_layers};
 use float::Float;
 
 /// Classify images with a model file; print the best classes and the time of every layer.
@@ -43,6 +43,10 @@ pub struct Args {
     /// Print the CRC-32 of every layer's output.
     #[arg(long)]
     checksums: bool,
+    /// Run once, without times, and yield the processor before and after every layer (of tract: before
+    /// and after the network): marks for an emulator that counts.
+    #[arg(long, hide = true)]
+    marks: bool,
     /// Classes to print.
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = positive())]
     top: usize,
@@ -130,7 +134,7 @@ fn infer(
             ("fixnet", scores, rows)
         }
         Some(float) => {
-            let (scores, rows) = float.run(recipe, &sample)?;
+            let (scores, rows) = float.run(args, recipe, &sample)?;
             ("tract", scores, rows)
         }
     };
@@ -144,17 +148,41 @@ fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(S
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
     session.input_mut().copy_from_slice(input);
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
-    let logits = match args.checksums {
-        true => session.run_with(&mut *checksums),
-        false => session.run(),
+    let logits = match (args.checksums, args.marks) {
+        (true, false) => session.run_with(&mut *checksums),
+        (true, true) => session.run_with(&mut (&mut *checksums, Marks)),
+        (false, false) => session.run(),
+        (false, true) => session.run_with(&mut Marks),
     };
     let scores = Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale };
-    let times = time_layers(model, kernels, input)?;
+    let times = match args.marks {
+        true => untimed(model, kernels),
+        false => time_layers(model, kernels, input)?,
+    };
     let mut rows = Row::of_layers(model, &times);
     for (row, &crc32) in rows.iter_mut().zip(checksums.values()) {
         row.crc32 = Some(crc32);
     }
     Ok((scores, rows))
+}
+
+/// The kernels of the layers alone.
+fn untimed(model: &Model<'_>, kernels: KernelSet) -> Vec<LayerTime> {
+    let kernel = |step: fixnet::format::Step<'_>| kernels.kernel_name(&step.operator);
+    model.steps().map(|step| LayerTime { kernel: kernel(step), nanoseconds: 0 }).collect()
+}
+
+/// A mark before and after every layer: a system call that does nothing, and that nothing else makes.
+struct Marks;
+
+impl Hook for Marks {
+    fn before(&mut self, _info: &StepInfo<'_>) {
+        std::thread::yield_now();
+    }
+
+    fn after(&mut self, _info: &StepInfo<'_>, _output: &[u8]) {
+        std::thread::yield_now();
+    }
 }
 
 fn input_crc32(input: &[i8]) -> u32 {
@@ -183,6 +211,7 @@ mod float {
 
         pub fn run(
             &self,
+            _args: &Args,
             _recipe: &Recipe,
             _sample: &Sample,
         ) -> anyhow::Result<(Scores, Vec<Row>)> {

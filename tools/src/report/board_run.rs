@@ -55,6 +55,8 @@ pub struct BoardRun<'a> {
     pub emulated: bool,
     /// Guest instructions of one tick, if the clock counts them.
     pub instructions_per_tick: Option<u64>,
+    /// What tract takes for the float network there, if that was counted.
+    pub tract_instructions: Option<u64>,
 }
 
 impl BoardRun<'_> {
@@ -106,7 +108,16 @@ impl BoardRun<'_> {
         if let Some(instructions) = self.instructions(self.inference.ticks) {
             json["instructions"] = json!(instructions);
         }
+        if let Some((tract, ratio)) = self.tract() {
+            json["against"] = json!({ "tract": { "instructions": tract, "ratio": ratio } });
+        }
         json
+    }
+
+    /// What tract takes, and how many times fixnet's.
+    fn tract(&self) -> Option<(u64, f64)> {
+        let (tract, own) = (self.tract_instructions?, self.instructions(self.inference.ticks)?);
+        Some((tract, tract as f64 / own.max(1) as f64))
     }
 
     /// The best classes, the latency table, memory, and whether the bytes are this machine's.
@@ -124,6 +135,13 @@ impl BoardRun<'_> {
             let _ = write!(text, "\nclass {:<5} {:6.2} %", best.class, best.score * 100.0);
         }
         let _ = write!(text, "\n\n{}\n", self.layer_table());
+        if let Some((tract, ratio)) = self.tract() {
+            let _ = writeln!(
+                text,
+                "tract, in float: {} instructions, {ratio:.2} times as many",
+                count(tract)
+            );
+        }
         let (arena, stack) = (self.report.arena_bytes, self.inference.stack_bytes);
         if arena > 0 {
             let _ = writeln!(text, "arena {} B, stack {} B at most", bytes(arena), bytes(stack));
@@ -194,6 +212,7 @@ impl BoardRun<'_> {
     fn cost(&self, ticks: u64, macs: u64) -> [String; 2] {
         let per_mac = |cost: f64| match macs {
             0 => "-".to_string(),
+            _ if cost < macs as f64 => format!("{:.3}", cost / macs as f64),
             _ => format!("{:.2}", cost / macs as f64),
         };
         if let Some(instructions) = self.instructions(ticks) {

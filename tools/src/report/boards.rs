@@ -44,7 +44,7 @@ pub fn boards_table(rows: &[BoardRow<'_>]) -> String {
             board.core.clone(),
             board.bare_metal.as_ref().map_or_else(dash, |b| b.target.clone()),
             board.linux.as_ref().map_or_else(dash, |_| "yes".to_string()),
-            board.qemu.as_ref().map_or_else(dash, |q| q.machine.clone()),
+            board.emulated_as().map_or_else(dash, str::to_owned),
         ];
         if with_model {
             let verdict = if row.fits_somewhere() { "fits" } else { "does not fit" };

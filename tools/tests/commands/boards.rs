@@ -81,13 +81,18 @@ fn boards_that_cannot_be_emulated_are_refused() {
     let file = text(model());
     let unknown = refusal(&["qemu", "--board", "pdp-11", &file]);
     assert!(unknown.contains("no board `pdp-11`") && unknown.contains(BOARD), "{unknown}");
-    for board in ["raspberry-pi-5", "nucleo-f446re"] {
+    for board in ["stm32h743", "nucleo-f446re"] {
         let line = refusal(&["qemu", "--board", board, &file]);
         assert!(line.contains("QEMU does not emulate board"), "{line}");
         assert!(line.contains(BOARD), "no remedy: {line}");
     }
     let missing = refusal(&["qemu", "--board", BOARD, "nothing.fxn"]);
     assert!(missing.contains("nothing.fxn"), "{missing}");
+    let linux_only = ["qemu", "--board", BOARD, &file, "--count", "--against", "tract"];
+    assert!(refusal(&linux_only).contains("--against is for boards that run Linux"));
+    let bare_only = ["qemu", "--board", "raspberry-pi-5", &file, "--save-image", "image.elf"];
+    let line = refusal(&bare_only);
+    assert!(line.contains("--save-image is for boards without an operating system"), "{line}");
     let image = refusal(&["qemu", "--board", BOARD, &file, "nothing.png"]);
     assert!(image.contains("nothing.png"), "{image}");
 }

@@ -226,6 +226,7 @@ impl Job<'_> {
             host: Some(&self.smoke.host),
             emulated: false,
             instructions_per_tick: None,
+            tract_instructions: None,
         };
         match (self.args.json, self.args.monitor) {
             (true, _) => print_json(&run.json())?,

@@ -3,6 +3,8 @@
 //! What may not be broken: emulated time says nothing about the real board; only the count of
 //! instructions, with [`Emulation::count`], is the same in every run.
 
+mod linux;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use crate::firmware::{
     BoardReport, DecodeError, FlatBinaryError, ReportError, console_text, flat_binary,
 };
 use crate::process::{ProcessError, last_line, run_limited};
+
+pub use linux::{LinuxEmulation, LinuxError};
 
 /// One run of an image.
 #[derive(Debug)]

@@ -1,9 +1,12 @@
 //! Cortex-M4 and M7: the DSP extension's SMLAD, and registers of the floating-point unit to keep values in.
 
 use core::arch::global_asm;
+use core::marker::PhantomData;
+use core::ptr;
 
+use super::copy;
 use crate::format::WeightLayout;
-use crate::kernels::cortex_m::direct::{self, Direct, STEP, Tile};
+use crate::kernels::cortex_m::direct::{self, Direct, Part, Rows, STEP};
 use crate::kernels::cortex_m::winograd::{self, BLOCK, Tiles, Winograd};
 use crate::kernels::{ConvArgs, ConvKernel};
 
@@ -42,6 +45,7 @@ pub fn conv_cortex_m4(token: CortexM4, kernel: ConvKernel, args: ConvArgs<'_>) {
 const UNROLLED: usize = 12;
 
 /// The arguments of a direct tile, in the order of its frame.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct DirectCall {
     patch: *const u32,
@@ -66,8 +70,14 @@ unsafe extern "C" {
     fn fixnet_m4_direct16(call: &DirectCall);
     fn fixnet_m4_direct8(call: &DirectCall);
     fn fixnet_m4_direct_rows(call: &DirectCall);
-    fn fixnet_m4_widen(first: *const i8, second: *const i8, patch: *mut u32, steps: usize);
-    fn fixnet_m4_copy(from: *const i8, stride: usize, to: *mut i8, pixels: usize);
+    fn fixnet_m4_widen(
+        first: *const i8,
+        second: *const i8,
+        patch: *mut u32,
+        steps: usize,
+        gap: usize,
+        rows: usize,
+    );
     fn fixnet_m4_winograd4_input(patch: *const i8, values: *mut u32, position_bytes: usize);
     fn fixnet_m4_winograd2_input(patch: *const i8, values: *mut u32, position_bytes: usize);
     fn fixnet_m4_winograd4(call: &WinogradCall);
@@ -76,62 +86,99 @@ unsafe extern "C" {
 
 impl Direct<2> for CortexM4 {
     const FORM: direct::Form = direct::M4;
+    type Call<'a> = PreparedCall<'a>;
 
     #[inline(always)]
-    fn widen(self, [first, second]: [&[i8]; 2], patch: &mut [u32]) {
-        let steps = first.len() / STEP;
-        if second.len() < steps * STEP || patch.len() < steps * 4 || steps == 0 {
-            return;
-        }
-        // SAFETY: `steps` words are readable in both runs, and four times as many writable in the patch.
-        unsafe { fixnet_m4_widen(first.as_ptr(), second.as_ptr(), patch.as_mut_ptr(), steps) }
+    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) {
+        copy::gather(from, rows, to);
     }
 
     #[inline(always)]
-    fn tile(self, tile: Tile<'_, 2>) {
-        let Tile { patch, layout, weights, row_bytes, epilogue, outputs: [first, second] } = tile;
-        let (steps, channels) = (patch.len() / 4, first.len());
-        let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);
+    fn widen(self, from: &[i8], [_, second]: [usize; 2], rows: Rows, patch: &mut [u32]) {
+        let steps = rows.run / STEP;
         let kept = steps > 0
-            && channels > 0
-            && channels.is_multiple_of(2)
-            && second.len() == channels
-            && bias.len() >= channels
-            && multipliers.len() >= channels;
+            && rows.count > 0
+            && from.len() >= second + rows.extent()
+            && patch.len() >= rows.count * steps * 4;
+        if kept {
+            let (first, second) = (from.as_ptr(), from.as_ptr().wrapping_add(second));
+            let gap = rows.pitch.wrapping_sub(steps * STEP);
+            // SAFETY: `steps` words are readable in each row of both windows, and four times as many
+            // writable in the patch.
+            unsafe {
+                fixnet_m4_widen(first, second, patch.as_mut_ptr(), steps, gap, rows.count);
+            }
+        }
+    }
+
+    fn prepare(self, part: Part<'_>) -> Option<PreparedCall<'_>> {
+        let Part { layout, weights, row_bytes, channels, steps, epilogue } = part;
+        let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);
+        if steps == 0 || channels == 0 || !channels.is_multiple_of(2) {
+            return None;
+        }
         let (run, bytes, step_bytes): (unsafe extern "C" fn(&DirectCall), _, _) = match layout {
             WeightLayout::Direct16 => (fixnet_m4_direct16, steps * 8 * channels, 40),
             WeightLayout::Direct8 => (fixnet_m4_direct8, steps * 4 * channels, 48),
-            _ => (fixnet_m4_direct_rows, row_bytes * (channels - 1) + steps * 4, 60),
+            _ => (fixnet_m4_direct_rows, row_bytes * (channels - 1) + steps * STEP, 60),
         };
+        let kept = bias.len() >= channels && multipliers.len() >= channels;
         let aligned = layout == WeightLayout::Ohwi || weights.as_ptr().addr().is_multiple_of(4);
         if !kept || weights.len() < bytes || !aligned {
-            return;
+            return None;
         }
         let rq = epilogue.requantization;
-        let outputs = first.as_mut_ptr_range();
-        let patch = patch.as_ptr_range();
         let call = DirectCall {
-            patch: patch.start,
-            // Whole steps alone: this is where the steps' pointer stops.
-            patch_end: patch.start.wrapping_add(steps * 4),
+            patch: ptr::null(),
+            patch_end: ptr::null(),
             weights: weights.as_ptr(),
             bias: bias.as_ptr(),
             multipliers: multipliers.as_ptr(),
-            outputs: [outputs.start, second.as_mut_ptr()],
+            outputs: [ptr::null_mut(); 2],
             shift: rq.shift,
             offset: rq.offset,
             fraction_bits: rq.fraction_bits,
             residual_multiplier: epilogue.residual_multiplier,
-            output_end: outputs.end,
+            output_end: ptr::null(),
             skipped_bytes: (UNROLLED - 1 - (steps - 1) % UNROLLED) * step_bytes,
             row_bytes,
             row_excess: (steps * STEP).wrapping_sub(row_bytes),
         };
-        // SAFETY: for each of `channels`, an even number, the steps read the whole patch and as many
-        // weights as `bytes` counts, which are aligned to words where whole words are loaded; constants and
-        // outputs have `channels` elements.
-        unsafe { run(&call) }
+        Some(PreparedCall { call, run, steps, channels, part: PhantomData })
     }
+
+    #[inline(always)]
+    fn tile(self, call: &PreparedCall<'_>, patch: &[u32], [first, second]: [&mut [i8]; 2]) {
+        let kept = patch.len() >= call.steps * 4
+            && first.len() == call.channels
+            && second.len() == call.channels;
+        if !kept {
+            return;
+        }
+        let outputs = first.as_mut_ptr_range();
+        let tile = DirectCall {
+            patch: patch.as_ptr(),
+            // Whole steps alone: this is where the steps' pointer stops.
+            patch_end: patch.as_ptr().wrapping_add(call.steps * 4),
+            outputs: [outputs.start, second.as_mut_ptr()],
+            output_end: outputs.end,
+            ..call.call
+        };
+        // SAFETY: for each of `channels`, an even number, the steps read as much of the patch as was just
+        // checked, and as many weights and constants as `prepare` has found, which are aligned to words
+        // where whole words are loaded; the outputs have `channels` elements.
+        unsafe { (call.run)(&tile) }
+    }
+}
+
+/// A call that lacks what differs between tiles; its weights and constants are as long as `run` reads.
+#[derive(Clone, Copy)]
+pub(crate) struct PreparedCall<'a> {
+    call: DirectCall,
+    run: unsafe extern "C" fn(&DirectCall),
+    steps: usize,
+    channels: usize,
+    part: PhantomData<Part<'a>>,
 }
 
 /// The arguments of two tiles, in the order of their frame.
@@ -206,17 +253,6 @@ impl WinogradCall {
     }
 }
 
-/// [`BLOCK`] channels of as many pixels as `to` takes.
-#[inline(always)]
-fn copy(from: &[i8], stride: usize, to: &mut [i8]) {
-    let pixels = to.len() / BLOCK;
-    if pixels == 0 || from.len() < (pixels - 1) * stride + BLOCK {
-        return;
-    }
-    // SAFETY: each pixel's bytes are readable, and those of all pixels writable.
-    unsafe { fixnet_m4_copy(from.as_ptr(), stride, to.as_mut_ptr(), pixels) }
-}
-
 /// Whether the slices have what an input transform reads and writes, aligned to words.
 #[inline(always)]
 fn can_transform(
@@ -242,7 +278,7 @@ impl Winograd for F4 {
 
     #[inline(always)]
     fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) {
-        copy(from, stride, to);
+        copy::pixels(from, stride, to);
     }
 
     #[inline(always)]
@@ -273,7 +309,7 @@ impl Winograd for F2 {
 
     #[inline(always)]
     fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) {
-        copy(from, stride, to);
+        copy::pixels(from, stride, to);
     }
 
     #[inline(always)]

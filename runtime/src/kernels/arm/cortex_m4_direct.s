@@ -224,23 +224,30 @@ M4_FUNCTION fixnet_m4_direct_rows
     stm     r2!, {r4-r7}
 .endm
 
-@ Widens `steps` (r3) steps of two rows of bytes (r0, r1) to a patch (r2).
+@ (first r0, second r1, patch r2, steps r3, gap, rows): widens rows of `steps` steps of two windows.
+@ From the end of a row to the next there are `gap` bytes.
 M4_FUNCTION fixnet_m4_widen
-    push    {r4-r7, lr}
-    subs    r3, r3, #4
-    blo     2f
+    push    {r4-r9, lr}
+    ldrd    r8, r9, [sp, #28]
 1:
+    subs    r12, r3, #4
+    blo     3f
+2:
     .rept   4
     M4_WIDEN
     .endr
-    subs    r3, r3, #4
-    bhs     1b
-2:
-    adds    r3, r3, #4
-    beq     4f
+    subs    r12, r12, #4
+    bhs     2b
 3:
-    M4_WIDEN
-    subs    r3, r3, #1
-    bne     3b
+    adds    r12, r12, #4
+    beq     5f
 4:
-    pop     {r4-r7, pc}
+    M4_WIDEN
+    subs    r12, r12, #1
+    bne     4b
+5:
+    add     r0, r0, r8
+    add     r1, r1, r8
+    subs    r9, r9, #1
+    bne     1b
+    pop     {r4-r9, pc}

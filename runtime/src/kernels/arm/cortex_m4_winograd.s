@@ -549,27 +549,3 @@ M4_FUNCTION fixnet_m4_winograd2
     M4_OUTPUT_2_STORE r1
     M4_OUTPUT_2_STORE r3, , r5
     M4_WINO_END 256
-
-@ (from r0, stride r1, to r2, pixels r3): copies 16 bytes of each pixel; `to` is aligned to words.
-M4_FUNCTION fixnet_m4_copy
-    push    {r4-r7, lr}
-    orr     r4, r0, r1
-    tst     r4, #3
-    bne     2f
-1:
-    ldm     r0, {r4-r7}
-    add     r0, r0, r1
-    stm     r2!, {r4-r7}
-    subs    r3, r3, #1
-    bne     1b
-    pop     {r4-r7, pc}
-2:
-    ldr     r4, [r0]
-    ldr     r5, [r0, #4]
-    ldr     r6, [r0, #8]
-    ldr     r7, [r0, #12]
-    add     r0, r0, r1
-    stm     r2!, {r4-r7}
-    subs    r3, r3, #1
-    bne     2b
-    pop     {r4-r7, pc}

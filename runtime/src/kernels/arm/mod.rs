@@ -4,6 +4,7 @@
 //! kernels' tests run it. Instructions depend on shapes alone: no weight and no input changes what is read
 //! or written.
 
+mod copy;
 #[cfg(target_abi = "eabihf")]
 mod cortex_m4;
 

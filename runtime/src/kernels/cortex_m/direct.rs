@@ -49,7 +49,7 @@ pub(crate) fn padded_len(shape: &ConvShape) -> usize {
 struct Layout {
     /// The widened windows.
     patch: usize,
-    /// Windows in bytes, or one row of them, where they leave the input.
+    /// Windows in bytes, where they are not widened in place, and what is copied in words behind them.
     windows: usize,
     /// The last rows of weights, where steps read behind them.
     rows: usize,
@@ -60,14 +60,11 @@ struct Layout {
 impl Layout {
     fn new(form: Form, shape: &ConvShape) -> Self {
         let len = padded_len(shape);
+        let whole = len == shape.patch_len();
         Self {
             patch: align_up(len.saturating_mul(2 * form.pixels)),
-            windows: align_up(len.saturating_mul(form.pixels)),
-            rows: if len == shape.patch_len() {
-                0
-            } else {
-                align_up(len.saturating_mul(form.channels))
-            },
+            windows: align_up(len.saturating_mul(form.pixels).saturating_add(STEP)),
+            rows: if whole { 0 } else { align_up(len.saturating_mul(form.channels)) },
             spare: align_up(shape.output[2].saturating_mul(form.pixels - 1)),
         }
     }
@@ -78,29 +75,53 @@ impl Layout {
     }
 }
 
-/// One tile: some channels of `P` pixels.
-#[derive(Debug)]
-pub(crate) struct Tile<'a, const P: usize> {
-    /// The widened windows.
-    pub patch: &'a [u32],
+/// Rows of values in an HWC map: `count` of them, `run` long, `pitch` apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows {
+    pub run: usize,
+    pub pitch: usize,
+    pub count: usize,
+}
+
+impl Rows {
+    /// Bytes from the first value to behind the last.
+    #[inline(always)]
+    pub fn extent(self) -> usize {
+        self.count.saturating_sub(1) * self.pitch + self.run
+    }
+}
+
+/// Some channels of all pixels, as the instruction set is told of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
     pub layout: WeightLayout,
     /// Of these channels, in whole steps; rows of OHWI are `row_bytes` apart.
     pub weights: &'a [u8],
     pub row_bytes: usize,
+    pub channels: usize,
+    /// Steps of a window.
+    pub steps: usize,
     pub epilogue: Epilogue<'a>,
-    /// These channels of each pixel.
-    pub outputs: [&'a mut [i8]; P],
 }
 
 /// What an instruction set does of it. Slices that are too short make it do nothing.
 pub(crate) trait Direct<const P: usize>: Copy {
     const FORM: Form;
+    /// A part that can be computed.
+    type Call<'a>;
 
-    /// Widens `runs`, as many bytes of each pixel's window, whole steps, into the beginning of `patch`.
-    fn widen(self, runs: [&[i8]; P], patch: &mut [u32]);
+    /// Copies `rows`, which begin at `from`, to `to` without gaps; up to three bytes behind them, too.
+    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]);
 
-    /// Computes a tile.
-    fn tile(self, tile: Tile<'_, P>);
+    /// Widens `rows`, whole steps, of each pixel's window into the beginning of `patch`. The first pixel's
+    /// begin at `from`, the others' at distances in `starts`.
+    fn widen(self, from: &[i8], starts: [usize; P], rows: Rows, patch: &mut [u32]);
+
+    /// Checks a part.
+    fn prepare(self, part: Part<'_>) -> Option<Self::Call<'_>>;
+
+    /// Computes a part of the tile whose windows `patch` holds; an output has the part's channels.
+    fn tile(self, call: &Self::Call<'_>, patch: &[u32], outputs: [&mut [i8]; P]);
 }
 
 /// The buffers.
@@ -127,133 +148,146 @@ impl<'s> Buffers<'s> {
 }
 
 /// Runs the convolution.
-pub(crate) fn conv<const P: usize>(isa: impl Direct<P>, mut args: ConvArgs<'_>) {
+pub(crate) fn conv<const P: usize, I: Direct<P>>(isa: I, mut args: ConvArgs<'_>) {
     let [_, out_w, out_c] = args.shape.output;
-    let layout = Layout::new(form(isa), args.shape);
-    let Some(buffers) = Buffers::new(core::mem::take(&mut args.scratch), &layout) else {
-        return;
-    };
+    let layout = Layout::new(I::FORM, args.shape);
+    let scratch = core::mem::take(&mut args.scratch);
+    let Some(buffers) = Buffers::new(scratch, &layout) else { return };
+    let Buffers { patch, windows, rows, spare } = buffers;
     let epilogue = Epilogue::begin(&mut args);
-    let weights = Rows::new(form(isa), &args, buffers.rows);
-    let job = Job { shape: args.shape, input: args.input, first_row: args.first_row };
+    let [first, last] = parts(I::FORM, &args, epilogue, rows);
+    // A single block of channels may be the one behind whose rows steps read.
+    let (first, last) = if first.channels == 0 { (last, first) } else { (first, last) };
+    let split = first.channels;
+    let Some(first) = isa.prepare(first) else { return };
+    let last = isa.prepare(last);
+    let job = Job::new(args.shape, args.input);
+    let Some(patch) = patch.get_mut(..job.len * P / 2) else { return };
     let rows = args.output.chunks_exact_mut((out_w * out_c).max(1));
     for (y, row) in rows.enumerate() {
+        let top = (args.first_row + y) * args.shape.strides[0];
         for (tile, outputs) in row.chunks_mut((P * out_c).max(1)).enumerate() {
-            let len = job.windows(isa, (y, tile * P), buffers.patch, buffers.windows);
-            let Some(patch) = buffers.patch.get(..len) else { return };
-            weights.run(isa, patch, epilogue, outputs, buffers.spare);
+            job.windows(isa, (top, tile * P), patch, windows);
+            let pixels = outputs.chunks_exact_mut(out_c.max(1));
+            let mut pixels = pixels.chain(spare.chunks_exact_mut(out_c.max(1)));
+            let outputs = core::array::from_fn(|_| pixels.next().unwrap_or_default());
+            let Some(last) = &last else {
+                isa.tile(&first, patch, outputs);
+                continue;
+            };
+            let mut behind: [&mut [i8]; P] = core::array::from_fn(|_| Default::default());
+            let mut outputs = outputs.into_iter().zip(&mut behind).map(|(output, behind)| {
+                let (output, rest) = output.split_at_mut(split.min(output.len()));
+                *behind = rest;
+                output
+            });
+            let before = core::array::from_fn(|_| outputs.next().unwrap_or_default());
+            isa.tile(&first, patch, before);
+            isa.tile(last, patch, behind);
         }
     }
     epilogue.end(args.output);
 }
 
-fn form<const P: usize, I: Direct<P>>(_: I) -> Form {
-    I::FORM
-}
-
-/// The weights of all output channels, in one part or, where steps read behind the last row, in two.
-struct Rows<'a> {
-    layout: WeightLayout,
-    row_bytes: usize,
-    parts: [(usize, &'a [u8]); 2],
-}
-
-impl<'a> Rows<'a> {
-    /// Each part is its number of channels and their weights.
-    fn new(form: Form, args: &ConvArgs<'a>, last: &'a mut [u8]) -> Self {
-        let (layout, weights) = (args.weights.form.layout, args.weights.bytes);
-        let (out_c, len) = (args.shape.output[2], args.shape.patch_len());
-        let padded = padded_len(args.shape);
-        if layout != WeightLayout::Ohwi || len == padded {
-            return Self { layout, row_bytes: len, parts: [(out_c, weights), (0, &[])] };
-        }
-        let before = out_c.saturating_sub(form.channels);
-        let from = weights.get(before * len..).unwrap_or_default();
-        // What lies between the rows meets values of 0.
-        for (to, from) in last.iter_mut().zip(from) {
+/// All output channels, in one part or, where steps read behind the last row of weights, in two.
+fn parts<'a>(
+    form: Form,
+    args: &ConvArgs<'a>,
+    epilogue: Epilogue<'a>,
+    last: &'a mut [u8],
+) -> [Part<'a>; 2] {
+    let (layout, weights) = (args.weights.form.layout, args.weights.bytes);
+    let (out_c, len) = (args.shape.output[2], args.shape.patch_len());
+    let padded = padded_len(args.shape);
+    let whole = layout != WeightLayout::Ohwi || len == padded;
+    let split = if whole { out_c } else { out_c.saturating_sub(form.channels) };
+    if !whole {
+        // What lies between and behind these rows meets values of 0.
+        for (to, from) in last.iter_mut().zip(weights.get(split * len..).unwrap_or_default()) {
             *to = *from;
         }
-        Self { layout, row_bytes: len, parts: [(before, weights), (form.channels, last)] }
     }
-
-    /// Runs a tile over the pixels of `outputs`; what is left of the tile goes to `spare`.
-    #[inline(always)]
-    fn run<const P: usize>(
-        &self,
-        isa: impl Direct<P>,
-        patch: &[u32],
-        epilogue: Epilogue<'_>,
-        outputs: &mut [i8],
-        spare: &mut [i8],
-    ) {
-        let out_c = self.parts[0].0 + self.parts[1].0;
-        let mut first = 0;
-        for (channels, weights) in self.parts {
-            let last = first + channels;
-            let pixels = outputs.chunks_exact_mut(out_c.max(1));
-            let mut pixels = pixels.chain(spare.chunks_exact_mut(out_c.max(1)));
-            let outputs = core::array::from_fn(|_| {
-                pixels.next().and_then(|pixel| pixel.get_mut(first..last)).unwrap_or_default()
-            });
-            let part = Epilogue { channels: epilogue.channels.part(first..last), ..epilogue };
-            let (layout, row_bytes) = (self.layout, self.row_bytes);
-            if channels > 0 {
-                isa.tile(Tile { patch, layout, weights, row_bytes, epilogue: part, outputs });
-            }
-            first = last;
-        }
-    }
+    [(0, split, weights), (split, out_c, &*last)].map(|(from, to, weights)| Part {
+        layout,
+        weights,
+        row_bytes: len,
+        channels: to - from,
+        steps: padded / STEP,
+        epilogue: Epilogue { channels: epilogue.channels.part(from..to), ..epilogue },
+    })
 }
 
 /// Where windows come from.
 struct Job<'a> {
     shape: &'a ConvShape,
     input: &'a [i8],
-    first_row: usize,
+    /// A window inside the input.
+    rows: Rows,
+    /// A window in whole steps.
+    len: usize,
+    whole_steps: bool,
 }
 
-impl Job<'_> {
-    /// Widens the windows of the `P` output pixels from column `x` of row `y` on; pixels behind the last
-    /// repeat it. Returns the words of the patch.
+impl<'a> Job<'a> {
+    fn new(shape: &'a ConvShape, input: &'a [i8]) -> Self {
+        let run = shape.kernel[1] * shape.input[2];
+        let pitch = shape.input[1] * shape.input[2];
+        Self {
+            shape,
+            input,
+            rows: Rows { run, pitch, count: shape.kernel[0] },
+            len: padded_len(shape),
+            whole_steps: run.is_multiple_of(STEP),
+        }
+    }
+
+    /// Widens the windows of the `P` output pixels from column `x` on, whose first row is `top` of the
+    /// padded input; pixels behind the last repeat it.
     #[inline(always)]
     fn windows<const P: usize>(
         &self,
         isa: impl Direct<P>,
-        (y, x): (usize, usize),
+        (top, x): (usize, usize),
         patch: &mut [u32],
         windows: &mut [i8],
-    ) -> usize {
+    ) {
         let shape = self.shape;
         let [in_h, in_w, in_c] = shape.input;
-        let [kernel_h, kernel_w] = shape.kernel;
-        let run = kernel_w * in_c;
         let last = shape.output[1].saturating_sub(1);
-        let columns: [usize; P] =
-            core::array::from_fn(|pixel| (x + pixel).min(last) * shape.strides[1]);
-        let top = (self.first_row + y) * shape.strides[0];
+        let stride = shape.strides[1];
+        let (left, right) = (x * stride, (x + P - 1).min(last) * stride);
         let inside = top >= shape.pads[0]
-            && top + kernel_h <= in_h + shape.pads[0]
-            && columns[0] >= shape.pads[1]
-            && columns[P - 1] + kernel_w <= in_w + shape.pads[1];
-        let whole_steps = run.is_multiple_of(STEP);
-        let len = padded_len(shape);
-        if inside && whole_steps {
-            let row = (top - shape.pads[0]) * in_w;
-            let mut starts = columns.map(|column| (row + column - shape.pads[1]) * in_c);
-            for part in patch.chunks_exact_mut((run * P / 2).max(1)).take(kernel_h) {
-                let runs =
-                    starts.map(|start| self.input.get(start..start + run).unwrap_or_default());
-                isa.widen(runs, part);
-                starts.iter_mut().for_each(|start| *start += in_w * in_c);
+            && top + shape.kernel[0] <= in_h + shape.pads[0]
+            && left >= shape.pads[1]
+            && right + shape.kernel[1] <= in_w + shape.pads[1];
+        let column = |pixel: usize| (x + pixel).min(last) * stride;
+        let starts = core::array::from_fn(|pixel| (column(pixel) - left) * in_c);
+        if inside {
+            let first = ((top - shape.pads[0]) * in_w + left - shape.pads[1]) * in_c;
+            let from = self.input.get(first..).unwrap_or_default();
+            if self.whole_steps {
+                isa.widen(from, starts, self.rows, patch);
+                return;
+            }
+            for (pixel, start) in starts.into_iter().enumerate() {
+                let window = windows.get_mut(pixel * self.len..).unwrap_or_default();
+                let from = from.get(start..).unwrap_or_default();
+                if from.len() < self.rows.extent() + STEP {
+                    self.gather((top, column(pixel)), window);
+                    continue;
+                }
+                isa.gather(from, self.rows, window);
+                let behind = window.get_mut(shape.patch_len()..self.len);
+                behind.unwrap_or_default().fill(0);
             }
         } else {
-            for (window, &column) in windows.chunks_exact_mut(len.max(1)).zip(&columns) {
-                self.gather((top, column), window);
+            for pixel in 0..P {
+                let window = windows.get_mut(pixel * self.len..).unwrap_or_default();
+                self.gather((top, column(pixel)), window);
             }
-            let mut windows = windows.chunks_exact(len.max(1));
-            isa.widen(core::array::from_fn(|_| windows.next().unwrap_or_default()), patch);
         }
-        len * P / 2
+        let rows = Rows { run: self.len, pitch: self.len, count: 1 };
+        isa.widen(windows, core::array::from_fn(|pixel| pixel * self.len), rows, patch);
     }
 
     /// Copies the window that begins at row `top` and column `left` of the padded input.
@@ -261,6 +295,7 @@ impl Job<'_> {
         let shape = self.shape;
         let [_, in_w, in_c] = shape.input;
         let run = shape.kernel[1] * in_c;
+        let window = window.get_mut(..self.len).unwrap_or_default();
         let (window, behind) = window.split_at_mut(shape.patch_len().min(window.len()));
         behind.fill(0);
         // Values of the run before the input's first and behind its last.
@@ -271,19 +306,15 @@ impl Job<'_> {
             let y = (top + ky).checked_sub(shape.pads[0]);
             let line = y.and_then(|y| self.input.get(y * in_w * in_c..)?.get(..in_w * in_c));
             let values = line.and_then(|line| line.get(first..first + end - before));
-            let (Some(values), Some(to)) = (values, row.get_mut(before..end)) else {
+            let Some(values) = values else {
                 row.fill(shape.input_zero_point);
                 continue;
             };
-            copy(to, values);
-            row.iter_mut().take(before).for_each(|value| *value = shape.input_zero_point);
-            row.iter_mut().skip(end).for_each(|value| *value = shape.input_zero_point);
+            let (row, behind) = row.split_at_mut(end);
+            let (before, inside) = row.split_at_mut(before);
+            before.fill(shape.input_zero_point);
+            behind.fill(shape.input_zero_point);
+            inside.copy_from_slice(values);
         }
-    }
-}
-
-fn copy(to: &mut [i8], from: &[i8]) {
-    for (to, &from) in to.iter_mut().zip(from) {
-        *to = from;
     }
 }

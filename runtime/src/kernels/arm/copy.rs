@@ -1,0 +1,40 @@
+//! Copies of short runs, without a call and a decision for each.
+
+use core::arch::global_asm;
+
+use crate::kernels::cortex_m::direct::Rows;
+use crate::kernels::cortex_m::winograd::BLOCK;
+
+global_asm!(".syntax unified", ".thumb", include_str!("copy.s"), options(raw));
+
+// Functions of the assembly; each reads and writes what its arguments say.
+unsafe extern "C" {
+    fn fixnet_cortex_m_copy(from: *const i8, stride: usize, to: *mut i8, pixels: usize);
+    fn fixnet_cortex_m_gather(from: *const i8, pitch: usize, to: *mut i8, run: usize, rows: usize);
+}
+
+/// Copies [`BLOCK`] channels of as many pixels as `to`, which is aligned to words, has room for; does nothing
+/// if there are fewer.
+#[inline(always)]
+pub(super) fn pixels(from: &[i8], stride: usize, to: &mut [i8]) {
+    let pixels = to.len() / BLOCK;
+    let aligned = to.as_ptr().addr().is_multiple_of(4);
+    if pixels == 0 || !aligned || from.len() < (pixels - 1) * stride + BLOCK {
+        return;
+    }
+    // SAFETY: each pixel's bytes are readable, those of all pixels writable and aligned.
+    unsafe { fixnet_cortex_m_copy(from.as_ptr(), stride, to.as_mut_ptr(), pixels) }
+}
+
+/// Copies `rows` one behind the other, and up to three bytes behind them; does nothing where there is no
+/// room, or nothing to read.
+#[inline(always)]
+pub(super) fn gather(from: &[i8], rows: Rows, to: &mut [i8]) {
+    let Rows { run, pitch, count } = rows;
+    if run == 0 || count == 0 || from.len() < rows.extent() + 3 || to.len() < run * count + 3 {
+        return;
+    }
+    // SAFETY: each row and three bytes behind it are readable, all rows and three bytes behind them
+    // writable; words need no alignment.
+    unsafe { fixnet_cortex_m_gather(from.as_ptr(), pitch, to.as_mut_ptr(), run, count) }
+}

@@ -67,11 +67,11 @@ pub(super) enum Range8 {
 
 /// Some output pixels, next to each other in memory, and a block of their channels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tile<'v> {
+pub(super) struct Block<'v> {
     /// The windows, each of `padded` elements.
     pub patches: &'v [i8],
     pub padded: usize,
-    /// A block, in the order of the instruction set: `BLOCK * padded` elements.
+    /// In the order of the instruction set: [`BLOCK`] times `padded` elements.
     pub weights: &'v [i8],
     pub range: Range8,
     /// The block's.
@@ -84,16 +84,25 @@ pub(super) struct Tile<'v> {
     pub out_c: usize,
 }
 
+impl<'v> Block<'v> {
+    /// The pixels in tiles of at most `most`, of one size, give or take one: windows, and where the first
+    /// output lies.
+    pub fn tiles(self, most: usize) -> impl Iterator<Item = (&'v [i8], usize)> {
+        let tiles = even_parts(self.patches.len() / self.padded.max(1), most);
+        tiles.map(move |tile| {
+            let patches = self.patches.get(tile.start * self.padded..tile.end * self.padded);
+            (patches.unwrap_or_default(), self.first + tile.start * self.out_c)
+        })
+    }
+}
+
 /// What an instruction set does of it. Methods whose slices are too short do nothing, or not all.
 pub(super) trait Direct8Isa: Copy {
-    /// Most output pixels of a tile.
-    const PIXELS: usize;
-
     /// Brings a block of weights, [`BLOCK`] rows of `len`, into order.
     fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8;
 
-    /// Computes a tile of at most [`Self::PIXELS`] windows.
-    fn tile(self, tile: Tile<'_>, output: &mut [i8]);
+    /// Computes a block.
+    fn block(self, block: Block<'_>, output: &mut [i8]);
 }
 
 /// Runs the convolution.
@@ -146,21 +155,18 @@ fn with_blocks<I: Direct8Isa>(
         for block in 0..out_c / BLOCK {
             let channels = args.channels.part(block * BLOCK..(block + 1) * BLOCK);
             with_block(isa, block, &mut |weights, range| {
-                for tile in even_parts(part.len(), I::PIXELS) {
-                    let patches = patches.get(tile.start * padded..tile.end * padded);
-                    let tile = Tile {
-                        patches: patches.unwrap_or_default(),
-                        padded,
-                        weights,
-                        range,
-                        channels,
-                        requantization: args.requantization,
-                        residual: args.residual,
-                        first: (part.start + tile.start) * out_c + block * BLOCK,
-                        out_c,
-                    };
-                    isa.tile(tile, args.output);
-                }
+                let block = Block {
+                    patches: patches.get(..part.len() * padded).unwrap_or_default(),
+                    padded,
+                    weights,
+                    range,
+                    channels,
+                    requantization: args.requantization,
+                    residual: args.residual,
+                    first: part.start * out_c + block * BLOCK,
+                    out_c,
+                };
+                isa.block(block, args.output);
             });
         }
     }
@@ -179,6 +185,9 @@ fn gather(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: &mut
     let [kernel_h, kernel_w] = shape.kernel;
     let left = ox * shape.strides[1];
     let run = kernel_w * in_c;
+    if gather_short_rows(shape, input, (oy, ox), patch).is_some() {
+        return;
+    }
     // All columns inside and next to each other.
     let whole =
         shape.dilations[1] == 1 && left >= shape.pads[1] && left + kernel_w <= in_w + shape.pads[1];
@@ -204,6 +213,34 @@ fn gather(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: &mut
         }
     }
     patch.get_mut(kernel_h * run..).unwrap_or_default().fill(0);
+}
+
+/// Copies a window of short rows without padding, a vector or two a row; what comes behind a row is
+/// written later. None if it is no such window, or too near the end of the input.
+fn gather_short_rows(
+    shape: &ConvShape,
+    input: &[i8],
+    (oy, ox): (usize, usize),
+    patch: &mut [i8],
+) -> Option<()> {
+    const MOST: usize = 32;
+    let [in_h, in_w, in_c] = shape.input;
+    let [kernel_h, kernel_w] = shape.kernel;
+    let y = (oy * shape.strides[0]).checked_sub(shape.pads[0])?;
+    let x = (ox * shape.strides[1]).checked_sub(shape.pads[1])?;
+    let run = kernel_w * in_c;
+    let inside = y + kernel_h <= in_h && x + kernel_w <= in_w && shape.dilations == [1, 1];
+    let from = input.get((y * in_w + x) * in_c..)?;
+    let ends = [(kernel_h - 1) * run + MOST, (kernel_h - 1) * in_w * in_c + MOST];
+    if !inside || run > MOST || patch.len() < ends[0] || from.len() < ends[1] {
+        return None;
+    }
+    for ky in 0..kernel_h {
+        let to = patch.get_mut(ky * run..)?.first_chunk_mut::<MOST>()?;
+        *to = *from.get(ky * in_w * in_c..)?.first_chunk()?;
+    }
+    patch.get_mut(kernel_h * run..)?.fill(0);
+    Some(())
 }
 
 /// Copies `len` elements. Where both sides go on, short runs are copied in whole vectors: what comes

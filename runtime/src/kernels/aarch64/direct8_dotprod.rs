@@ -12,10 +12,12 @@ use core::arch::asm;
 use super::Dotprod;
 use super::requantize_block::{Requantizer, Sums, VECTORS};
 use crate::kernels::ConvArgs;
-use crate::kernels::direct8::{self, BLOCK, Direct8Isa, Range8, STEP, Tile};
+use crate::kernels::direct8::{self, BLOCK, Block, Direct8Isa, Range8, STEP};
 
 /// Elements of a dot product.
 const DOT: usize = 4;
+/// Most output pixels of a tile.
+const PIXELS: usize = 6;
 
 /// See [`crate::kernels::reference::conv`].
 pub fn conv_direct8_dotprod(token: Dotprod, args: ConvArgs<'_>) {
@@ -23,39 +25,49 @@ pub fn conv_direct8_dotprod(token: Dotprod, args: ConvArgs<'_>) {
 }
 
 impl Direct8Isa for Dotprod {
-    const PIXELS: usize = 6;
-
     fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8 {
         // SAFETY: the token proves that the CPU has dot products, and with them NEON.
         unsafe { pack(rows, len, padded, to) }
         Range8::Whole
     }
 
-    fn tile(self, tile: Tile<'_>, output: &mut [i8]) {
-        let pixels = tile.patches.len() / tile.padded.max(1);
+    fn block(self, block: Block<'_>, output: &mut [i8]) {
         // SAFETY: the token proves that the CPU has dot products.
-        unsafe {
-            match pixels {
-                1 => some_pixels::<1>(tile, output),
-                2 => some_pixels::<2>(tile, output),
-                3 => some_pixels::<3>(tile, output),
-                4 => some_pixels::<4>(tile, output),
-                5 => some_pixels::<5>(tile, output),
-                _ => some_pixels::<6>(tile, output),
-            }
-        }
+        unsafe { compute(block, output) }
     }
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn some_pixels<const P: usize>(tile: Tile<'_>, output: &mut [i8]) {
-    let Tile { patches, padded, weights, .. } = tile;
+fn compute(block: Block<'_>, output: &mut [i8]) {
+    let requantizer = Requantizer::new(block.channels, block.requantization, block.residual);
+    let Some(requantizer) = requantizer else { return };
+    let rq = &requantizer;
+    for (patches, at) in block.tiles(PIXELS) {
+        match patches.len() / block.padded {
+            1 => some_pixels::<1>(rq, &block, patches, at, output),
+            2 => some_pixels::<2>(rq, &block, patches, at, output),
+            3 => some_pixels::<3>(rq, &block, patches, at, output),
+            4 => some_pixels::<4>(rq, &block, patches, at, output),
+            5 => some_pixels::<5>(rq, &block, patches, at, output),
+            _ => some_pixels::<PIXELS>(rq, &block, patches, at, output),
+        }
+    }
+}
+
+/// A tile of `P` windows, whose first output is `output[at]`.
+#[target_feature(enable = "neon,dotprod")]
+fn some_pixels<const P: usize>(
+    requantizer: &Requantizer<'_>,
+    block: &Block<'_>,
+    patches: &[i8],
+    at: usize,
+    output: &mut [i8],
+) {
+    let Block { padded, weights, out_c, .. } = *block;
     let long = patches.len() >= P * padded && weights.len() >= BLOCK * padded;
     if !long || !padded.is_multiple_of(STEP) {
         return;
     }
-    let requantizer = Requantizer::new(tile.channels, tile.requantization, tile.residual);
-    let Some(requantizer) = requantizer else { return };
     let mut sums = [requantizer.bias; P];
     let (patches, weights) = (patches.as_ptr(), weights.as_ptr());
     for element in (0..padded).step_by(STEP) {
@@ -67,7 +79,7 @@ fn some_pixels<const P: usize>(tile: Tile<'_>, output: &mut [i8]) {
         unsafe { sixteen_elements(&mut sums, &windows, weights.add(element * BLOCK)) };
     }
     for (pixel, sums) in sums.into_iter().enumerate() {
-        requantizer.store(sums, tile.first + pixel * tile.out_c, output);
+        requantizer.store(sums, at + pixel * out_c, output);
     }
 }
 

@@ -14,7 +14,7 @@ use core::arch::aarch64::{
 use super::Neon;
 use super::requantize_block::{Requantizer, VECTORS};
 use crate::kernels::ConvArgs;
-use crate::kernels::direct8::{self, BLOCK, Direct8Isa, Range8, STEP, Tile};
+use crate::kernels::direct8::{self, BLOCK, Block, Direct8Isa, Range8, STEP};
 
 /// Output channels that are multiplied at a time.
 const QUAD: usize = 4;
@@ -27,40 +27,51 @@ pub fn conv_direct8_neon(token: Neon, args: ConvArgs<'_>) {
 }
 
 impl Direct8Isa for Neon {
-    const PIXELS: usize = PIXELS;
-
     fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8 {
         // SAFETY: the token proves that the CPU has NEON.
         unsafe { pack(rows, len, padded, to) }
     }
 
-    fn tile(self, tile: Tile<'_>, output: &mut [i8]) {
-        let pixels = tile.patches.len() / tile.padded.max(1);
+    fn block(self, block: Block<'_>, output: &mut [i8]) {
         // SAFETY: the token proves that the CPU has NEON.
         unsafe {
-            match (pixels, tile.range) {
-                (1, Range8::Symmetric) => some_pixels::<1, true>(tile, output),
-                (2, Range8::Symmetric) => some_pixels::<2, true>(tile, output),
-                (3, Range8::Symmetric) => some_pixels::<3, true>(tile, output),
-                (_, Range8::Symmetric) => some_pixels::<PIXELS, true>(tile, output),
-                (1, Range8::Whole) => some_pixels::<1, false>(tile, output),
-                (2, Range8::Whole) => some_pixels::<2, false>(tile, output),
-                (3, Range8::Whole) => some_pixels::<3, false>(tile, output),
-                (_, Range8::Whole) => some_pixels::<PIXELS, false>(tile, output),
+            match block.range {
+                Range8::Symmetric => compute::<true>(block, output),
+                Range8::Whole => compute::<false>(block, output),
             }
         }
     }
 }
 
 #[target_feature(enable = "neon")]
-fn some_pixels<const P: usize, const PAIRS: bool>(tile: Tile<'_>, output: &mut [i8]) {
-    let Tile { patches, padded, weights, .. } = tile;
+fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) {
+    let requantizer = Requantizer::new(block.channels, block.requantization, block.residual);
+    let Some(requantizer) = requantizer else { return };
+    let rq = &requantizer;
+    for (patches, at) in block.tiles(PIXELS) {
+        match patches.len() / block.padded {
+            1 => some_pixels::<1, PAIRS>(rq, &block, patches, at, output),
+            2 => some_pixels::<2, PAIRS>(rq, &block, patches, at, output),
+            3 => some_pixels::<3, PAIRS>(rq, &block, patches, at, output),
+            _ => some_pixels::<PIXELS, PAIRS>(rq, &block, patches, at, output),
+        }
+    }
+}
+
+/// A tile of `P` windows, whose first output is `output[at]`.
+#[target_feature(enable = "neon")]
+fn some_pixels<const P: usize, const PAIRS: bool>(
+    requantizer: &Requantizer<'_>,
+    block: &Block<'_>,
+    patches: &[i8],
+    at: usize,
+    output: &mut [i8],
+) {
+    let Block { padded, weights, out_c, .. } = *block;
     let long = patches.len() >= P * padded && weights.len() >= BLOCK * padded;
-    if !long || !padded.is_multiple_of(STEP) || padded == 0 {
+    if !long || !padded.is_multiple_of(STEP) {
         return;
     }
-    let requantizer = Requantizer::new(tile.channels, tile.requantization, tile.residual);
-    let Some(requantizer) = requantizer else { return };
     let mut sums = [requantizer.bias; P];
     for quad in 0..VECTORS {
         // SAFETY: there are `P` windows, and weights for four quads.
@@ -73,7 +84,7 @@ fn some_pixels<const P: usize, const PAIRS: bool>(tile: Tile<'_>, output: &mut [
         }
     }
     for (pixel, sums) in sums.into_iter().enumerate() {
-        requantizer.store(sums, tile.first + pixel * tile.out_c, output);
+        requantizer.store(sums, at + pixel * out_c, output);
     }
 }
 

@@ -4,6 +4,8 @@ Every contestant is a process of its own that speaks worker.py's protocol. A rou
 turn; all others are stopped (SIGSTOP) meanwhile, so that no spinning thread takes a core. A round during
 which other programs of the machine used more than a little of the processors counts as disturbed, and
 its times are left out as long as there are enough quiet rounds; the results say how many there were.
+Processor time, which waiting for a core does not lengthen, is recorded beside the clock's: on a machine
+that is never quiet it is the better figure for one thread (threads that spin make it useless for two).
 """
 
 import argparse
@@ -81,6 +83,7 @@ class Worker:
 
     def turn(self) -> list[float]:
         """Milliseconds of one turn's runs; one run before them warms the caches."""
+        used = self.used_seconds()
         os.kill(self.process.pid, signal.SIGCONT)
         self.process.stdin.write(f"{self.runs + 1}\n")
         self.process.stdin.flush()
@@ -88,11 +91,13 @@ class Worker:
         if not line:
             raise Failed(self.last_words())
         os.kill(self.process.pid, signal.SIGSTOP)
+        self.cpu_ms = (self.used_seconds() - used) * 1e3 / (self.runs + 1)
         return [ns / 1e6 for ns in json.loads(line)[1:]]
 
     def used_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        """Processor time of all threads."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
     def peak_mib(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -125,19 +130,23 @@ def measure(workers: dict, rounds: int, patience: float) -> int:
         calm = others <= QUIET_SHARE * wall * os.cpu_count()
         quiet, done = quiet + calm, done + 1
         for name, worker in workers.items():
-            worker.rounds.append((calm, times[name]))
+            worker.rounds.append((calm, times[name], worker.cpu_ms))
         if not calm:
             time.sleep(0.2)
     return quiet
 
 
 def summary(worker: Worker, quiet_only: bool) -> dict:
-    rounds = [times for calm, times in worker.rounds if calm or not quiet_only]
+    chosen = [(times, cpu) for calm, times, cpu in worker.rounds if calm or not quiet_only]
+    rounds, cpu = [times for times, _ in chosen], [cpu for _, cpu in chosen]
     every = sorted(time for times in rounds for time in times)
     median = statistics.median(every)
     return {
         "median_ms": median,
         "best_ms": every[0],
+        "cpu_median_ms": statistics.median(cpu),
+        "cpu_best_ms": min(cpu),
+        "round_cpu_ms": cpu,
         "round_medians_ms": [statistics.median(times) for times in rounds],
         "runs": len(every),
         "first_result_ms": worker.first_ms,
@@ -149,10 +158,11 @@ def summary(worker: Worker, quiet_only: bool) -> dict:
 
 def ratios(results: dict, to: str) -> None:
     """The median over rounds of one contestant's time over another's in the same round."""
-    measure_of = results[to]["round_medians_ms"]
-    for result in results.values():
-        pairs = zip(result["round_medians_ms"], measure_of)
-        result.setdefault("ratio_to", {})[to] = statistics.median(a / b for a, b in pairs)
+    for kind, key in [("round_medians_ms", "ratio_to"), ("round_cpu_ms", "cpu_ratio_to")]:
+        measure_of = results[to][kind]
+        for result in results.values():
+            pairs = zip(result[kind], measure_of)
+            result.setdefault(key, {})[to] = statistics.median(a / b for a, b in pairs)
 
 
 def prepare(args, network: str) -> dict:
@@ -267,18 +277,25 @@ def table(group: dict) -> str:
     lines = [
         f"### {group['network']}, {count} ({rounds})",
         "",
-        "| runtime | instructions | median ms | best ms | of OpenVINO's (AVX2) | first result, ms more | peak MiB |",
-        "|---|---|---|---|---|---|---|",
+        "| runtime | instructions | median ms | best ms | CPU ms | of OpenVINO's (AVX2) | by CPU time "
+        "| first result, ms more | peak MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    one_thread = group["threads"] == 1
     for name, result in group["results"].items():
-        ratio = result.get("ratio_to", {}).get("OpenVINO int8")
-        digits = 3 if result["median_ms"] < 2 else 2
+        digits = 3 if result["best_ms"] < 2 else 2
+        by_clock, by_cpu = (
+            result.get(key, {}).get("OpenVINO int8", float("nan"))
+            for key in ("ratio_to", "cpu_ratio_to")
+        )
         cells = [
             name,
             result["isa"] or "all",
             f"{result['median_ms']:.{digits}f}",
             f"{result['best_ms']:.{digits}f}",
-            "" if ratio is None else f"{ratio:.2f}",
+            f"{result['cpu_median_ms']:.{digits}f}" if one_thread else "",
+            f"{by_clock:.2f}",
+            f"{by_cpu:.2f}" if one_thread else "",
             f"{result['first_result_over_steady_ms']:.0f}",
             f"{result['peak_resident_mib']:.1f}",
         ]

@@ -33,6 +33,18 @@ need() {
 format() {
     cargo fmt --all --check
     cargo fmt --all --manifest-path firmware/Cargo.toml --check
+    cargo fmt --manifest-path bench/kernels/Cargo.toml --check
+}
+
+# Programs that measure; what they measure is nobody's promise, that they run is.
+benchmarks() {
+    cargo clippy --manifest-path bench/kernels/Cargo.toml --all-targets --quiet -- -D warnings
+    cargo test --manifest-path bench/kernels/Cargo.toml --quiet
+    if command -v python3 >/dev/null; then
+        python3 -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' bench/*.py
+    else
+        echo "NOT RUN: the scripts of bench/ were not parsed; there is no python3"
+    fi
 }
 
 # The runtime alone, as an application without an operating system sees it.
@@ -96,6 +108,8 @@ licences() {
     fi
     local path=$root/bin:$PATH
     PATH=$path cargo deny --log-level error check licenses
+    PATH=$path cargo deny --manifest-path bench/kernels/Cargo.toml --config "$PWD/deny.toml" \
+        --log-level error check licenses
     PATH=$path cargo deny --manifest-path firmware/Cargo.toml --config "$PWD/deny.toml" \
         --log-level error check licenses
 }
@@ -127,6 +141,7 @@ fi
 stage "runtime without std" bare_runtime
 stage "tools without tract" cargo clippy -p tools --lib --no-default-features --quiet -- -D warnings
 stage "drivers of boards" board_drivers
+stage "benchmarks" benchmarks
 stage "build" cargo build --workspace --quiet
 stage "main job" main_job
 if [ "$mode" = quick ]; then

@@ -9,7 +9,6 @@ that is never quiet it is the better figure for one thread (threads that spin ma
 """
 
 import argparse
-import datetime
 import json
 import os
 import platform
@@ -21,6 +20,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import machine
 
 BENCH = Path(__file__).resolve().parent
 NETWORKS = {
@@ -304,50 +305,12 @@ def table(group: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def cpu() -> dict:
-    info = Path("/proc/cpuinfo").read_text()
-
-    def of(key: str) -> str:
-        found = re.search(rf"^{key}\s*: (.*)$", info, re.M)
-        return found[1] if found else "unknown"
-
-    flags = set(of("flags").split())
-    told = ["avx2", "avx_vnni", "avx512f", "avx512_vnni"]
-    return {
-        "model": of("model name"),
-        "family": of("cpu family"),
-        "number": of("model"),
-        "cores": os.cpu_count(),
-        "has": [flag for flag in told if flag in flags],
-    }
-
-
 def write(args, groups: list[dict]) -> None:
-    machine = cpu()
-    short = re.sub(r"[^a-z0-9]+", "-", f"{machine['model']} {machine['family']} {machine['number']}".lower())
-    date = datetime.date.today().isoformat()
-    args.out.mkdir(parents=True, exist_ok=True)
-    stem = args.out / f"{date}-{short.strip('-')}{args.suffix}"
     versions = (BENCH / "requirements.txt").read_text().split("\n", 1)[1].split()
-    git = ["git", "-C", str(BENCH), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
-    command = "bench/run.sh " + " ".join(sys.argv[1:])
-    record = {
-        "date": date,
-        "command": command.strip(),
-        "fixnet": commit,
-        "cpu": machine,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-        "groups": groups,
-    }
-    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    facts = {"python": platform.python_version(), "versions": versions, "groups": groups}
+    record = machine.record("run.sh", facts)
     head = [
-        f"# {date}, {machine['model']}, family {machine['family']} model {machine['number']}",
-        "",
-        f"`{record['command']}` at {commit}; {machine['cores']} cores with {', '.join(machine['has'])}; "
-        f"{platform.system()}, Python {record['python']}; {', '.join(versions)}.",
+        f"Python {record['python']}; {', '.join(versions)}.",
         "",
         "Batch 1, runs in turn. *Instructions* says what a runtime was held to; *all* includes AVX-512 and",
         "VNNI where the machine has them: ONNX Runtime and TFLite cannot be held to AVX2. *First result* is",
@@ -355,8 +318,7 @@ def write(args, groups: list[dict]) -> None:
         "workers it and the memory include Python itself.",
         "",
     ]
-    stem.with_suffix(".md").write_text("\n".join(head) + "\n" + "\n".join(map(table, groups)))
-    print(f"wrote {stem}.md and .json", file=sys.stderr)
+    machine.write(args.out, args.suffix, record, "\n".join(head) + "\n" + "\n".join(map(table, groups)))
 
 
 def parse() -> argparse.Namespace:

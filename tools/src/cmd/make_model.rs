@@ -10,7 +10,8 @@ use crate::zoo_models::{self, ModelOptions};
 /// Write a residual network with random, well-scaled weights: for tests and benchmarks.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// resnet18, resnet34, resnet50, plain18, plain34, resnet20, 32, 44, 56 or 110 (CIFAR).
+    /// resnet18, resnet34, resnet50, plain18, plain34, resnet8 (MLPerf Tiny), resnet20, 32, 44, 56 or
+    /// 110 (CIFAR).
     name: String,
     /// Weights are drawn from this number; the same seed gives the same file everywhere.
     #[arg(long, default_value_t = 0)]

@@ -60,8 +60,9 @@ enum Block {
 enum Family {
     /// 7x7 stem, max-pool, four stages from 64 channels, projection shortcuts.
     ImageNet { block: Block, stages: [usize; 4] },
-    /// 3x3 stem, three stages from 16 channels, shortcuts by subsampling and zero channels.
-    Cifar { blocks: usize },
+    /// 3x3 stem, three stages from 16 channels; shortcuts by subsampling and zero channels, or
+    /// projections.
+    Cifar { blocks: usize, projections: bool },
 }
 
 const MODELS: &[(&str, Family)] = &[
@@ -70,11 +71,13 @@ const MODELS: &[(&str, Family)] = &[
     ("resnet50", Family::ImageNet { block: Block::Bottleneck, stages: [3, 4, 6, 3] }),
     ("plain18", Family::ImageNet { block: Block::Plain, stages: [2, 2, 2, 2] }),
     ("plain34", Family::ImageNet { block: Block::Plain, stages: [3, 4, 6, 3] }),
-    ("resnet20", Family::Cifar { blocks: 3 }),
-    ("resnet32", Family::Cifar { blocks: 5 }),
-    ("resnet44", Family::Cifar { blocks: 7 }),
-    ("resnet56", Family::Cifar { blocks: 9 }),
-    ("resnet110", Family::Cifar { blocks: 18 }),
+    // MLPerf Tiny's.
+    ("resnet8", Family::Cifar { blocks: 1, projections: true }),
+    ("resnet20", Family::Cifar { blocks: 3, projections: false }),
+    ("resnet32", Family::Cifar { blocks: 5, projections: false }),
+    ("resnet44", Family::Cifar { blocks: 7, projections: false }),
+    ("resnet56", Family::Cifar { blocks: 9, projections: false }),
+    ("resnet110", Family::Cifar { blocks: 18, projections: false }),
 ];
 
 /// Names that [`build`] knows.

@@ -23,7 +23,7 @@ pub(super) fn build(family: Family, seed: u64, options: &ModelOptions) -> Graph 
     };
     let features = match family {
         Family::ImageNet { block, stages } => network.imagenet(block, stages),
-        Family::Cifar { blocks } => network.cifar(blocks),
+        Family::Cifar { blocks, projections } => network.cifar(blocks, projections),
     };
     network.builder.classifier(features, options.classes.unwrap_or(default_classes));
     network.builder.finish()
@@ -63,7 +63,7 @@ impl Network {
         value
     }
 
-    fn cifar(&mut self, blocks: usize) -> ValueId {
+    fn cifar(&mut self, blocks: usize, projections: bool) -> ValueId {
         let stem = self.channels(16);
         let mut value = self.conv_bn_relu(["conv1", "bn1", "relu"], 0, stem, 3, 1);
         for stage in 0..3 {
@@ -73,8 +73,8 @@ impl Network {
                 let name = format!("layer{}.{index}", stage + 1);
                 let stride = if stage > 0 && index == 0 { 2 } else { 1 };
                 let branch = self.basic_branch(&name, value, channels, stride);
-                let shortcut = if stride == 1 {
-                    value
+                let shortcut = if projections || stride == 1 {
+                    self.projection(&name, value, channels, stride)
                 } else {
                     self.builder.subsample(&format!("{name}.shortcut"), value, channels, stride)
                 };

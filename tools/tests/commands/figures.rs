@@ -223,6 +223,16 @@ fn generated_models_go_the_whole_way() {
 }
 
 #[test]
+fn resnet8_has_the_macs_of_mlperf_tinys() {
+    let folder = tempdir().unwrap();
+    let (onnx, file) = (folder.path().join("8.onnx"), folder.path().join("8.fxn"));
+    let (onnx, file) = (text(&onnx), text(&file));
+    fixnet(&["make-model", "resnet8", "--out", &onnx]).assert().success();
+    let quantize = ["quantize", &onnx, "--calib-limit", "2", "--no-compare", "--out", &file];
+    assert_eq!(json(&[&quantize[..], &["--json"]].concat())["macs"], 12_501_632);
+}
+
+#[test]
 fn an_unsupported_network_fails_its_check_and_is_refused() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("unsupported.onnx");

@@ -1,0 +1,38 @@
+//! Criterion's view of the kernels: `FIXNET_KERNEL_FILES="resnet18.fxn resnet8.fxn" cargo bench`,
+//! with portable model files.
+
+use criterion::{Criterion, Throughput};
+use fixnet::{AlignedBytes, KernelSet, Model};
+use kernel_bench::{Runner, cases, variants};
+
+fn steps(criterion: &mut Criterion, path: &str) -> anyhow::Result<()> {
+    let (bytes, set) = (std::fs::read(path)?, KernelSet::detect());
+    for variant in variants(&AlignedBytes::from_slice(&bytes), set)? {
+        let model = Model::new_checked(&variant.file)?;
+        for case in cases(&variant, set)? {
+            let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, case.kernel)?);
+            let memory = memory.as_mut_slice();
+            let mut runner = Runner::new(&model, memory, set, case.kernel, case.step)?;
+            let mut group = criterion.benchmark_group(format!("{} {}", case.network, case.what));
+            group.throughput(Throughput::Elements(case.macs));
+            group.bench_function(format!("{} {}", case.kernel, case.layout), |bencher| {
+                bencher.iter(|| runner.run());
+            });
+            group.finish();
+        }
+    }
+    Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
+    let Ok(files) = std::env::var("FIXNET_KERNEL_FILES") else {
+        eprintln!("NOT RUN: name portable model files in FIXNET_KERNEL_FILES");
+        return Ok(());
+    };
+    let mut criterion = Criterion::default().configure_from_args();
+    for path in files.split_whitespace() {
+        steps(&mut criterion, path)?;
+    }
+    criterion.final_summary();
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! `kernel-bench`: times, and with valgrind instructions, of every kernel on every layer shape.
+//!
+//!     kernel-bench FILE.fxn... [--callgrind]   one JSON object on standard output
+//!     kernel-bench --one FILE.fxn STEP KERNEL RUNS   what is counted under valgrind
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use fixnet::{AlignedBytes, KernelSet, Model};
+use kernel_bench::{Case, Runner, Variant, cases, peak, variants};
+use serde_json::{Value, json};
+
+/// What one case may take, and the fewest runs.
+const BUDGET: Duration = Duration::from_millis(250);
+const LEAST_RUNS: usize = 5;
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [one, file, step, kernel, runs] = args.as_slice()
+        && one == "--one"
+    {
+        return run_one(Path::new(file), step.parse()?, kernel, runs.parse()?);
+    }
+    let (flags, files): (Vec<&str>, Vec<&str>) =
+        args.iter().map(String::as_str).partition(|arg| arg.starts_with("--"));
+    let callgrind = match flags.as_slice() {
+        [] => false,
+        ["--callgrind"] => true,
+        _ => bail!("kernel-bench FILE.fxn... [--callgrind]"),
+    };
+    ensure!(!files.is_empty(), "give portable model files");
+    let mut rows = Vec::new();
+    for file in files {
+        rows.extend(measure(Path::new(file), callgrind).with_context(|| file.to_owned())?);
+    }
+    let set = KernelSet::detect();
+    println!("{}", json!({ "peak_gmacs": peak::gmacs(), "kernels": set.name(), "rows": rows }));
+    Ok(())
+}
+
+fn measure(path: &Path, callgrind: bool) -> anyhow::Result<Vec<Value>> {
+    let (bytes, set) = (std::fs::read(path)?, KernelSet::detect());
+    let portable = AlignedBytes::from_slice(&bytes);
+    let mut rows = Vec::new();
+    for variant in variants(&portable, set)? {
+        let file = path.with_extension(format!("{}.tmp", variant.form.layout.name()));
+        if callgrind {
+            std::fs::write(&file, &*variant.file)?;
+        }
+        for case in cases(&variant, set)? {
+            let (best, median) = time(&variant, set, &case)?;
+            let instructions = match callgrind {
+                true => Some(instructions(&file, &case)?),
+                false => None,
+            };
+            rows.push(row(&case, best, median, instructions));
+            eprintln!("{} {} {} {}", case.network, case.what, case.kernel, best.as_nanos());
+        }
+        if callgrind {
+            std::fs::remove_file(&file)?;
+        }
+    }
+    Ok(rows)
+}
+
+fn row(case: &Case, best: Duration, median: Duration, instructions: Option<u64>) -> Value {
+    json!({
+        "network": case.network,
+        "layer": case.layer,
+        "what": case.what,
+        "macs": case.macs,
+        "kernel": case.kernel,
+        "layout": case.layout,
+        "chosen": case.chosen,
+        "best_ns": best.as_nanos() as u64,
+        "median_ns": median.as_nanos() as u64,
+        "instructions": instructions,
+    })
+}
+
+fn time(variant: &Variant, set: KernelSet, case: &Case) -> anyhow::Result<(Duration, Duration)> {
+    let model = Model::new_checked(&variant.file)?;
+    let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, case.kernel)?);
+    let mut runner = Runner::new(&model, memory.as_mut_slice(), set, case.kernel, case.step)?;
+    runner.run();
+    let (begin, mut times) = (Instant::now(), Vec::new());
+    while times.len() < LEAST_RUNS || begin.elapsed() < BUDGET {
+        let start = Instant::now();
+        runner.run();
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok((times[0], times[times.len() / 2]))
+}
+
+fn run_one(path: &Path, step: usize, kernel: &str, runs: usize) -> anyhow::Result<()> {
+    let file = AlignedBytes::from_slice(&std::fs::read(path)?);
+    let (model, set) = (Model::new_checked(&file)?, KernelSet::detect());
+    let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, kernel)?);
+    let mut runner = Runner::new(&model, memory.as_mut_slice(), set, kernel, step)?;
+    for _ in 0..runs {
+        runner.run();
+    }
+    Ok(())
+}
+
+/// Instructions of one run: what a second one adds.
+fn instructions(file: &Path, case: &Case) -> anyhow::Result<u64> {
+    let count = |runs: &str| -> anyhow::Result<u64> {
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+        valgrind.arg(std::env::current_exe()?).arg("--one").arg(file);
+        valgrind.args([&case.step.to_string(), case.kernel, runs]);
+        let output = valgrind.output().context("valgrind is not installed, or not in PATH")?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "valgrind: {}", text.lines().last().unwrap_or_default());
+        let collected = text.lines().find_map(|line| line.split("Collected :").nth(1));
+        Ok(collected.context("valgrind gave no count")?.trim().parse()?)
+    };
+    Ok(count("2")?.saturating_sub(count("1")?))
+}

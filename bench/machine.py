@@ -1,0 +1,63 @@
+"""What a result file says of the machine, and where it lies."""
+
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+TOLD = ["avx2", "avx_vnni", "avx512f", "avx512_vnni"]
+
+
+def cpu() -> dict:
+    info = Path("/proc/cpuinfo").read_text()
+
+    def of(key: str) -> str:
+        found = re.search(rf"^{key}\s*: (.*)$", info, re.M)
+        return found[1] if found else "unknown"
+
+    flags = set(of("flags").split())
+    return {
+        "model": of("model name"),
+        "family": of("cpu family"),
+        "number": of("model"),
+        "cores": os.cpu_count(),
+        "has": [flag for flag in TOLD if flag in flags],
+    }
+
+
+def record(script: str, results: dict) -> dict:
+    """Results with the date, the machine and what was measured."""
+    git = ["git", "-C", str(BENCH), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "command": " ".join([f"bench/{script}", *sys.argv[1:]]),
+        "fixnet": commit,
+        "cpu": cpu(),
+        "system": platform.platform(),
+    } | results
+
+
+def heading(record: dict) -> str:
+    machine = record["cpu"]
+    return (
+        f"# {record['date']}, {machine['model']}, family {machine['family']} model "
+        f"{machine['number']}\n\n`{record['command']}` at {record['fixnet']}; {machine['cores']} cores "
+        f"with {', '.join(machine['has'])}; {record['system']}.\n"
+    )
+
+
+def write(out: Path, suffix: str, record: dict, text: str) -> None:
+    machine = record["cpu"]
+    name = f"{machine['model']} {machine['family']} {machine['number']}".lower()
+    name = re.sub(r"[^a-z0-9]+", "-", name).strip("-")
+    out.mkdir(parents=True, exist_ok=True)
+    stem = f"{record['date']}-{name}{suffix}"
+    (out / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / f"{stem}.md").write_text(f"{heading(record)}\n{text}")
+    print(f"wrote {out / stem}.md and .json", file=sys.stderr)

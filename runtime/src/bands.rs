@@ -1,23 +1,157 @@
-//! A convolution split into bands of output rows, one a thread.
+//! Layers divided among threads: into bands of output rows, or into blocks of output channels.
 //!
-//! What may not be broken: the bytes do not depend on the number of bands or on the order in which
-//! they run, because bands share nothing but what they read, and each has scratch of its own.
+//! What may not be broken: the bytes do not depend on the number of parts or on the order in which they
+//! run, because parts share nothing but what they read, and each has scratch of its own. A block of
+//! channels is computed as a convolution of fewer channels, into memory of its own, from which its
+//! columns are copied to the output.
+//!
+//! Rows divide what is done with the input, channels what is done with the weights. Maps of few rows
+//! come out even only by channels, and there weights are most of what is read.
 
-use crate::kernels::{ConvArgs, KernelSet, Residual};
+use core::ops::Range;
 
-/// Runs a convolution in at most `threads` bands. `args.scratch` holds one kernel's scratch, rounded
-/// up to the arena's alignment, per thread.
-pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) {
-    let [height, width, channels] = args.shape.output;
-    let threads = threads.max(1);
-    let rows = height.div_ceil(threads).max(1);
-    if rows >= height {
-        return kernels.conv(args);
+use crate::format::{Operator, WeightForm, Weights, align_up};
+use crate::kernels::{
+    ConvArgs, ConvKernel, ConvShape, KernelFamily, KernelSet, LogitsArgs, PoolShape, Residual,
+};
+
+/// Window elements, or products of a classifier, that are not worth a second thread.
+const LEAST_WORK: usize = 200_000;
+/// What transforming the input, or weights, once more costs, in thousandths of a layer.
+const INPUT_TWICE: usize = 40;
+const WEIGHTS_TWICE: usize = 60;
+
+/// How a convolution is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Division {
+    /// Bands of so many rows.
+    Rows(usize),
+    /// Blocks of so many channels.
+    Channels(usize),
+}
+
+impl Division {
+    fn of(kernel: ConvKernel, shape: &ConvShape, form: WeightForm, threads: usize) -> Self {
+        let [height, width, channels] = shape.output;
+        let grain = kernel.grain(form);
+        let work = height.saturating_mul(width).saturating_mul(channels);
+        if threads < 2 || work.saturating_mul(shape.patch_len()) < grain.least_work {
+            return Self::Rows(height.max(1));
+        }
+        // The largest part, in whole tiles or blocks, and how much of the layer it is.
+        let part = |extent: usize, unit: usize| {
+            extent.div_ceil(unit.max(1)).div_ceil(threads).saturating_mul(unit).max(1)
+        };
+        let share = |extent: usize, part: usize| part.min(extent) * 1000 / extent.max(1);
+        let rows = part(height, grain.rows);
+        let by_rows =
+            share(height, rows) + if grain.transforms_weights { WEIGHTS_TWICE } else { 0 };
+        let by_channels = match grain.channels {
+            0 => usize::MAX,
+            unit => share(channels, part(channels, unit)) + INPUT_TWICE,
+        };
+        if by_channels < by_rows && channels > part(channels, grain.channels) {
+            Self::Channels(part(channels, grain.channels))
+        } else {
+            Self::Rows(rows)
+        }
     }
+}
+
+/// Scratch of one part: what its kernel needs and, of a block of channels, room for its output.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    kernel: usize,
+    output: usize,
+}
+
+impl Share {
+    fn of(
+        division: Division,
+        shape: &ConvShape,
+        form: WeightForm,
+        kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
+    ) -> Self {
+        match division {
+            Division::Rows(_) => {
+                let kernel = kernel_of(shape, form).scratch_bytes(shape, form);
+                Self { kernel: align_up(kernel), output: 0 }
+            }
+            Division::Channels(channels) => {
+                let block = of_channels(shape, channels);
+                let kernel = kernel_of(&block, form).scratch_bytes(&block, form);
+                let [height, width, _] = shape.output;
+                let output = height.saturating_mul(width).saturating_mul(channels);
+                Self { kernel: align_up(kernel), output: align_up(output) }
+            }
+        }
+    }
+
+    const fn bytes(self) -> usize {
+        self.kernel.saturating_add(self.output)
+    }
+}
+
+/// The same convolution to fewer channels.
+fn of_channels(shape: &ConvShape, channels: usize) -> ConvShape {
+    let [height, width, _] = shape.output;
+    ConvShape { output: [height, width, channels], ..*shape }
+}
+
+/// Scratch of an operator on some threads, in bytes, with the kernels of this machine.
+pub(crate) fn scratch_bytes(kernels: KernelSet, operator: &Operator<'_>, threads: usize) -> usize {
+    let kernel_of = |shape: &ConvShape, form| kernels.conv_kernel(shape, form);
+    scratch_by(kernel_of, operator, threads).unwrap_or_else(|| kernels.scratch_bytes(operator))
+}
+
+/// Scratch of an operator on some threads, in bytes, with the kernels of another machine.
+pub(crate) fn family_scratch_bytes(
+    family: KernelFamily,
+    operator: &Operator<'_>,
+    threads: usize,
+) -> usize {
+    let kernel_of = |shape: &ConvShape, form| family.conv_kernel(shape, form);
+    scratch_by(kernel_of, operator, threads).unwrap_or_else(|| family.scratch_bytes(operator))
+}
+
+/// `None` if the operator is not divided, or needs no scratch of its own where it is.
+fn scratch_by(
+    kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
+    operator: &Operator<'_>,
+    threads: usize,
+) -> Option<usize> {
+    let Operator::Conv { shape, weights, .. } = operator else { return None };
+    let division = Division::of(kernel_of(shape, weights.form), shape, weights.form, threads);
+    let parts = match division {
+        Division::Rows(rows) => shape.output[0].div_ceil(rows),
+        Division::Channels(channels) => shape.output[2].div_ceil(channels),
+    };
+    let share = Share::of(division, shape, weights.form, kernel_of);
+    (parts > 1).then(|| share.bytes().saturating_mul(parts))
+}
+
+/// Runs a convolution in at most `threads` parts. `args.scratch` is as long as [`scratch_bytes`] says.
+pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) {
+    let (shape, form) = (args.shape, args.weights.form);
+    let division = Division::of(kernels.conv_kernel(shape, form), shape, form, threads);
+    conv_divided(kernels, division, args);
+}
+
+fn conv_divided(kernels: KernelSet, division: Division, args: ConvArgs<'_>) {
+    let (shape, form) = (args.shape, args.weights.form);
+    let share = Share::of(division, shape, form, |shape, form| kernels.conv_kernel(shape, form));
+    match division {
+        Division::Rows(rows) if rows >= shape.output[0] => kernels.conv(args),
+        Division::Rows(rows) => by_rows(kernels, rows, share, args),
+        Division::Channels(channels) => by_channels(kernels, channels, share, args),
+    }
+}
+
+fn by_rows(kernels: KernelSet, rows: usize, share: Share, args: ConvArgs<'_>) {
+    let [_, width, channels] = args.shape.output;
     let ConvArgs { shape, input, weights, channels: constants, requantization, .. } = args;
     let len = rows.saturating_mul(width).saturating_mul(channels).max(1);
-    let share = (args.scratch.len() / threads).max(1);
-    let mut scratch = args.scratch.chunks_exact_mut(share);
+    let mut scratch = args.scratch.chunks_mut(share.bytes().max(1));
     let bands = args.output.chunks_mut(len).enumerate().map(|(band, output)| ConvArgs {
         shape,
         input,
@@ -37,17 +171,353 @@ pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) {
     run(bands, |band| kernels.conv(band));
 }
 
-#[cfg(not(feature = "threads"))]
-fn run<'a>(bands: impl Iterator<Item = ConvArgs<'a>>, conv: impl Fn(ConvArgs<'a>)) {
-    bands.for_each(conv);
+/// A block of output channels.
+struct Block<'a> {
+    channels: Range<usize>,
+    scratch: &'a mut [u8],
+    /// `[pixel][channel of the block]`.
+    output: &'a mut [i8],
 }
 
-#[cfg(feature = "threads")]
-fn run<'a>(bands: impl Iterator<Item = ConvArgs<'a>>, conv: impl Fn(ConvArgs<'a>) + Sync) {
-    let conv = &conv;
-    rayon::in_place_scope(|scope| {
-        for band in bands {
-            scope.spawn(move |_| conv(band));
+fn by_channels(kernels: KernelSet, channels: usize, share: Share, args: ConvArgs<'_>) {
+    let ConvArgs { shape, input, weights, channels: constants, requantization, .. } = args;
+    let [height, width, all] = shape.output;
+    let (residual, output) = (args.residual, args.output);
+    let mut shares = args.scratch.chunks_exact_mut(share.bytes().max(1));
+    let mut block_of = |first: usize| {
+        let channels = first..all.min(first + channels);
+        let (scratch, output) = shares.next()?.split_at_mut_checked(share.kernel)?;
+        let output = <[i8] as zerocopy::FromBytes>::mut_from_bytes(output).ok()?;
+        let output = output.get_mut(..height * width * channels.len())?;
+        Some(Block { channels, scratch, output })
+    };
+    let shared = &*output;
+    let blocks = (0..all).step_by(channels).map_while(&mut block_of);
+    run(blocks, |block| {
+        let Block { channels, scratch, output } = block;
+        let residual = match residual {
+            Residual::None => None,
+            Residual::InPlace => Some(shared),
+            Residual::Separate(values) => Some(values),
+        };
+        if let Some(residual) = residual {
+            copy_columns(residual, all, &channels, output);
         }
+        kernels.conv(ConvArgs {
+            shape: &of_channels(shape, channels.len()),
+            input,
+            weights: rows_of(weights, channels.clone(), all),
+            channels: constants.part(channels),
+            requantization,
+            residual: if residual.is_some() { Residual::InPlace } else { Residual::None },
+            first_row: 0,
+            output,
+            scratch,
+        });
     });
+    drop(shares);
+    let staged = args.scratch.chunks_exact(share.bytes().max(1));
+    for (first, staged) in (0..all).step_by(channels).zip(staged) {
+        let channels = first..all.min(first + channels);
+        let staged = staged.get(share.kernel..).unwrap_or_default();
+        let staged = <[i8] as zerocopy::FromBytes>::ref_from_bytes(staged).unwrap_or_default();
+        let pixels = output.chunks_exact_mut(all.max(1));
+        for (pixel, from) in pixels.zip(staged.chunks_exact(channels.len().max(1))) {
+            if let Some(to) = pixel.get_mut(channels.clone()) {
+                to.copy_from_slice(from);
+            }
+        }
+    }
+}
+
+/// Copies some of the `all` channels of each pixel.
+fn copy_columns(from: &[i8], all: usize, channels: &Range<usize>, to: &mut [i8]) {
+    let pixels = to.chunks_exact_mut(channels.len().max(1));
+    for (to, from) in pixels.zip(from.chunks_exact(all.max(1))) {
+        if let Some(from) = from.get(channels.clone()) {
+            to.copy_from_slice(from);
+        }
+    }
+}
+
+/// The weights of some of `all` output channels, which lie one behind the other.
+fn rows_of(weights: Weights<'_>, channels: Range<usize>, all: usize) -> Weights<'_> {
+    let row = weights.bytes.len() / all.max(1);
+    let bytes = weights.bytes.get(channels.start * row..channels.end * row);
+    Weights { bytes: bytes.unwrap_or_default(), ..weights }
+}
+
+/// Runs a maximum pool in at most `threads` bands of rows.
+pub(crate) fn max_pool(
+    kernels: KernelSet,
+    threads: usize,
+    shape: &PoolShape,
+    clamp: (i8, i8),
+    input: &[i8],
+    output: &mut [i8],
+) {
+    let work = output.len().saturating_mul(shape.kernel[0] * shape.kernel[1]);
+    let parts = if work < LEAST_WORK { 1 } else { threads.max(1) };
+    max_pool_divided(kernels, shape.output[0].div_ceil(parts).max(1), shape, clamp, input, output);
+}
+
+/// Bands of `rows` rows.
+fn max_pool_divided(
+    kernels: KernelSet,
+    rows: usize,
+    shape: &PoolShape,
+    clamp: (i8, i8),
+    input: &[i8],
+    output: &mut [i8],
+) {
+    let [_, width, channels] = shape.output;
+    let [in_h, in_w, in_c] = shape.input;
+    let len = rows.saturating_mul(width).saturating_mul(channels).max(1);
+    let bands = output.chunks_mut(len).enumerate();
+    run(bands, |(band, output)| {
+        // The band's first window begins in the padding above, or in a row of the input.
+        let top = band * rows * shape.strides[0];
+        let above = shape.pads[0].saturating_sub(top);
+        let first = top.saturating_sub(shape.pads[0]).min(in_h);
+        let band = PoolShape {
+            input: [in_h - first, in_w, in_c],
+            output: [output.len() / (width * channels).max(1), width, channels],
+            pads: [above, shape.pads[1], shape.pads[2], shape.pads[3]],
+            ..*shape
+        };
+        let input = input.get(first * in_w * in_c..).unwrap_or_default();
+        kernels.max_pool(&band, clamp, input, output);
+    });
+}
+
+/// Runs a classifier in at most `threads` parts of its classes.
+pub(crate) fn logits(kernels: KernelSet, threads: usize, args: LogitsArgs<'_>) {
+    let parts = if args.weights.len() < LEAST_WORK { 1 } else { threads.max(1) };
+    logits_divided(kernels, args.output.len().div_ceil(parts).max(1), args);
+}
+
+/// Parts of `len` classes.
+fn logits_divided(kernels: KernelSet, len: usize, args: LogitsArgs<'_>) {
+    let LogitsArgs { input, weights, channels, shift, output } = args;
+    let parts = output.chunks_mut(len).enumerate();
+    run(parts, |(part, output)| {
+        let classes = part * len..part * len + output.len();
+        let rows = classes.start * input.len()..classes.end * input.len();
+        let weights = weights.get(rows).unwrap_or_default();
+        kernels.logits(LogitsArgs {
+            input,
+            weights,
+            channels: channels.part(classes),
+            shift,
+            output,
+        });
+    });
+}
+
+#[cfg(not(feature = "threads"))]
+fn run<P>(parts: impl Iterator<Item = P>, work: impl Fn(P)) {
+    parts.for_each(work);
+}
+
+/// Runs all parts but one on other threads of the pool, and that one here.
+#[cfg(feature = "threads")]
+fn run<P: Send>(mut parts: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
+    let Some(first) = parts.next() else { return };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return work(first);
+    }
+    let work = &work;
+    rayon::in_place_scope(|scope| {
+        for part in parts {
+            scope.spawn(move |_| work(part));
+        }
+        work(first);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AlignedBytes;
+    use crate::format::Channels;
+    use crate::numerics::Requantization;
+    use std::vec;
+    use std::vec::Vec;
+
+    const RQ: Requantization = Requantization {
+        shift: 5,
+        fraction_bits: 14,
+        offset: 1 << 13,
+        residual_multiplier: 9_000,
+        clamp: (-100, 127),
+    };
+
+    fn values(len: usize, seed: u32) -> Vec<i8> {
+        let step = |state: &mut u32| {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            Some((*state >> 24) as i8)
+        };
+        core::iter::repeat_n((), len).scan(seed, |state, ()| step(state)).collect()
+    }
+
+    fn shape(input: [usize; 3], out_c: usize, kernel: usize, stride: usize) -> ConvShape {
+        let pad = kernel / 2;
+        let out = |extent: usize| (extent + 2 * pad - kernel) / stride + 1;
+        ConvShape {
+            input,
+            output: [out(input[0]), out(input[1]), out_c],
+            kernel: [kernel; 2],
+            strides: [stride; 2],
+            pads: [pad; 4],
+            dilations: [1; 2],
+            groups: 1,
+            input_zero_point: -7,
+        }
+    }
+
+    fn shapes() -> [ConvShape; 5] {
+        [
+            shape([17, 9, 32], 80, 3, 1),
+            shape([19, 12, 16], 48, 3, 2),
+            shape([23, 18, 3], 32, 7, 2),
+            shape([7, 7, 48], 64, 1, 1),
+            shape([5, 4, 5], 7, 3, 1),
+        ]
+    }
+
+    /// The weights in every form that the kernels read.
+    fn forms(
+        kernels: KernelSet,
+        shape: &ConvShape,
+        ohwi: &[i8],
+    ) -> Vec<(WeightForm, AlignedBytes)> {
+        let bytes: Vec<u8> = ohwi.iter().map(|&w| w as u8).collect();
+        #[cfg_attr(not(feature = "write"), allow(unused_mut))]
+        let mut forms = vec![(WeightForm::PORTABLE, AlignedBytes::from_slice(&bytes))];
+        #[cfg(feature = "write")]
+        for target in crate::format::Target::ALL {
+            for layout in crate::format::WeightLayout::ALL {
+                let form = WeightForm { target, layout };
+                if !kernels.family().runs(target) || target == crate::format::Target::Portable {
+                    continue;
+                }
+                let packed = crate::layouts::pack(form, shape, ohwi);
+                forms.extend(packed.map(|bytes| (form, AlignedBytes::from_slice(&bytes))));
+            }
+        }
+        let _ = (kernels, shape);
+        forms
+    }
+
+    #[test]
+    fn no_division_changes_a_byte() {
+        for (index, shape) in shapes().iter().enumerate() {
+            let [height, width, channels] = shape.output;
+            let input = values(shape.input.iter().product(), 1 + index as u32);
+            let ohwi = values(channels * shape.patch_len(), 77);
+            let bias: Vec<i32> = (0..channels as i32).map(|c| c * 1000 - 20_000).collect();
+            let multipliers = vec![1 << 18; channels];
+            let constants = Channels { bias: &bias, multipliers: &multipliers };
+            let shortcut = values(height * width * channels, 5);
+            let run = |kernels: KernelSet, division: Division, weights: Weights<'_>, in_place| {
+                let kernel_of = |shape: &ConvShape, form| kernels.conv_kernel(shape, form);
+                let share = Share::of(division, shape, weights.form, kernel_of);
+                let parts = match division {
+                    Division::Rows(rows) => height.div_ceil(rows),
+                    Division::Channels(block) => channels.div_ceil(block),
+                };
+                let mut scratch = AlignedBytes::zeroed(share.bytes() * parts);
+                scratch.as_mut_slice().fill(0xA5);
+                let mut output = shortcut.clone();
+                let residual = match in_place {
+                    None => Residual::None,
+                    Some(true) => Residual::InPlace,
+                    Some(false) => Residual::Separate(&shortcut),
+                };
+                let args = ConvArgs {
+                    shape,
+                    input: &input,
+                    weights,
+                    channels: constants,
+                    requantization: &RQ,
+                    residual,
+                    first_row: 0,
+                    output: &mut output,
+                    scratch: scratch.as_mut_slice(),
+                };
+                conv_divided(kernels, division, args);
+                output
+            };
+            for in_place in [None, Some(true), Some(false)] {
+                let whole = Division::Rows(height);
+                let want = run(KernelSet::REFERENCE, whole, Weights::ohwi(&ohwi), in_place);
+                for kernels in KernelSet::available() {
+                    for (form, bytes) in forms(kernels, shape, &ohwi) {
+                        let weights = Weights { form, bytes: &bytes };
+                        let grain = kernels.conv_kernel(shape, form).grain(form);
+                        let rows = (1..=5).map(|part| Division::Rows(part * grain.rows));
+                        let blocks = (1..=5).map(|part| Division::Channels(part * grain.channels));
+                        let blocks = blocks.filter(|_| grain.channels > 0);
+                        for division in rows.chain(blocks) {
+                            let got = run(kernels, division, weights, in_place);
+                            let name = kernels.name();
+                            assert_eq!(got, want, "{name} {form:?} {division:?} {in_place:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bands_of_a_pool_and_parts_of_a_classifier_are_those_of_the_whole() {
+        for pads in [[0; 4], [1; 4], [2, 1, 0, 1]] {
+            let pool = PoolShape {
+                input: [13, 9, 5],
+                output: [6, 4, 5],
+                kernel: [3, 3],
+                strides: [2, 2],
+                pads,
+                input_zero_point: 0,
+            };
+            let input = values(13 * 9 * 5, 3);
+            let mut want = vec![0; 6 * 4 * 5];
+            KernelSet::REFERENCE.max_pool(&pool, (-90, 120), &input, &mut want);
+            for kernels in KernelSet::available() {
+                for rows in 1..=6 {
+                    let mut got = vec![0; want.len()];
+                    max_pool_divided(kernels, rows, &pool, (-90, 120), &input, &mut got);
+                    assert_eq!(got, want, "{} {rows} {pads:?}", kernels.name());
+                }
+            }
+        }
+        let (input, weights) = (values(70, 1), values(70 * 13, 2));
+        let (bias, multipliers) = (vec![-40; 13], vec![1 << 20; 13]);
+        let channels = Channels { bias: &bias, multipliers: &multipliers };
+        let run = |kernels: KernelSet, len: usize| {
+            let mut output = vec![0; 13];
+            let (input, weights, output_words) = (&input, &weights, &mut output);
+            let args = LogitsArgs { input, weights, channels, shift: 2, output: output_words };
+            logits_divided(kernels, len, args);
+            output
+        };
+        for kernels in KernelSet::available() {
+            for len in 1..=13 {
+                assert_eq!(run(kernels, len), run(KernelSet::REFERENCE, 13));
+            }
+        }
+    }
+
+    #[test]
+    fn small_layers_stay_whole_and_short_maps_are_divided_by_channels() {
+        let of = |shape: &ConvShape, threads| {
+            Division::of(ConvKernel::Winograd4StoredAvx2, shape, WeightForm::PORTABLE, threads)
+        };
+        assert_eq!(of(&shape([8, 8, 64], 64, 3, 1), 2), Division::Rows(8));
+        assert_eq!(of(&shape([56, 56, 64], 64, 3, 1), 1), Division::Rows(56));
+        assert_eq!(of(&shape([56, 56, 64], 64, 3, 1), 2), Division::Rows(28));
+        assert_eq!(of(&shape([28, 28, 128], 128, 3, 1), 2), Division::Channels(64));
+        assert_eq!(of(&shape([7, 7, 512], 512, 3, 1), 3), Division::Channels(176));
+    }
 }

@@ -85,10 +85,11 @@ impl<'m, 'a> Session<'m, 'a> {
         Self::with_threads(model, arena, kernels, 1)
     }
 
-    /// A session whose convolutions are split by rows over `threads` threads, which changes no byte.
+    /// A session whose layers are split over `threads` threads, which changes no byte.
     ///
     /// Without the feature `threads` the parts run one after the other. With it they run on the
-    /// current rayon pool: the global one, or that of `ThreadPool::install`.
+    /// current rayon pool: the global one, or that of `ThreadPool::install`, inside of which the calling
+    /// thread is one of them and waits for the others without sleeping first.
     ///
     /// # Errors
     /// [`SessionError::FloatParts`], or as [`Session::new`], for an arena of [`Model::required_by_threads`] bytes.
@@ -225,7 +226,8 @@ impl<'m, 'a> Session<'m, 'a> {
         let input = views.input;
         if let Operator::Logits { weights, channels, shift } = step.operator {
             let Ok(output) = zerocopy::FromBytes::mut_from_bytes(views.output) else { return };
-            self.kernels.logits(LogitsArgs { input, weights, channels, shift, output });
+            let args = LogitsArgs { input, weights, channels, shift, output };
+            bands::logits(self.kernels, self.threads, args);
             return;
         }
         let Ok(output) = <[i8] as zerocopy::FromBytes>::mut_from_bytes(views.output) else {
@@ -252,7 +254,7 @@ impl<'m, 'a> Session<'m, 'a> {
                 bands::conv(self.kernels, self.threads, args);
             }
             Operator::MaxPool { ref shape, clamp } => {
-                self.kernels.max_pool(shape, clamp, input, output);
+                bands::max_pool(self.kernels, self.threads, shape, clamp, input, output);
             }
             Operator::AveragePool { ref shape, channel, ref requantization } => {
                 self.kernels.average_pool(shape, channel, requantization, input, output);

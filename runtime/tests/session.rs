@@ -294,25 +294,30 @@ fn outputs_by_threads(model: &Model<'_>, kernels: KernelSet, threads: usize) -> 
 
 #[test]
 fn the_number_of_threads_changes_no_byte() {
-    let bytes = model::file(&small());
-    let model = Model::new_checked(&bytes).unwrap();
-    for kernels in KernelSet::available() {
-        let want = outputs_by_threads(&model, kernels, 1);
-        for threads in [0, 2, 3, 5, 64] {
-            let got = outputs_by_threads(&model, kernels, threads);
-            assert_eq!(got.0, want.0, "{} on {threads} threads", kernels.name());
+    for spec in [small(), model::large()] {
+        let bytes = model::file(&spec);
+        let model = Model::new_checked(&bytes).unwrap();
+        for kernels in KernelSet::available() {
+            let want = outputs_by_threads(&model, kernels, 1);
+            for threads in [0, 2, 3, 4, 5, 64] {
+                let got = outputs_by_threads(&model, kernels, threads);
+                assert_eq!(got.0, want.0, "{} on {threads} threads", kernels.name());
+            }
         }
     }
 }
 
 #[test]
 fn scratch_for_more_threads_is_part_of_the_exact_figure() {
-    let bytes = model::file(&small());
+    let bytes = model::file(&model::large());
     let model = Model::new_checked(&bytes).unwrap();
-    let needed = model.required_by_threads(KernelSet::GENERIC, 3).arena();
-    assert!(needed > model.required(KernelSet::GENERIC).arena());
-    let mut arena = AlignedBytes::zeroed(needed - 1);
-    let session = Session::with_threads(&model, arena.as_mut_slice(), KernelSet::GENERIC, 3);
-    let available = needed - 1;
-    assert_eq!(session.unwrap_err(), SessionError::ArenaTooSmall { needed, available });
+    for kernels in KernelSet::available().filter(|&kernels| kernels != KernelSet::REFERENCE) {
+        let needed = model.required_by_threads(kernels, 3).arena();
+        assert!(needed > model.required(kernels).arena());
+        assert_eq!(needed, model.required_by_family(kernels.family(), 3).arena());
+        let mut arena = AlignedBytes::zeroed(needed - 1);
+        let session = Session::with_threads(&model, arena.as_mut_slice(), kernels, 3);
+        let available = needed - 1;
+        assert_eq!(session.unwrap_err(), SessionError::ArenaTooSmall { needed, available });
+    }
 }

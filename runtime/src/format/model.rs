@@ -8,6 +8,7 @@ use super::{
     FloatPartKind, FloatPartRecord, Header, LayerRecord, NONE, PreprocessRecord, StepKind,
     StepRecord, Target, TensorRecord, WeightForm, WeightLayout, Weights, check,
 };
+use crate::bands;
 use crate::error::ModelError;
 use crate::kernels::{ConvShape, KernelFamily, KernelSet, PoolShape, Required};
 use crate::numerics::{Addition, Channel, Requantization};
@@ -222,22 +223,18 @@ impl<'m> Model<'m> {
     /// with scratch of its own.
     #[must_use]
     pub fn required_by_threads(&self, kernels: KernelSet, threads: usize) -> Required {
-        self.require(threads, |operator| kernels.scratch_bytes(operator))
+        self.require(|operator| bands::scratch_bytes(kernels, operator, threads))
     }
 
     /// [`Model::required_by_threads`] with kernels that this machine may not have: what to plan for
     /// another one.
     #[must_use]
     pub fn required_by_family(&self, kernels: KernelFamily, threads: usize) -> Required {
-        self.require(threads, |operator| kernels.scratch_bytes(operator))
+        self.require(|operator| bands::family_scratch_bytes(kernels, operator, threads))
     }
 
-    fn require(&self, threads: usize, scratch: impl Fn(&Operator<'_>) -> usize) -> Required {
+    fn require(&self, scratch: impl Fn(&Operator<'_>) -> usize) -> Required {
         let scratch = self.steps().map(|s| scratch(&s.operator)).max().unwrap_or(0);
-        let scratch = match threads {
-            0 | 1 => scratch,
-            _ => super::align_up(scratch).saturating_mul(threads),
-        };
         Required { activations: self.header.arena_bytes as usize, scratch }
     }
 

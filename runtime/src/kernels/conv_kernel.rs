@@ -35,6 +35,20 @@ pub enum ConvKernel {
     Winograd4CortexM4,
 }
 
+/// How a kernel's work may be divided among threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grain {
+    /// Output rows that it computes together.
+    pub rows: usize,
+    /// Output channels whose weights lie together and that it computes together; 0 if they may not be
+    /// parted.
+    pub channels: usize,
+    /// Whether it transforms the weights, which every band of rows does anew.
+    pub transforms_weights: bool,
+    /// Multiply-accumulates that are not worth a second thread.
+    pub least_work: usize,
+}
+
 /// `conv_direct_avx2`.
 pub(super) const DIRECT_AVX2: direct::Form = direct::Form { pixels: 3, vector: 16 };
 /// `conv_packed_avx2`: what is packed at each call must be little against the products of a kernel
@@ -164,6 +178,32 @@ impl ConvKernel {
             Self::PackedAvx2 => PACKED_AVX2.pays(shape),
             Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
             _ => true,
+        }
+    }
+
+    /// How its work may be divided.
+    pub(crate) fn grain(self, form: WeightForm) -> Grain {
+        let portable = form.layout == WeightLayout::Ohwi;
+        let avx2 = KernelFamily::Avx2.conv_kernels().contains(&self);
+        let rows = match self {
+            Self::Winograd4Avx2
+            | Self::Winograd4StoredAvx2
+            | Self::Winograd4Int8Avx2
+            | Self::Winograd4Stride2Avx2
+            | Self::Winograd4Neon => 4,
+            Self::Winograd4StemAvx2 => 3,
+            Self::Winograd2Avx2 => 2,
+            _ => 1,
+        };
+        let in_blocks = avx2 || (portable && self == Self::Winograd4Neon);
+        Grain {
+            rows,
+            channels: if in_blocks { 16 } else { 0 },
+            transforms_weights: match self {
+                Self::Winograd4Avx2 | Self::Winograd4Int8Avx2 | Self::PackedAvx2 => true,
+                _ => portable && self == Self::Winograd4Neon,
+            },
+            least_work: if avx2 { 5_000_000 } else { 500_000 },
         }
     }
 

@@ -170,6 +170,41 @@ pub fn small() -> ModelSpec {
     }
 }
 
+/// 24x24x32 to 16 classes: a residual block and logits, large enough for several threads.
+pub fn large() -> ModelSpec {
+    let random = &mut Random::new(8);
+    let (macs, weights) = (24 * 24 * 32 * 288, 32 * 288);
+    let conv = |input, output| window(record(StepKind::Conv, input, output), 1);
+    let residual =
+        StepRecord { operand: 0, flags: flags::IN_PLACE, operand_multiplier: 20_000, ..conv(1, 2) };
+    let inputs = 24 * 24 * 32;
+    let logits_step = record(StepKind::Logits, 2, 3);
+    let mut steps = vec![
+        step(conv(0, 1), macs, weights, 32, random),
+        step(residual, macs, weights, 32, random),
+        step(logits_step, 16 * inputs, 16 * inputs as usize, 16, random),
+    ];
+    for (step, name) in steps.iter_mut().zip(["conv1", "conv2", "fc"]) {
+        step.layer_name = name.to_owned();
+    }
+    let map = [24, 24, 32];
+    ModelSpec {
+        name: "large".to_owned(),
+        tensors: vec![
+            tensor(0, map),
+            tensor(inputs as u32, map),
+            tensor(0, map),
+            logits(inputs as u32, 16),
+        ],
+        steps,
+        input_tensor: 0,
+        output_tensor: 3,
+        arena_bytes: 2 * inputs as u32,
+        preprocess: None,
+        ..small()
+    }
+}
+
 /// [`small`] with a per-pixel mean.
 pub fn small_with_mean_image() -> ModelSpec {
     let mean: Vec<f32> = (0..192).map(|i| 100.0 + i as f32 / 4.0).collect();

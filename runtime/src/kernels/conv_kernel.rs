@@ -33,6 +33,8 @@ pub enum ConvKernel {
     Direct16CortexM4,
     Winograd2CortexM4,
     Winograd4CortexM4,
+    DirectCortexM3,
+    Winograd4CortexM3,
 }
 
 /// How a kernel's work may be divided among threads.
@@ -62,6 +64,9 @@ const WINOGRAD4_NEON: WeightForm =
 const DIRECT8_DOTPROD: WeightForm =
     WeightForm { target: Target::Armv8Dotprod, layout: WeightLayout::Direct8 };
 
+const WINOGRAD4_CORTEX_M3: WeightForm =
+    WeightForm { target: Target::CortexM3, layout: WeightLayout::Winograd4 };
+
 /// Weights packed for Cortex-M4. A layout exists for the shapes that its kernel computes.
 const fn cortex_m4(layout: WeightLayout) -> WeightForm {
     WeightForm { target: Target::CortexM4, layout }
@@ -90,6 +95,8 @@ impl ConvKernel {
         Self::Direct16CortexM4,
         Self::Winograd2CortexM4,
         Self::Winograd4CortexM4,
+        Self::DirectCortexM3,
+        Self::Winograd4CortexM3,
     ];
 
     /// The name in latency tables, as `--kernel` takes it.
@@ -116,6 +123,8 @@ impl ConvKernel {
             Self::Direct16CortexM4 => "conv_direct16_cortex_m4",
             Self::Winograd2CortexM4 => "conv_winograd2_cortex_m4",
             Self::Winograd4CortexM4 => "conv_winograd4_cortex_m4",
+            Self::DirectCortexM3 => "conv_direct_cortex_m3",
+            Self::Winograd4CortexM3 => "conv_winograd4_cortex_m3",
         }
     }
 
@@ -166,6 +175,10 @@ impl ConvKernel {
             }
             Self::Winograd4CortexM4 => {
                 form == cortex_m4(WeightLayout::Winograd4) && cortex_m::winograd::computes(shape)
+            }
+            Self::DirectCortexM3 => portable && cortex_m::direct::M3.computes(shape),
+            Self::Winograd4CortexM3 => {
+                form == WINOGRAD4_CORTEX_M3 && cortex_m::winograd::computes(shape)
             }
         }
     }
@@ -230,6 +243,8 @@ impl ConvKernel {
             }
             Self::Winograd2CortexM4 => cortex_m::winograd::F2_M4.scratch_bytes(shape),
             Self::Winograd4CortexM4 => cortex_m::winograd::F4_M4.scratch_bytes(shape),
+            Self::DirectCortexM3 => cortex_m::direct::M3.scratch_bytes(shape),
+            Self::Winograd4CortexM3 => cortex_m::winograd::F4_M3.scratch_bytes(shape),
         }
     }
 }
@@ -274,7 +289,7 @@ impl KernelFamily {
                 ConvKernel::Direct8CortexM4,
                 ConvKernel::DirectCortexM4,
             ],
-            Self::CortexM3 => &[],
+            Self::CortexM3 => &[ConvKernel::Winograd4CortexM3, ConvKernel::DirectCortexM3],
         }
     }
 

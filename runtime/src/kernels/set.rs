@@ -29,6 +29,12 @@ enum Machine {
     Dotprod(super::aarch64::Dotprod),
     #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
     CortexM4(super::arm::CortexM4),
+    #[cfg(all(
+        target_arch = "arm",
+        feature = "cortex-m",
+        not(all(target_abi = "eabihf", target_os = "none"))
+    ))]
+    CortexM3(super::arm::CortexM3),
 }
 
 /// The name of a [`KernelSet`], of this machine or another: what a plan for a board is made with.
@@ -142,12 +148,25 @@ impl KernelSet {
         let sets = portable
             .chain([Self::of(Machine::Neon(super::aarch64::Neon::new()))])
             .chain(super::aarch64::Dotprod::detect().map(Machine::Dotprod).map(Self::of));
+        #[cfg(all(
+            target_arch = "arm",
+            feature = "cortex-m",
+            not(all(target_abi = "eabihf", target_os = "none"))
+        ))]
+        let sets = portable.chain([Self::of(Machine::CortexM3(super::arm::CortexM3::new()))]);
+        #[cfg(all(
+            target_arch = "arm",
+            feature = "cortex-m",
+            target_abi = "eabihf",
+            target_os = "none"
+        ))]
+        let sets = portable;
         #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
-        let sets = portable.chain([Self::of(Machine::CortexM4(super::arm::CortexM4::new()))]);
+        let sets = sets.chain([Self::of(Machine::CortexM4(super::arm::CortexM4::new()))]);
         #[cfg(not(any(
             all(target_arch = "x86_64", feature = "std"),
             all(target_arch = "aarch64", target_feature = "neon"),
-            all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf")
+            all(target_arch = "arm", feature = "cortex-m")
         )))]
         let sets = portable;
         sets
@@ -175,6 +194,12 @@ impl KernelSet {
             Machine::Dotprod(_) => KernelFamily::Dotprod,
             #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
             Machine::CortexM4(_) => KernelFamily::CortexM4,
+            #[cfg(all(
+                target_arch = "arm",
+                feature = "cortex-m",
+                not(all(target_abi = "eabihf", target_os = "none"))
+            ))]
+            Machine::CortexM3(_) => KernelFamily::CortexM3,
         }
     }
 
@@ -270,6 +295,14 @@ impl KernelSet {
             #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
             (kernel, Machine::CortexM4(token)) if kernel != ConvKernel::Generic => {
                 super::arm::conv_cortex_m4(token, kernel, args);
+            }
+            #[cfg(all(
+                target_arch = "arm",
+                feature = "cortex-m",
+                not(all(target_abi = "eabihf", target_os = "none"))
+            ))]
+            (kernel, Machine::CortexM3(token)) if kernel != ConvKernel::Generic => {
+                super::arm::conv_cortex_m3(token, kernel, args);
             }
             _ => generic::conv(args),
         }

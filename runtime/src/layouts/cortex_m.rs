@@ -34,7 +34,7 @@ pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> 
         (Target::CortexM4, WeightLayout::Direct8) => direct(),
         (Target::CortexM4, WeightLayout::Direct16) => direct()?.checked_mul(2),
         (Target::CortexM4, WeightLayout::Winograd2) => transformed(16),
-        (Target::CortexM4, WeightLayout::Winograd4) => transformed(36),
+        (_, WeightLayout::Winograd4) => transformed(36),
         _ => None,
     }
 }

@@ -1,11 +1,7 @@
 //! Copies of short runs, without a call and a decision for each.
 
-use core::arch::global_asm;
-
 use crate::kernels::cortex_m::direct::Rows;
 use crate::kernels::cortex_m::winograd::BLOCK;
-
-global_asm!(".syntax unified", ".thumb", include_str!("copy.s"), options(raw));
 
 // Functions of the assembly; each reads and writes what its arguments say.
 unsafe extern "C" {

@@ -1,12 +1,7 @@
 @ Copies of short runs, for all Cortex-M.
 
 @ (from r0, stride r1, to r2, pixels r3): copies 16 bytes of each pixel; `to` is aligned to words.
-    .section .text.fixnet_cortex_m_copy, "ax", %progbits
-    .balign 8
-    .global fixnet_cortex_m_copy
-    .type fixnet_cortex_m_copy, %function
-    .thumb_func
-fixnet_cortex_m_copy:
+FUNCTION fixnet_cortex_m_copy
     push    {r4-r7, lr}
     orr     r4, r0, r1
     tst     r4, #3
@@ -31,12 +26,7 @@ fixnet_cortex_m_copy:
 
 @ (from r0, pitch r1, to r2, run r3, rows): copies runs one behind the other, in words, the last of which
 @ may reach three bytes behind a run.
-    .section .text.fixnet_cortex_m_gather, "ax", %progbits
-    .balign 8
-    .global fixnet_cortex_m_gather
-    .type fixnet_cortex_m_gather, %function
-    .thumb_func
-fixnet_cortex_m_gather:
+FUNCTION fixnet_cortex_m_gather
     push    {r4-r8, lr}
     ldr     r8, [sp, #24]
 1:

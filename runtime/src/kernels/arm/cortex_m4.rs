@@ -1,23 +1,14 @@
 //! Cortex-M4 and M7: the DSP extension's SMLAD, and registers of the floating-point unit to keep values in.
 
-use core::arch::global_asm;
 use core::marker::PhantomData;
 use core::ptr;
 
 use super::copy;
+use super::winograd_call::{WinogradCall, can_transform};
 use crate::format::WeightLayout;
 use crate::kernels::cortex_m::direct::{self, Direct, Part, Rows, STEP};
-use crate::kernels::cortex_m::winograd::{self, BLOCK, Tiles, Winograd};
+use crate::kernels::cortex_m::winograd::{self, Tiles, Winograd};
 use crate::kernels::{ConvArgs, ConvKernel};
-
-global_asm!(
-    ".syntax unified",
-    ".thumb",
-    ".fpu fpv4-sp-d16",
-    include_str!("cortex_m4_direct.s"),
-    include_str!("cortex_m4_winograd.s"),
-    options(raw)
-);
 
 /// Proof that this CPU has the DSP extension and a floating-point unit: the ABI asks for the latter, and
 /// whoever builds this feature for it knows of the former.
@@ -181,94 +172,6 @@ pub(crate) struct PreparedCall<'a> {
     part: PhantomData<Part<'a>>,
 }
 
-/// The arguments of two tiles, in the order of their frame.
-#[repr(C)]
-struct WinogradCall {
-    values: *const u32,
-    weights: *const u8,
-    bias: *const i32,
-    multipliers: *const i32,
-    output: *mut i8,
-    output_end: *const i8,
-    row_stride: usize,
-    pixel_stride: usize,
-    factor: u32,
-    right: u32,
-    shift: u32,
-    offset: i32,
-    fraction_bits: u32,
-    residual_multiplier: i32,
-    pair_bytes: usize,
-    position_bytes: usize,
-}
-
-/// The inverse of 9 modulo 2^32.
-const INVERSE_OF_9: u32 = 0x38E3_8E39;
-
-impl WinogradCall {
-    /// `None` if a slice is too short.
-    #[inline(always)]
-    fn new(tiles: Tiles<'_>, side: usize) -> Option<Self> {
-        let Tiles { values, position_bytes, weights, epilogue, output, row_stride, channels } =
-            tiles;
-        let positions = (side + 2) * (side + 2);
-        let pair_bytes = positions * position_bytes;
-        let needed = row_stride * (side - 1) + channels * side * 2;
-        let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);
-        let kept = values.len() * 4 >= pair_bytes
-            && position_bytes > 0
-            && position_bytes.is_multiple_of(BLOCK * 4)
-            && channels > 0
-            && channels.is_multiple_of(2)
-            && weights.len() >= channels / 2 * pair_bytes
-            && weights.as_ptr().addr().is_multiple_of(4)
-            && bias.len() >= channels
-            && multipliers.len() >= channels
-            && output.len() >= needed;
-        if !kept {
-            return None;
-        }
-        let rq = epilogue.requantization;
-        // (64 sum) << shift >> 6, by the factor as far as it goes to the left.
-        let left = rq.shift.saturating_sub(6);
-        let output = output.as_mut_ptr();
-        Some(Self {
-            values: values.as_ptr(),
-            weights: weights.as_ptr(),
-            bias: bias.as_ptr(),
-            multipliers: multipliers.as_ptr(),
-            output,
-            output_end: output.wrapping_add(channels),
-            row_stride,
-            pixel_stride: channels,
-            factor: INVERSE_OF_9 << left,
-            right: 6 + left - rq.shift,
-            shift: rq.shift,
-            offset: rq.offset,
-            fraction_bits: rq.fraction_bits,
-            residual_multiplier: epilogue.residual_multiplier,
-            pair_bytes,
-            position_bytes,
-        })
-    }
-}
-
-/// Whether the slices have what an input transform reads and writes, aligned to words.
-#[inline(always)]
-fn can_transform(
-    form: winograd::Form,
-    patch: &[i8],
-    values: &[u32],
-    position_bytes: usize,
-) -> bool {
-    let (rows, columns) = (form.side + 2, form.side * 2 + 2);
-    let needed = (rows * rows - 1) * position_bytes + BLOCK * 4;
-    patch.len() >= rows * columns * BLOCK
-        && patch.as_ptr().addr().is_multiple_of(4)
-        && values.len() * 4 >= needed
-        && position_bytes.is_multiple_of(4)
-}
-
 /// `conv_winograd4_cortex_m4`.
 #[derive(Clone, Copy)]
 struct F4(CortexM4);
@@ -284,7 +187,7 @@ impl Winograd for F4 {
     #[inline(always)]
     fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) {
         if can_transform(Self::FORM, patch, values, position_bytes) {
-            // SAFETY: as just checked: a patch of whole pixels, and 64 bytes at each position.
+            // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
             unsafe {
                 fixnet_m4_winograd4_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
             }
@@ -293,7 +196,7 @@ impl Winograd for F4 {
 
     #[inline(always)]
     fn tiles(self, tiles: Tiles<'_>) {
-        if let Some(call) = WinogradCall::new(tiles, 4) {
+        if let Some(call) = WinogradCall::new(tiles, Self::FORM) {
             // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
             unsafe { fixnet_m4_winograd4(&call) }
         }
@@ -315,7 +218,7 @@ impl Winograd for F2 {
     #[inline(always)]
     fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) {
         if can_transform(Self::FORM, patch, values, position_bytes) {
-            // SAFETY: as just checked: a patch of whole pixels, and 64 bytes at each position.
+            // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
             unsafe {
                 fixnet_m4_winograd2_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
             }
@@ -324,7 +227,7 @@ impl Winograd for F2 {
 
     #[inline(always)]
     fn tiles(self, tiles: Tiles<'_>) {
-        if let Some(call) = WinogradCall::new(tiles, 2) {
+        if let Some(call) = WinogradCall::new(tiles, Self::FORM) {
             // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
             unsafe { fixnet_m4_winograd2(&call) }
         }

@@ -24,15 +24,6 @@
 .equ DIRECT_ROW_EXCESS, 56      @ of the steps' weights over a row
 .equ DIRECT_FRAME, 60
 
-.macro M4_FUNCTION name
-    .section .text.\name, "ax", %progbits
-    .balign 8
-    .global \name
-    .type \name, %function
-    .thumb_func
-\name:
-.endm
-
 @ Four products of two pixels and two channels with weights in 16 bits: 10 instructions, 16 products.
 .macro M4_STEP_16 first=smlad
     ldm     r12!, {r4-r7}
@@ -180,13 +171,13 @@
     pop     {r4-r11, pc}
 .endm
 
-M4_FUNCTION fixnet_m4_direct16
+FUNCTION fixnet_m4_direct16
     M4_DIRECT_BEGIN
     M4_DIRECT_BIAS
     M4_DIRECT_SUM M4_STEP_16
     M4_DIRECT_END
 
-M4_FUNCTION fixnet_m4_direct8
+FUNCTION fixnet_m4_direct8
     M4_DIRECT_BEGIN
     ldr     r4, [sp, #DIRECT_BIAS]
     ldr     r0, [r4]
@@ -204,7 +195,7 @@ M4_FUNCTION fixnet_m4_direct8
     add     r3, r5, r3, asr #8
     M4_DIRECT_END
 
-M4_FUNCTION fixnet_m4_direct_rows
+FUNCTION fixnet_m4_direct_rows
     M4_DIRECT_BEGIN
     ldr     r4, [sp, #DIRECT_ROW_BYTES]
     add     r11, lr, r4
@@ -226,7 +217,7 @@ M4_FUNCTION fixnet_m4_direct_rows
 
 @ (first r0, second r1, patch r2, steps r3, gap, rows): widens rows of `steps` steps of two windows.
 @ From the end of a row to the next there are `gap` bytes.
-M4_FUNCTION fixnet_m4_widen
+FUNCTION fixnet_m4_widen
     push    {r4-r9, lr}
     ldrd    r8, r9, [sp, #28]
 1:

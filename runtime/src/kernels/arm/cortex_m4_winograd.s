@@ -8,75 +8,6 @@
 @ Products are pushed: those of position p lie (positions - 1 - p) * 16 bytes above the stack pointer,
 @ tile 0 channel 0, tile 0 channel 1, tile 1 channel 0, tile 1 channel 1.
 @
-@ The frame is a copy of the arguments, `WinogradCall` in cortex_m4.rs:
-
-.equ WINO_VALUES, 0
-.equ WINO_WEIGHTS, 4
-.equ WINO_BIAS, 8
-.equ WINO_MULTIPLIERS, 12
-.equ WINO_OUTPUT, 16
-.equ WINO_OUTPUT_END, 20
-.equ WINO_ROW_STRIDE, 24        @ from an output row to the next
-.equ WINO_PIXEL_STRIDE, 28
-.equ WINO_FACTOR, 32            @ F(4x4): the inverse of 9, or that times a power of two
-.equ WINO_RIGHT, 36             @ F(4x4): shift to the right after it
-.equ WINO_SHIFT, 40
-.equ WINO_OFFSET, 44
-.equ WINO_FRACTION_BITS, 48
-.equ WINO_RESIDUAL, 52          @ the multiplier
-.equ WINO_PAIR_BYTES, 56        @ weights of two output channels
-.equ WINO_POSITION_BYTES, 60    @ input of one position
-.equ WINO_QUARTER, 64           @ which of the four pairs of tile and channel is next
-.equ WINO_FRAME, 68
-
-@ Bytes between pixels of a patch, which holds 16 channels.
-.equ PATCH_PIXEL, 16
-
-@ Input transform of F(4x4, 3x3) on six words, each two 16-bit numbers as one: high * 65536 + low. Their
-@ sums are those of both numbers, without regard for lanes. d4's result is in `t`, others in place.
-.macro M4_INPUT_4 d0, d1, d2, d3, d4, d5, t
-    sub     \d0, \d0, \d2
-    sub     \t, \d4, \d2, lsl #2
-    sub     \d4, \d4, \d2
-    add     \d0, \d4, \d0, lsl #2
-    sub     \d2, \d3, \d1, lsl #2
-    sub     \d5, \d5, \d3
-    sub     \d3, \d3, \d1
-    add     \d1, \t, \d2
-    sub     \d2, \t, \d2
-    sub     \d5, \d5, \d3, lsl #2
-    sub     \t, \d4, \d3, lsl #1
-    add     \d3, \d4, \d3, lsl #1
-.endm
-
-@ One column of a patch of 6 x 10 pixels: four channels of six pixels to twelve words.
-@ x + 128 in place of x makes both halves positive. Behind the transform a constant is left in the
-@ second row alone, -6 times 128: it is taken out there.
-.macro M4_INPUT_4_COLUMN column
-    ldr     r6, [lr, #((0 * 10 + \column) * PATCH_PIXEL)]
-    ldr     r7, [lr, #((1 * 10 + \column) * PATCH_PIXEL)]
-    ldr     r8, [lr, #((2 * 10 + \column) * PATCH_PIXEL)]
-    ldr     r9, [lr, #((3 * 10 + \column) * PATCH_PIXEL)]
-    ldr     r10, [lr, #((4 * 10 + \column) * PATCH_PIXEL)]
-    ldr     r11, [lr, #((5 * 10 + \column) * PATCH_PIXEL)]
-    M4_UNSIGNED r0, r6
-    M4_UNSIGNED r1, r7
-    M4_UNSIGNED r2, r8
-    M4_UNSIGNED r3, r9
-    M4_UNSIGNED r4, r10
-    M4_UNSIGNED r5, r11
-    M4_INPUT_4 r0, r1, r2, r3, r4, r5, r12
-    M4_INPUT_4 r6, r7, r8, r9, r10, r11, r4
-    add     r1, r1, #0x03000300
-    add     r7, r7, #0x03000300
-    strd    r0, r6, [sp, #((0 * 10 + \column) * 8)]
-    strd    r1, r7, [sp, #((1 * 10 + \column) * 8)]
-    strd    r2, r8, [sp, #((2 * 10 + \column) * 8)]
-    strd    r3, r9, [sp, #((3 * 10 + \column) * 8)]
-    strd    r12, r4, [sp, #((4 * 10 + \column) * 8)]
-    strd    r5, r11, [sp, #((5 * 10 + \column) * 8)]
-.endm
-
 @ Four bytes plus 128: even ones to `even`, odd ones in place.
 .macro M4_UNSIGNED even, word
     eor     \word, \word, #0x80808080
@@ -94,8 +25,8 @@
     add     r9, r9, #0x8000
     add     r10, r10, #0x8000
     add     r11, r11, #0x8000
-    M4_INPUT_4 r0, r2, r4, r6, r8, r10, r12
-    M4_INPUT_4 r1, r3, r5, r7, r9, r11, r8
+    WINO_INPUT_4 r0, r2, r4, r6, r8, r10, r12
+    WINO_INPUT_4 r1, r3, r5, r7, r9, r11, r8
     ldr     r9, [sp, #INPUT_4_STRIDE]
     M4_INPUT_4_STORE r0, r1
     M4_INPUT_4_STORE r2, r3
@@ -112,13 +43,8 @@
     add     lr, lr, r9
 .endm
 
-.equ INPUT_4_PATCH, 480
-.equ INPUT_4_VALUES, 484
-.equ INPUT_4_END, 488
-.equ INPUT_4_STRIDE, 492
-
 @ (patch r0, values r1, bytes of a position r2): transforms 16 channels of two tiles.
-M4_FUNCTION fixnet_m4_winograd4_input
+FUNCTION fixnet_m4_winograd4_input
     push    {r4-r11, lr}
     sub     sp, sp, #500
     strd    r0, r1, [sp, #INPUT_4_PATCH]
@@ -128,7 +54,7 @@ M4_FUNCTION fixnet_m4_winograd4_input
 1:
     ldr     lr, [sp, #INPUT_4_PATCH]
     .irp    column, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
-    M4_INPUT_4_COLUMN \column
+    WINO_INPUT_4_COLUMN M4_UNSIGNED, \column
     .endr
     add     lr, lr, #4
     str     lr, [sp, #INPUT_4_PATCH]
@@ -195,7 +121,7 @@ M4_FUNCTION fixnet_m4_winograd4_input
 .endm
 
 @ (patch r0, values r1, bytes of a position r2): transforms 16 channels of two tiles.
-M4_FUNCTION fixnet_m4_winograd2_input
+FUNCTION fixnet_m4_winograd2_input
     push    {r4-r11, lr}
     sub     sp, sp, #204
     mov     r10, r2
@@ -238,26 +164,26 @@ M4_FUNCTION fixnet_m4_winograd2_input
     cmp     lr, r4
 .endm
 
-M4_FUNCTION fixnet_m4_products_16
+FUNCTION fixnet_m4_products_16
     M4_PRODUCTS 4, 4
     bne.w   fixnet_m4_products_16
     vmov    r4, s30
     bx      r4
 
-M4_FUNCTION fixnet_m4_products_32
+FUNCTION fixnet_m4_products_32
     M4_PRODUCTS 2, 8
     bne.w   fixnet_m4_products_32
     vmov    r4, s30
     bx      r4
 
-M4_FUNCTION fixnet_m4_products_64
+FUNCTION fixnet_m4_products_64
     M4_PRODUCTS 1, 16
     bne.w   fixnet_m4_products_64
     vmov    r4, s30
     bx      r4
 
 @ Any multiple of 16 channels; the input of a position has s26 bytes.
-M4_FUNCTION fixnet_m4_products_any
+FUNCTION fixnet_m4_products_any
     vmov    r4, s26
     add     r4, r4, r12
     vmov    s25, r4
@@ -284,11 +210,7 @@ M4_FUNCTION fixnet_m4_products_any
     push    {r4-r11, lr}
     vpush   {s16-s31}
     sub     sp, sp, #WINO_FRAME
-    ldm     r0!, {r1-r12}
-    stm     sp, {r1-r12}
-    ldm     r0, {r1-r4}
-    add     r0, sp, #WINO_FRACTION_BITS
-    stm     r0, {r1-r4}
+    WINO_ARGUMENTS
     vmov    s26, r4
     ldr     r5, [sp, #WINO_RIGHT]
     vmov    s27, r5
@@ -314,75 +236,12 @@ M4_FUNCTION fixnet_m4_products_any
 2:
 .endm
 
-@ The constants of quarter r4: bias r7, multiplier r8, offset r9, fraction bits r10, output r12. M: bytes of
-@ products below the frame; `side`: pixels of a tile's side as a power of two.
-.macro M4_WINO_CONSTANTS m, side
-    and     r5, r4, #1
-    ldr     r6, [sp, #(\m + WINO_BIAS)]
-    ldr     r7, [r6, r5, lsl #2]
-    ldr     r6, [sp, #(\m + WINO_MULTIPLIERS)]
-    ldr     r8, [r6, r5, lsl #2]
-    ldr     r12, [sp, #(\m + WINO_OUTPUT)]
-    add     r12, r12, r5
-    ldr     r6, [sp, #(\m + WINO_PIXEL_STRIDE)]
-    tst     r4, #2
-    it      ne
-    addne   r12, r12, r6, lsl #\side
-    ldrd    r9, r10, [sp, #(\m + WINO_OFFSET)]
-.endm
-
-@ The next quarter, at 3b, or the next two channels, or the end.
-.macro M4_WINO_END m
-    ldr     r4, [sp, #(\m + WINO_QUARTER)]
-    add     r4, r4, #1
-    cmp     r4, #4
-    bne.w   3b
-    ldr     r0, [sp, #(\m + WINO_BIAS)]
-    add     r0, r0, #8
-    str     r0, [sp, #(\m + WINO_BIAS)]
-    ldr     r0, [sp, #(\m + WINO_MULTIPLIERS)]
-    add     r0, r0, #8
-    str     r0, [sp, #(\m + WINO_MULTIPLIERS)]
-    ldrd    r0, r1, [sp, #(\m + WINO_OUTPUT)]
-    add     r0, r0, #2
-    str     r0, [sp, #(\m + WINO_OUTPUT)]
-    add     sp, sp, #\m
-    cmp     r0, r1
-    bne.w   1b
-    add     sp, sp, #WINO_FRAME
-    vpop    {s16-s31}
-    pop     {r4-r11, pc}
-.endm
-
-@ A^T of F(4x4, 3x3); the results are in m0, m4, t, m1.
-.macro M4_OUTPUT_4 m0, m1, m2, m3, m4, m5, t
-    add     \t, \m1, \m2
-    sub     \m1, \m1, \m2
-    add     \m2, \m3, \m4
-    sub     \m3, \m3, \m4
-    add     \m0, \m0, \t
-    add     \m4, \m1, \m3, lsl #1
-    add     \m3, \m5, \m3, lsl #2
-    add     \m0, \m0, \m2
-    add     \t, \t, \m2, lsl #2
-    add     \m1, \m1, \m3, lsl #1
-.endm
-
-.macro M4_OUTPUT_4_LOAD column, m0, m1, m2, m3, m4, m5
-    ldr     \m0, [r12, #((35 - \column) * 16)]
-    ldr     \m1, [r12, #((29 - \column) * 16)]
-    ldr     \m2, [r12, #((23 - \column) * 16)]
-    ldr     \m3, [r12, #((17 - \column) * 16)]
-    ldr     \m4, [r12, #((11 - \column) * 16)]
-    ldr     \m5, [r12, #((5 - \column) * 16)]
-.endm
-
 @ Two columns of products to two columns of four rows, row a of which ends up in s(6a + column).
 .macro M4_OUTPUT_4_COLUMNS column, next, a0, b0, a1, b1, a2, b2, a3, b3
-    M4_OUTPUT_4_LOAD \column, r0, r1, r2, r3, r4, r5
-    M4_OUTPUT_4 r0, r1, r2, r3, r4, r5, r6
-    M4_OUTPUT_4_LOAD \next, r2, r3, r5, r7, r8, r9
-    M4_OUTPUT_4 r2, r3, r5, r7, r8, r9, r10
+    WINO_OUTPUT_4_LOAD \column, r0, r1, r2, r3, r4, r5
+    WINO_OUTPUT_4 r0, r1, r2, r3, r4, r5, r6
+    WINO_OUTPUT_4_LOAD \next, r2, r3, r5, r7, r8, r9
+    WINO_OUTPUT_4 r2, r3, r5, r7, r8, r9, r10
     vmov    \a0, \b0, r0, r2
     vmov    \a1, \b1, r4, r8
     vmov    \a2, \b2, r6, r10
@@ -395,7 +254,7 @@ M4_FUNCTION fixnet_m4_products_any
     vmov    r0, r1, \s0, \s1
     vmov    r2, r3, \s2, \s3
     vmov    r4, r5, \s4, \s5
-    M4_OUTPUT_4 r0, r1, r2, r3, r4, r5, r6
+    WINO_OUTPUT_4 r0, r1, r2, r3, r4, r5, r6
     .if \fast
     mla     r0, r0, r11, r7
     mla     r4, r4, r11, r7
@@ -459,7 +318,7 @@ M4_FUNCTION fixnet_m4_products_any
 .endm
 
 @ (call r0): all output channels of two tiles from their transformed input.
-M4_FUNCTION fixnet_m4_winograd4
+FUNCTION fixnet_m4_winograd4
     M4_WINO_BEGIN
     str     lr, [sp, #(576 + WINO_WEIGHTS)]
     mov     r4, #0
@@ -470,7 +329,7 @@ M4_FUNCTION fixnet_m4_winograd4
     M4_OUTPUT_4_COLUMNS 2, 3, s2, s3, s8, s9, s14, s15, s20, s21
     M4_OUTPUT_4_COLUMNS 4, 5, s4, s5, s10, s11, s16, s17, s22, s23
     ldr     r4, [sp, #(576 + WINO_QUARTER)]
-    M4_WINO_CONSTANTS 576, 2
+    WINO_CONSTANTS 576, 2
     ldrd    r11, r5, [sp, #(576 + WINO_FACTOR)]
     ldr     r6, [sp, #(576 + WINO_SHIFT)]
     lsl     r7, r7, r6
@@ -493,7 +352,7 @@ M4_FUNCTION fixnet_m4_winograd4
 6:
     M4_OUTPUT_4_ROWS 0, 1
 7:
-    M4_WINO_END 576
+    WINO_END 576, 1
 
 @ A^T of F(2x2, 3x3); the results are in m0 and m1.
 .macro M4_OUTPUT_2 m0, m1, m2, m3
@@ -524,7 +383,7 @@ M4_FUNCTION fixnet_m4_winograd4
 .endm
 
 @ (call r0): all output channels of two tiles from their transformed input.
-M4_FUNCTION fixnet_m4_winograd2
+FUNCTION fixnet_m4_winograd2
     M4_WINO_BEGIN
     str     lr, [sp, #(256 + WINO_WEIGHTS)]
     mov     r4, #0
@@ -538,7 +397,7 @@ M4_FUNCTION fixnet_m4_winograd2
     M4_OUTPUT_2 r0, r2, r4, r6
     M4_OUTPUT_2 r1, r3, r5, r7
     ldr     r4, [sp, #(256 + WINO_QUARTER)]
-    M4_WINO_CONSTANTS 256, 1
+    WINO_CONSTANTS 256, 1
     ldr     r11, [sp, #(256 + WINO_SHIFT)]
     ldr     lr, [sp, #(256 + WINO_RESIDUAL)]
     vmov    r5, s28
@@ -548,4 +407,4 @@ M4_FUNCTION fixnet_m4_winograd2
     add     r12, r12, r4
     M4_OUTPUT_2_STORE r1
     M4_OUTPUT_2_STORE r3, , r5
-    M4_WINO_END 256
+    WINO_END 256, 1

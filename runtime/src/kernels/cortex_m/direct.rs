@@ -23,6 +23,8 @@ pub(crate) struct Form {
 
 /// `conv_direct_cortex_m4` and its packed forms.
 pub(crate) const M4: Form = Form { pixels: 2, channels: 2 };
+/// `conv_direct_cortex_m3`.
+pub(crate) const M3: Form = Form { pixels: 4, channels: 1 };
 
 impl Form {
     /// Whether this form computes the convolution.

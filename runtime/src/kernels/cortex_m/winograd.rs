@@ -28,6 +28,8 @@ pub(crate) struct Form {
 pub(crate) const F4_M4: Form = Form { side: 4, value_bytes: 2 };
 /// `conv_winograd2_cortex_m4`.
 pub(crate) const F2_M4: Form = Form { side: 2, value_bytes: 2 };
+/// `conv_winograd4_cortex_m3`.
+pub(crate) const F4_M3: Form = Form { side: 4, value_bytes: 4 };
 
 impl Form {
     /// Rows of the patch of two tiles, and of one tile's positions.

@@ -1,11 +1,13 @@
 """fixnet beside other runtimes on the same networks, batch 1, measured in turn.
 
-Every contestant is a process of its own that speaks worker.py's protocol. A round gives each of them one
-turn; all others are stopped (SIGSTOP) meanwhile, so that no spinning thread takes a core. A round during
-which other programs of the machine used more than a little of the processors counts as disturbed, and
-its times are left out as long as there are enough quiet rounds; the results say how many there were.
-Processor time, which waiting for a core does not lengthen, is recorded beside the clock's: on a machine
-that is never quiet it is the better figure for one thread (threads that spin make it useless for two).
+Every contestant is a process of its own that speaks worker.py's protocol; each is started three times,
+since where a process lies in memory can change its speed. A round gives each of them one turn; all
+others are stopped (SIGSTOP) meanwhile, so that no spinning thread takes a core. Where the system allows
+it (root, or CAP_SYS_NICE) contestants have real-time priority, so that other programs of the machine
+wait. Where it does not, a round during which others used more than a little of the processors counts as
+disturbed, and its times are left out as long as there are enough quiet rounds. Processor time, which
+waiting for a core does not lengthen, is recorded beside the clock's; threads that spin make it useless
+for more than one.
 """
 
 import argparse
@@ -33,11 +35,31 @@ NETWORKS = {
 }
 BUNDLED = "resnet20-cifar10"
 TARGET = "x86-64-avx2"
+# Processes of each contestant, one after the other.
+STARTS = 3
 # What a turn should last, and the share of the processors that others may use in a quiet round.
 TURN_SECONDS = 0.06
 QUIET_SHARE = 0.05
 ENOUGH_ROUNDS = 5
 TICK = os.sysconf("SC_CLK_TCK")
+
+
+def allowed_real_time() -> bool:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        return False
+    return True
+
+
+REAL_TIME = allowed_real_time()
+
+
+def prefer() -> None:
+    """Real-time priority for this process and its threads, if it may have it."""
+    if REAL_TIME:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 @dataclass
@@ -65,15 +87,16 @@ class Worker:
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | contestant.env,
+            preexec_fn=prefer,
         )
         line = self.process.stdout.readline()
+        # To the first result, from before the process was there.
         self.first_ms = (time.perf_counter() - start) * 1e3
-        facts = json.loads(line) if line else {"error": self.last_words()}
-        if "error" in facts:
+        self.facts = json.loads(line) if line else {"error": self.last_words()}
+        if "error" in self.facts:
             self.close()
-            raise Failed(facts["error"])
-        self.facts, self.rounds = facts, []
-        self.runs = 1
+            raise Failed(self.facts["error"])
+        self.rounds, self.runs = [], 1
         # The second turn, with all caches warm, says how many runs make a turn.
         self.turn()
         self.runs = max(1, min(200, round(TURN_SECONDS * 1e3 / min(self.turn()))))
@@ -102,9 +125,11 @@ class Worker:
 
     def peak_mib(self) -> float:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+        peak = re.search(r"VmHWM:\s+(\d+)", status)
+        return int(peak[1]) / 1024 if peak else 0.0
 
     def close(self) -> None:
+        self.peak = self.peak_mib()
         if self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGCONT)
         self.process.stdin.close()
@@ -122,7 +147,8 @@ def measure(workers: dict, rounds: int, patience: float) -> int:
     """Fills each worker's rounds; returns how many were quiet. Gives disturbed ones another chance
     until `patience` seconds are over."""
     quiet, done, deadline = 0, 0, time.monotonic() + patience
-    while done < rounds or (quiet < rounds and time.monotonic() < deadline):
+    patient = not REAL_TIME
+    while done < rounds or (patient and quiet < rounds and time.monotonic() < deadline):
         before = machine_seconds() - sum(w.used_seconds() for w in workers.values())
         start = time.monotonic()
         times = {name: worker.turn() for name, worker in workers.items()}
@@ -132,16 +158,18 @@ def measure(workers: dict, rounds: int, patience: float) -> int:
         quiet, done = quiet + calm, done + 1
         for name, worker in workers.items():
             worker.rounds.append((calm, times[name], worker.cpu_ms))
-        if not calm:
+        if patient and not calm:
             time.sleep(0.2)
     return quiet
 
 
-def summary(worker: Worker, quiet_only: bool) -> dict:
-    chosen = [(times, cpu) for calm, times, cpu in worker.rounds if calm or not quiet_only]
+def summary(workers: list[Worker], quiet_only: bool) -> dict:
+    """What one contestant's processes measured."""
+    every_round = [one for worker in workers for one in worker.rounds]
+    chosen = [(times, cpu) for calm, times, cpu in every_round if calm or not quiet_only]
     rounds, cpu = [times for times, _ in chosen], [cpu for _, cpu in chosen]
     every = sorted(time for times in rounds for time in times)
-    median = statistics.median(every)
+    median, first = statistics.median(every), [worker.first_ms for worker in workers]
     return {
         "median_ms": median,
         "best_ms": every[0],
@@ -150,10 +178,10 @@ def summary(worker: Worker, quiet_only: bool) -> dict:
         "round_cpu_ms": cpu,
         "round_medians_ms": [statistics.median(times) for times in rounds],
         "runs": len(every),
-        "first_result_ms": worker.first_ms,
-        "first_result_over_steady_ms": worker.first_ms - median,
-        "peak_resident_mib": worker.peak_mib(),
-        "facts": worker.facts,
+        "first_results_ms": first,
+        "first_result_over_steady_ms": statistics.median(first) - median,
+        "peak_resident_mib": max(worker.peak for worker in workers),
+        "facts": workers[0].facts,
     }
 
 
@@ -233,25 +261,36 @@ def contestants(args, network: str, threads: int, files: dict) -> list[Contestan
     return [one for one in field if not args.only or re.search(args.only, one.name)]
 
 
+def start(field: list[Contestant], network: str, missing: dict) -> dict:
+    """The contestants that run, and why the others do not."""
+    workers = {}
+    for one in field:
+        lacking = next((part for part in one.command if isinstance(part, Failed)), None)
+        try:
+            if lacking:
+                raise lacking
+            workers[one.name] = Worker(one)
+        except Failed as error:
+            if one.name not in missing:
+                print(f"NOT MEASURED: {network}: {one.name}: {error}", file=sys.stderr)
+            missing[one.name] = str(error)
+    return workers
+
+
 def compare(args, network: str, threads: int) -> dict:
     files = prepare(args, network)
-    workers, missing, field = {}, {}, contestants(args, network, threads, files)
-    try:
-        for one in field:
-            lacking = next((part for part in one.command if isinstance(part, Failed)), None)
-            try:
-                if lacking:
-                    raise lacking
-                workers[one.name] = Worker(one)
-            except Failed as error:
-                missing[one.name] = str(error)
-                print(f"NOT MEASURED: {network}: {one.name}: {error}", file=sys.stderr)
-        quiet = measure(workers, args.rounds, args.patience)
-        quiet_only = quiet >= ENOUGH_ROUNDS
-        results = {name: summary(worker, quiet_only) for name, worker in workers.items()}
-    finally:
-        for worker in workers.values():
-            worker.close()
+    processes, missing, quiet = {}, {}, 0
+    field = contestants(args, network, threads, files)
+    for _ in range(STARTS):
+        workers = start(field, network, missing)
+        try:
+            quiet += measure(workers, -(-args.rounds // STARTS), args.patience / STARTS)
+        finally:
+            for name, worker in workers.items():
+                worker.close()
+                processes.setdefault(name, []).append(worker)
+    quiet_only = not REAL_TIME and quiet >= ENOUGH_ROUNDS
+    results = {name: summary(workers, quiet_only) for name, workers in processes.items()}
     for reference in ("OpenVINO int8", "fixnet, portable"):
         if reference in results:
             ratios(results, reference)
@@ -261,9 +300,10 @@ def compare(args, network: str, threads: int) -> dict:
     return {
         "network": network,
         "threads": threads,
-        "rounds": args.rounds,
+        "rounds": -(-args.rounds // STARTS) * STARTS,
         "quiet_rounds": quiet,
-        "disturbed": not quiet_only,
+        "real_time": REAL_TIME,
+        "disturbed": not REAL_TIME and not quiet_only,
         "commands": {one.name: " ".join(map(str, one.command)) for one in field},
         "results": results,
         "not_measured": missing,
@@ -272,9 +312,11 @@ def compare(args, network: str, threads: int) -> dict:
 
 def table(group: dict) -> str:
     count = f"{group['threads']} thread" + ("s" if group["threads"] > 1 else "")
-    rounds = f"{group['quiet_rounds']} quiet rounds"
+    rounds = f"{group['rounds']} rounds, {group['quiet_rounds']} with nothing else running"
+    if group["real_time"]:
+        rounds += "; real-time priority"
     if group["disturbed"]:
-        rounds += ", too few: **times of a disturbed machine**"
+        rounds += "; **times of a disturbed machine**"
     lines = [
         f"### {group['network']}, {count} ({rounds})",
         "",
@@ -314,8 +356,8 @@ def write(args, groups: list[dict]) -> None:
         "",
         "Batch 1, runs in turn. *Instructions* says what a runtime was held to; *all* includes AVX-512 and",
         "VNNI where the machine has them: ONNX Runtime and TFLite cannot be held to AVX2. *First result* is",
-        "the time from the start of the process to its first result, less a steady run; of Python's",
-        "workers it and the memory include Python itself.",
+        f"the time from the start of the process to its first result (median of {STARTS} starts), less a",
+        "steady run; of Python's workers it and the memory include Python itself.",
         "",
     ]
     machine.write(args.out, args.suffix, record, "\n".join(head) + "\n" + "\n".join(map(table, groups)))

@@ -4,7 +4,7 @@
 
 use super::tiled::Plan;
 use super::{
-    ConvShape, KernelFamily, cortex_m, direct, direct8, generic, packed, winograd4, winograd4_neon,
+    ConvShape, KernelFamily, cortex_m, direct, direct8, generic, tiled, winograd4, winograd4_neon,
 };
 use crate::format::{Target, WeightForm, WeightLayout};
 use crate::layouts;
@@ -17,6 +17,7 @@ pub enum ConvKernel {
     Generic,
     DirectAvx2,
     PackedAvx2,
+    StemAvx2,
     Winograd4Avx2,
     Direct8Avx2,
     Direct16Avx2,
@@ -53,10 +54,6 @@ pub(crate) struct Grain {
 
 /// `conv_direct_avx2`.
 pub(super) const DIRECT_AVX2: direct::Form = direct::Form { pixels: 3, vector: 16 };
-/// `conv_packed_avx2`: what is packed at each call must be little against the products of a kernel
-/// that is nearly as fast.
-pub(super) const PACKED_AVX2: packed::Form = packed::Form { step: 2, max_bytes: 64 << 10 };
-
 const DIRECT8_NEON: WeightForm =
     WeightForm { target: Target::Armv8Neon, layout: WeightLayout::Direct8 };
 const WINOGRAD4_NEON: WeightForm =
@@ -79,6 +76,7 @@ impl ConvKernel {
         Self::Generic,
         Self::DirectAvx2,
         Self::PackedAvx2,
+        Self::StemAvx2,
         Self::Winograd4Avx2,
         Self::Direct8Avx2,
         Self::Direct16Avx2,
@@ -107,6 +105,7 @@ impl ConvKernel {
             Self::Generic => "conv_generic",
             Self::DirectAvx2 => "conv_direct_avx2",
             Self::PackedAvx2 => "conv_packed_avx2",
+            Self::StemAvx2 => "conv_stem_avx2",
             Self::Winograd4Avx2 => "conv_winograd4_avx2",
             Self::Direct8Avx2 => "conv_direct8_avx2",
             Self::Direct16Avx2 => "conv_direct16_avx2",
@@ -141,7 +140,8 @@ impl ConvKernel {
         match self {
             Self::Reference | Self::Generic => portable,
             Self::DirectAvx2 => portable && shape.groups == 1,
-            Self::PackedAvx2 => portable && packed::computes(shape),
+            Self::PackedAvx2 => portable && tiled::computes(shape),
+            Self::StemAvx2 => portable && tiled::computes(shape) && tiled::is_stem(shape),
             Self::Winograd4Avx2 => portable && winograd4::computes(shape),
             Self::Direct8Avx2 => avx2(form, shape, WeightLayout::Direct8),
             Self::Direct16Avx2 => avx2(form, shape, WeightLayout::Direct16),
@@ -188,7 +188,7 @@ impl ConvKernel {
     pub fn pays(self, shape: &ConvShape) -> bool {
         match self {
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::pays(shape),
-            Self::PackedAvx2 => PACKED_AVX2.pays(shape),
+            Self::PackedAvx2 => tiled::pays(shape),
             Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
             _ => true,
         }
@@ -204,7 +204,7 @@ impl ConvKernel {
             | Self::Winograd4Int8Avx2
             | Self::Winograd4Stride2Avx2
             | Self::Winograd4Neon => 4,
-            Self::Winograd4StemAvx2 => 3,
+            Self::Winograd4StemAvx2 | Self::StemAvx2 => 3,
             Self::Winograd2Avx2 => 2,
             _ => 1,
         };
@@ -228,7 +228,8 @@ impl ConvKernel {
             Self::Reference => 0,
             Self::Generic => generic::conv_scratch_bytes(shape),
             Self::DirectAvx2 => DIRECT_AVX2.scratch_bytes(shape),
-            Self::PackedAvx2 => PACKED_AVX2.scratch_bytes(shape),
+            Self::PackedAvx2 => Plan::direct_ohwi(shape).scratch_bytes(),
+            Self::StemAvx2 => Plan::stem_ohwi(shape).scratch_bytes(),
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::scratch_bytes(shape, form.layout),
             Self::Direct8Avx2 | Self::Direct16Avx2 => Plan::direct(shape).scratch_bytes(),
             Self::Winograd2Avx2 => Plan::winograd2(shape).scratch_bytes(),
@@ -236,7 +237,10 @@ impl ConvKernel {
             Self::Winograd4Int8Avx2 => Plan::winograd4_int8(shape).scratch_bytes(),
             Self::Winograd4Stride2Avx2 => Plan::strided4(shape).scratch_bytes(),
             Self::Winograd4StemAvx2 => Plan::stem(shape).scratch_bytes(),
-            Self::Winograd4Avx2 => winograd4::scratch_bytes(shape),
+            // Direct convolution is what it falls back to.
+            Self::Winograd4Avx2 => Plan::winograd4_int8(shape)
+                .scratch_bytes()
+                .max(Plan::direct_ohwi(shape).scratch_bytes()),
             Self::Winograd4Neon => winograd4_neon::scratch_bytes(shape, form.layout),
             Self::DirectCortexM4 | Self::Direct8CortexM4 | Self::Direct16CortexM4 => {
                 cortex_m::direct::M4.scratch_bytes(shape)
@@ -275,6 +279,7 @@ impl KernelFamily {
                 ConvKernel::Direct16Avx2,
                 ConvKernel::Direct8Avx2,
                 ConvKernel::Winograd4Avx2,
+                ConvKernel::StemAvx2,
                 ConvKernel::PackedAvx2,
                 ConvKernel::DirectAvx2,
             ],

@@ -21,13 +21,11 @@ pub(crate) mod cortex_m;
 mod direct;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod direct8;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-mod packed;
 mod patch;
 mod set;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-mod tiled;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) mod tiled;
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod winograd4;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 mod winograd4_neon;
@@ -125,22 +123,6 @@ pub struct ConvArgs<'a> {
     pub output: &'a mut [i8],
     /// At least [`KernelSet::scratch_bytes`] bytes, aligned to [`ALIGNMENT`]; contents arbitrary.
     pub scratch: &'a mut [u8],
-}
-
-/// The way from accumulators to int8 in an instruction set, which convolutions of all forms share.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-trait Requantize: Copy {
-    /// Requantizes the accumulators of some channels of one pixel; `index` is the position of the first
-    /// one in the output tensor.
-    fn requantize(
-        self,
-        acc: &[i32],
-        channels: Channels<'_>,
-        rq: &Requantization,
-        residual: Residual<'_>,
-        index: usize,
-        output: &mut [i8],
-    );
 }
 
 /// Arguments of the classifier: `logits = W x + b`, weights `[out][in]`.

@@ -249,6 +249,10 @@ impl KernelSet {
                 super::x86_64::conv_packed_avx2(token, args);
             }
             #[cfg(target_arch = "x86_64")]
+            (ConvKernel::StemAvx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_stem_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4Avx2, Machine::Avx2(token)) => {
                 super::x86_64::conv_winograd4_avx2(token, args);
             }

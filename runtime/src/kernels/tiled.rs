@@ -22,6 +22,8 @@ pub(super) const LANES: usize = 16;
 const PART: usize = 128;
 /// Bytes of weights that stay near while they meet some groups of tiles.
 const PASS_BYTES: usize = 16 << 10;
+/// Most bytes of transformed weights that are made once a call instead of once a block of tiles.
+const KEPT_BYTES: usize = 128 << 10;
 /// Values of a stem's row: 2x2 pixels of three channels.
 const STEM_DEPTH: usize = 12;
 /// Between positions, so that they do not fall on the same lines of a cache.
@@ -75,6 +77,8 @@ pub(super) struct Plan {
     pub part: usize,
     /// Positions whose weights meet all held tiles before those of the next positions do.
     pub pass: usize,
+    /// Blocks of output channels whose transformed weights are there at once.
+    pub kept: usize,
     positions: usize,
     filters: usize,
     /// Bytes of a pixel of padding.
@@ -112,6 +116,24 @@ impl Plan {
         Self::new(STEM, shape, STEM_DEPTH, 0)
     }
 
+    /// `conv_packed_avx2`.
+    pub fn direct_ohwi(shape: &ConvShape) -> Self {
+        let depth = shape.patch_len().saturating_add(1) / 2 * 2;
+        Self::new(DIRECT, shape, depth, depth).keeping(shape)
+    }
+
+    /// `conv_stem_avx2`.
+    pub fn stem_ohwi(shape: &ConvShape) -> Self {
+        Self::new(STEM, shape, STEM_DEPTH, STEM_DEPTH).keeping(shape)
+    }
+
+    /// With the transformed weights of all output channels at once, if they are few.
+    fn keeping(self, shape: &ConvShape) -> Self {
+        let blocks = shape.output[2] / BLOCK;
+        let bytes = self.block_weights().saturating_mul(2).saturating_mul(blocks);
+        Self { kept: if bytes <= KEPT_BYTES { blocks } else { 1 }, ..self }
+    }
+
     /// The plan of `form` for `shape` with `depth` values a row; `part` as in [`Plan::part`].
     fn new(form: Form, shape: &ConvShape, depth: usize, part: usize) -> Self {
         let [out_h, out_w, _] = shape.output;
@@ -126,11 +148,12 @@ impl Plan {
         Self {
             depth,
             row,
-            // The last row of a position may be read in whole vectors.
+            // Rows may be written in whole vectors, which end behind the last one.
             stride: tiles.saturating_mul(row).saturating_add(PAD),
             tiles,
             summed,
             part,
+            kept: 1,
             pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).clamp(1, form.positions),
             positions: form.positions,
             filters: form.filters,
@@ -142,8 +165,13 @@ impl Plan {
         align_up(self.stride.saturating_mul(self.positions * 2))
     }
 
+    /// Transformed weights of a block of output channels, in 16-bit values.
+    pub fn block_weights(&self) -> usize {
+        self.part.saturating_mul(BLOCK * self.filters)
+    }
+
     pub fn weights_bytes(&self) -> usize {
-        align_up(self.part * BLOCK * self.filters * 2)
+        align_up(self.block_weights().saturating_mul(2).saturating_mul(self.kept))
     }
 
     /// From the products of one position to those of the next, in sums.
@@ -166,4 +194,37 @@ impl Plan {
             .saturating_add(self.products_bytes())
             .saturating_add(self.padding_bytes())
     }
+}
+
+/// Whether no sum of F(4x4, 3x3), whatever the input, leaves the 26 bits from which it divides exactly.
+pub(super) fn sums_fit(shape: &ConvShape, ohwi: &[i8]) -> bool {
+    let len = shape.patch_len();
+    // Less than 2^32 weights of at most 128 whose sum matters below 2^25 / 128.
+    let sum = |row: &[i8]| {
+        row.chunks(128).fold(0u32, |sum, part| {
+            let part = part.iter().fold(0u16, |sum, w| sum + u16::from(w.unsigned_abs()));
+            sum.saturating_add(part.into())
+        })
+    };
+    len * 128 * 128 < 1 << 25 || ohwi.chunks_exact(len.max(1)).all(|row| sum(row) < (1 << 25) / 128)
+}
+
+/// Whether the kernels compute this convolution from OHWI weights: by direct convolution.
+pub(super) fn computes(shape: &ConvShape) -> bool {
+    let [_, _, out_c] = shape.output;
+    shape.groups == 1 && out_c >= BLOCK && out_c.is_multiple_of(BLOCK)
+}
+
+/// Whether there are pixels enough for the weights that are turned.
+pub(super) fn pays(shape: &ConvShape) -> bool {
+    let [out_h, out_w, _] = shape.output;
+    out_h.saturating_mul(out_w) > 2 * GROUP
+}
+
+/// Whether this is a stem: 7x7 at stride 2 over three channels.
+pub(crate) fn is_stem(shape: &ConvShape) -> bool {
+    shape.kernel == [7, 7]
+        && shape.strides == [2, 2]
+        && shape.dilations == [1, 1]
+        && shape.input[2] == 3
 }

@@ -13,6 +13,7 @@
 
 use crate::format::WeightLayout;
 use crate::kernels::ConvShape;
+use crate::kernels::tiled::is_stem;
 
 /// Output channels of a block.
 const BLOCK: usize = 16;
@@ -90,14 +91,6 @@ impl Form {
 
 /// Channels of a stem's input whose 2x2 pixels are one.
 const STEM_CHANNELS: usize = 12;
-
-/// 7x7 at stride 2 over three channels.
-fn is_stem(shape: &ConvShape) -> bool {
-    shape.kernel == [7, 7]
-        && shape.strides == [2, 2]
-        && shape.dilations == [1, 1]
-        && shape.input[2] == 3
-}
 
 /// See [`super::weights_bytes`].
 pub(super) fn weights_bytes(layout: WeightLayout, shape: &ConvShape) -> Option<u64> {

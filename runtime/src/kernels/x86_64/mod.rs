@@ -1,20 +1,16 @@
 //! x86-64 kernels. A token type proves that the CPU has the instructions.
 
 mod conv_direct_avx2;
-mod conv_packed_avx2;
-mod outer_product;
 mod patch_avx2;
 mod requantize_avx2;
 mod tiled;
-mod winograd4_avx2;
 
 pub use conv_direct_avx2::conv_direct_avx2;
-pub use conv_packed_avx2::conv_packed_avx2;
 pub use tiled::{
-    conv_direct8_avx2, conv_direct16_avx2, conv_winograd2_avx2, conv_winograd4_int8_avx2,
-    conv_winograd4_stem_avx2, conv_winograd4_stored_avx2, conv_winograd4_stride2_avx2,
+    conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_winograd2_avx2,
+    conv_winograd4_avx2, conv_winograd4_int8_avx2, conv_winograd4_stem_avx2,
+    conv_winograd4_stored_avx2, conv_winograd4_stride2_avx2,
 };
-pub use winograd4_avx2::conv_winograd4_avx2;
 
 /// Proof that this CPU has AVX2: the only constructor looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

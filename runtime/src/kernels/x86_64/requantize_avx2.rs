@@ -8,28 +8,12 @@ use core::arch::x86_64::{
     _mm256_sra_epi32, _mm256_srli_epi64,
 };
 
-use super::Avx2;
 use crate::format::Channels;
-use crate::kernels::{Requantize, Residual};
+use crate::kernels::Residual;
 use crate::numerics::{Channel, Requantization, requantize_residual};
 
 /// Channels of one vector.
 const LANES: usize = 8;
-
-impl Requantize for Avx2 {
-    fn requantize(
-        self,
-        acc: &[i32],
-        channels: Channels<'_>,
-        rq: &Requantization,
-        residual: Residual<'_>,
-        index: usize,
-        output: &mut [i8],
-    ) {
-        // SAFETY: the token proves that the CPU has AVX2.
-        unsafe { requantize_pixel(acc, channels, rq, residual, index, output) }
-    }
-}
 
 /// Requantizes the accumulators of one pixel; `index` is the position of its first channel in the
 /// output tensor.

@@ -1,14 +1,20 @@
 //! Direct convolution: a tile is a pixel, its row the whole window in OHWI order.
 
 use core::arch::x86_64::_mm256_loadu_si256;
+use core::ops::Range;
 
-use super::{Pixels, Tiles, Window};
+use super::{Pixels, Tiles, Window, ohwi};
+use crate::kernels::ConvShape;
 use crate::kernels::tiled::{BLOCK, DIRECT, Form, LANES};
 use crate::kernels::x86_64::patch_avx2;
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Direct;
+
+/// The same from OHWI weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DirectOhwi;
 
 impl Tiles for Direct {
     const FORM: Form = DIRECT;
@@ -18,8 +24,8 @@ impl Tiles for Direct {
     #[inline(always)]
     unsafe fn input(window: &Window<'_>, to: *mut i16, _stride: usize) {
         let row = window.shape.patch_len().next_multiple_of(LANES);
-        // SAFETY: the caller vouches for a row.
-        let patch = unsafe { core::slice::from_raw_parts_mut(to, row) };
+        // SAFETY: the caller vouches for a row and sixteen values.
+        let patch = unsafe { core::slice::from_raw_parts_mut(to, row + LANES) };
         // SAFETY: the caller vouches for AVX2.
         unsafe { patch_avx2::gather(window.shape, window.input, window.corner, patch) };
     }
@@ -31,5 +37,37 @@ impl Tiles for Direct {
             pixels[0][0] = _mm256_loadu_si256(products.cast());
             pixels[1][0] = _mm256_loadu_si256(products.add(BLOCK / 2).cast());
         }
+    }
+}
+
+impl Tiles for DirectOhwi {
+    const FORM: Form = DIRECT;
+    const INVERSE: i32 = Direct::INVERSE;
+    const SHIFT: u32 = Direct::SHIFT;
+
+    #[inline(always)]
+    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { Direct::input(window, to, stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(
+        shape: &ConvShape,
+        weights: &[i8],
+        oc: usize,
+        _part: Range<usize>,
+        to: &mut [i16],
+    ) {
+        let len = shape.patch_len();
+        let rows = weights.get(oc * len..).unwrap_or_default();
+        // SAFETY: the caller vouches for AVX2.
+        unsafe { ohwi::pairs(rows, len, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { Direct::output(products, stride, pixels) }
     }
 }

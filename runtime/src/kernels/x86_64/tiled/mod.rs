@@ -10,6 +10,7 @@
 mod direct;
 mod epilogue;
 mod multiply;
+mod ohwi;
 mod stem;
 mod strided4;
 mod winograd2;
@@ -22,15 +23,15 @@ use core::ops::Range;
 
 use zerocopy::FromBytes;
 
-use self::direct::Direct;
+use self::direct::{Direct, DirectOhwi};
 use self::epilogue::Epilogue;
 use self::multiply::{Operands, Weight};
-use self::stem::Stem;
+use self::stem::{Stem, StemOhwi};
 use self::strided4::Strided4;
 use self::winograd2::Winograd2;
-use self::winograd4::{Winograd4, Winograd4Int8};
+use self::winograd4::{Winograd4, Winograd4Int8, Winograd4Ohwi};
 use super::Avx2;
-use crate::kernels::tiled::{BLOCK, Form, GROUP, Plan};
+use crate::kernels::tiled::{self, BLOCK, Form, GROUP, LANES, Plan};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 
 /// See [`crate::kernels::reference::conv`]; weights in int8, widened as they are multiplied.
@@ -76,6 +77,31 @@ pub fn conv_winograd4_stem_avx2(token: Avx2, args: ConvArgs<'_>) {
     conv::<Stem>(token, plan, source, args);
 }
 
+/// See [`crate::kernels::reference::conv`]; OHWI weights in 16 bits and pairs, turned while it runs.
+pub fn conv_packed_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let plan = Plan::direct_ohwi(args.shape);
+    let source = Source::Transformed(args.weights.as_ohwi());
+    conv::<DirectOhwi>(token, plan, source, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
+pub fn conv_winograd4_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let weights = args.weights.as_ohwi();
+    // Where the sums need fewer bits than the division leaves, they may be of any size.
+    if args.requantization.shift < Winograd4Ohwi::SHIFT && !tiled::sums_fit(args.shape, weights) {
+        return conv_packed_avx2(token, args);
+    }
+    let plan = Plan::winograd4_int8(args.shape);
+    conv::<Winograd4Ohwi>(token, plan, Source::Transformed(weights), args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.
+pub fn conv_stem_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let plan = Plan::stem_ohwi(args.shape);
+    let source = Source::Transformed(args.weights.as_ohwi());
+    conv::<StemOhwi>(token, plan, source, args);
+}
+
 /// Most output pixels of a tile.
 const MAX_PIXELS: usize = 16;
 
@@ -98,7 +124,8 @@ trait Tiles {
     /// Writes the rows of a window, positions `stride` values apart.
     ///
     /// # Safety
-    /// The CPU has AVX2, and `to` has room for a row at each position.
+    /// The CPU has AVX2, and `to` has room for a row at each position and for [`LANES`] values behind the
+    /// last, whose contents are arbitrary.
     unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize);
 
     /// Transforms `weights` of the block of output channels that begins with `oc`, for the values `part`
@@ -231,6 +258,13 @@ fn run<T: Tiles>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Opti
     let tiles = task.rows.div_ceil(T::FORM.tile) * task.tile_cols;
     // Blocks of one size, give or take a tile.
     let blocks = tiles.div_ceil(plan.tiles);
+    if let (Source::Transformed(weights), true) = (source, plan.kept > 1) {
+        let blocks = buffers.weights.chunks_exact_mut(plan.block_weights().max(1));
+        for (oc, to) in (0..out_c).step_by(BLOCK).zip(blocks) {
+            // SAFETY: this function has AVX2.
+            unsafe { T::weights(task.shape, weights, oc, 0..plan.depth, to) };
+        }
+    }
     let mut pixels = [[_mm256_setzero_si256(); MAX_PIXELS]; 2];
     let mut first = 0;
     for block in 0..blocks {
@@ -295,7 +329,7 @@ impl<'a> Task<'a> {
 
     fn transform_input<T: Tiles>(&self, buffers: &mut Buffers<'_>, block: TileBlock) {
         let Plan { row, stride, tiles, .. } = self.plan;
-        let needed = (T::FORM.positions - 1) * stride + tiles * row;
+        let needed = (T::FORM.positions - 1) * stride + tiles * row + LANES;
         if buffers.rows.len() < needed || block.count > tiles {
             return;
         }
@@ -305,7 +339,8 @@ impl<'a> Task<'a> {
             next = self.next_corner::<T>(next);
             let (shape, input, padding) = (self.shape, self.input, &*buffers.padding);
             let window = Window { shape, input, corner, padding };
-            // SAFETY: the caller has AVX2; `tile < tiles`, so a row ends within `needed` at every position.
+            // SAFETY: the caller has AVX2; `tile < tiles`, so a row ends within `needed` at every
+            // position, and what is behind the last one as well.
             unsafe { T::input(&window, buffers.rows.as_mut_ptr().add(tile * row), stride) };
         }
     }
@@ -329,6 +364,7 @@ impl<'a> Task<'a> {
                 if let Source::Transformed(weights) = self.source
                     // Whole rows of weights serve all tiles of the block.
                     && (step < depth || held.start == 0)
+                    && self.plan.kept < 2
                 {
                     let to = &mut *buffers.weights;
                     // SAFETY: this function has AVX2.
@@ -374,7 +410,9 @@ impl<'a> Task<'a> {
                 self.passes::<T, _>(rows, weights, held, part, products)
             }
             Source::Transformed(_) => {
-                let weights = (&**buffer, T::FORM.filters * BLOCK * 2, BLOCK * 2);
+                let first =
+                    if self.plan.kept < 2 { 0 } else { oc / BLOCK * self.plan.block_weights() };
+                let weights = (buffer.get(first..)?, T::FORM.filters * BLOCK * 2, BLOCK * 2);
                 self.passes::<T, _>(rows, weights, held, part, products)
             }
         }

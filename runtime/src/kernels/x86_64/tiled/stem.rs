@@ -10,9 +10,11 @@ use core::arch::x86_64::{
     _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256, _mm256_slli_epi32,
     _mm256_sub_epi32,
 };
+use core::ops::Range;
 
 use super::winograd4::transform_tile;
 use super::{Pixels, Tiles, Window};
+use crate::kernels::ConvShape;
 use crate::kernels::tiled::{BLOCK, Form, STEM};
 use crate::kernels::winograd4::NINTH;
 
@@ -20,6 +22,10 @@ use crate::kernels::winograd4::NINTH;
 const WINDOW: usize = 6;
 const EXTENT: usize = 2 * WINDOW;
 const TILE: usize = 3;
+const POSITIONS: usize = WINDOW * WINDOW;
+/// Rows and columns of the window in the input, and its elements.
+const KERNEL: usize = 7;
+const TAPS: usize = KERNEL * KERNEL * CHANNELS;
 /// Channels of the input.
 const CHANNELS: usize = 3;
 /// Output channels of one vector.
@@ -30,6 +36,10 @@ const COPIED_ROW: usize = EXTENT * CHANNELS + 4;
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stem;
+
+/// The same from OHWI weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StemOhwi;
 
 impl Tiles for Stem {
     const FORM: Form = STEM;
@@ -47,6 +57,97 @@ impl Tiles for Stem {
         // SAFETY: the caller vouches for AVX2 and for the products.
         unsafe { output(products, stride, pixels) }
     }
+}
+
+impl Tiles for StemOhwi {
+    const FORM: Form = STEM;
+    const INVERSE: i32 = Stem::INVERSE;
+    const SHIFT: u32 = Stem::SHIFT;
+
+    #[inline(always)]
+    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { input(window, to, stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(
+        _shape: &ConvShape,
+        weights: &[i8],
+        oc: usize,
+        _part: Range<usize>,
+        to: &mut [i16],
+    ) {
+        // SAFETY: the caller vouches for AVX2.
+        unsafe { transform_weights(weights.get(oc * TAPS..).unwrap_or_default(), to) }
+    }
+
+    #[inline(always)]
+    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { output(products, stride, pixels) }
+    }
+}
+
+/// `G g G^T` for the rows of a block of output channels, to `[pair of channels][position][output channel][2]`.
+#[target_feature(enable = "avx2")]
+fn transform_weights(rows: &[i8], to: &mut [i16]) {
+    let pairs = to.chunks_exact_mut(POSITIONS * 2 * BLOCK).take(CHANNELS * 2);
+    for (pair, to) in pairs.enumerate() {
+        let even = transform_channel(rows, 2 * pair);
+        let odd = transform_channel(rows, 2 * pair + 1);
+        for ((even, odd), to) in even.iter().zip(&odd).zip(to.chunks_exact_mut(2 * BLOCK)) {
+            for (to, (&even, &odd)) in to.chunks_exact_mut(2).zip(even.iter().zip(odd)) {
+                to.copy_from_slice(&[even, odd]);
+            }
+        }
+    }
+}
+
+/// The transformed weights of one of twelve channels: `[position][output channel]`.
+#[target_feature(enable = "avx2")]
+fn transform_channel(rows: &[i8], channel: usize) -> [[i16; BLOCK]; POSITIONS] {
+    let (first_y, first_x) = (channel / (2 * CHANNELS), channel / CHANNELS % 2);
+    let tap = |y: usize, x: usize| -> [i16; BLOCK] {
+        let (y, x) = (2 * y + first_y, 2 * x + first_x);
+        core::array::from_fn(|oc| {
+            let at = oc * TAPS + (y * KERNEL + x) * CHANNELS + channel % CHANNELS;
+            let inside = y < KERNEL && x < KERNEL;
+            rows.get(at).filter(|_| inside).copied().unwrap_or(0).into()
+        })
+    };
+    let mut left = [[[0; BLOCK]; 4]; WINDOW];
+    for x in 0..4 {
+        let column = transform_filter([tap(0, x), tap(1, x), tap(2, x), tap(3, x)]);
+        for (row, value) in left.iter_mut().zip(column) {
+            row[x] = value;
+        }
+    }
+    let mut transformed = [[0; BLOCK]; POSITIONS];
+    for (to, &row) in transformed.chunks_exact_mut(WINDOW).zip(&left) {
+        to.copy_from_slice(&transform_filter(row));
+    }
+    transformed
+}
+
+/// The rows [6 0 0 0] [-4 -4 -4 -4] [-4 4 -4 4] [1 2 4 8] [1 -2 4 -8] [0 0 0 12] of some output channels.
+#[target_feature(enable = "avx2")]
+fn transform_filter([a, b, c, d]: [[i16; BLOCK]; 4]) -> [[i16; BLOCK]; WINDOW] {
+    let mut rows = [[0; BLOCK]; WINDOW];
+    for oc in 0..BLOCK {
+        let (a, b, c, d) = (a[oc], b[oc], c[oc], d[oc]);
+        let near = a + c;
+        let near_odd = b + d;
+        let far = a + 4 * c;
+        let far_odd = 2 * b + 8 * d;
+        rows[0][oc] = 6 * a;
+        rows[1][oc] = -4 * (near + near_odd);
+        rows[2][oc] = 4 * (near_odd - near);
+        rows[3][oc] = far + far_odd;
+        rows[4][oc] = far - far_odd;
+        rows[5][oc] = 12 * d;
+    }
+    rows
 }
 
 /// # Safety

@@ -1,20 +1,27 @@
 //! F(4x4, 3x3): see [`crate::kernels::winograd4`] for the arithmetic.
 
 use core::arch::x86_64::{
-    __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi16, _mm256_add_epi32, _mm256_loadu_si256,
-    _mm256_slli_epi16, _mm256_slli_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32,
+    __m128i, __m256i, _MM_HINT_T0, _mm_prefetch, _mm_setzero_si128, _mm256_add_epi16,
+    _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256, _mm256_slli_epi16,
+    _mm256_slli_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32,
 };
 use core::ops::Range;
 
-use super::{Pixels, Tiles, Window, widen};
+use super::ohwi::{self, HALF, PAIRS};
+use super::{Pixels, Tiles, Window, load, widen};
 use crate::kernels::ConvShape;
 use crate::kernels::tiled::{BLOCK, Form, LANES, WINOGRAD4};
 use crate::kernels::winograd4::NINTH;
 
 const WINDOW: usize = 6;
 const TILE: usize = 4;
-/// Output channels of one vector.
-const HALF: usize = BLOCK / 2;
+const POSITIONS: usize = WINDOW * WINDOW;
+const TAPS: usize = 9;
+/// Weights of a pair of values for a block of output channels.
+const ROW: usize = BLOCK * 2;
+/// Bytes of a line of the cache: OHWI weights are read in whole ones, since the rows of many networks lie
+/// a power of two apart and would drive each other out of it.
+const LINE: usize = 64;
 
 /// With stored weights.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +34,10 @@ pub(super) struct Winograd4;
 /// applies instead: many weights meet few tiles.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Winograd4Int8;
+
+/// The same from OHWI weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Winograd4Ohwi;
 
 impl Tiles for Winograd4 {
     const FORM: Form = WINOGRAD4;
@@ -67,6 +78,36 @@ impl Tiles for Winograd4Int8 {
     ) {
         // SAFETY: the caller vouches for AVX2.
         unsafe { transform_weights(shape, weights, oc, part, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+        // SAFETY: the caller vouches for AVX2 and for the products.
+        unsafe { output(products, stride, pixels, |column| transform_scaled_output(column)) }
+    }
+}
+
+impl Tiles for Winograd4Ohwi {
+    const FORM: Form = WINOGRAD4;
+    const INVERSE: i32 = NINTH;
+    const SHIFT: u32 = 6;
+
+    #[inline(always)]
+    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+        // SAFETY: the caller vouches for AVX2 and for `to`.
+        unsafe { input(window, to, stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(
+        shape: &ConvShape,
+        weights: &[i8],
+        oc: usize,
+        part: Range<usize>,
+        to: &mut [i16],
+    ) {
+        // SAFETY: the caller vouches for AVX2.
+        unsafe { transform_ohwi(shape, weights, oc, part, to) }
     }
 
     #[inline(always)]
@@ -231,14 +272,11 @@ fn transform_weights(
     part: Range<usize>,
     to: &mut [i16],
 ) {
-    const TAPS: usize = 9;
-    const ROW: usize = BLOCK * 2;
-    const LINE: usize = 64;
     // Pairs from the one that is transformed to the one that is fetched: into the next part.
     const AHEAD: usize = 16;
     let first = (oc * shape.input[2] + part.start * BLOCK) * TAPS;
     let Some(weights) = weights.get(first..) else { return };
-    let filters = weights.chunks_exact(TAPS * ROW).zip(to.chunks_exact_mut(WINDOW * WINDOW * ROW));
+    let filters = weights.chunks_exact(TAPS * ROW).zip(to.chunks_exact_mut(POSITIONS * ROW));
     for (taps, to) in filters.take(part.len() / 2) {
         let to = to.as_mut_ptr();
         for line in (0..TAPS * ROW).step_by(LINE) {
@@ -246,24 +284,76 @@ fn transform_weights(
             _mm_prefetch::<_MM_HINT_T0>(taps.as_ptr().wrapping_add(AHEAD * TAPS * ROW + line));
         }
         for half in 0..2 {
-            // SAFETY: nine rows of 32 weights are readable.
-            let tap =
-                |index: usize| unsafe { widen(taps.as_ptr().add(index * ROW + half * LANES)) };
-            let store = |y: usize, left, middle, right| {
-                for (x, &value) in transform_filter(left, middle, right).iter().enumerate() {
-                    let at = (y * WINDOW + x) * ROW + half * LANES;
-                    // SAFETY: 36 rows of 32 values are writable; the store needs no alignment.
-                    unsafe { _mm256_storeu_si256(to.add(at).cast(), value) };
-                }
-            };
-            let rows = transform_columns(
-                [tap(0), tap(1), tap(2)],
-                [tap(3), tap(4), tap(5)],
-                [tap(6), tap(7), tap(8)],
-            );
-            for (y, &[left, middle, right]) in rows.iter().enumerate() {
-                store(y, left, middle, right);
+            // SAFETY: nine rows of 32 weights are readable, and 36 rows of 32 values writable.
+            unsafe {
+                let tap = |index: usize| widen(taps.as_ptr().add(index * ROW + half * LANES));
+                transform_vector(tap, to.add(half * LANES));
             }
+        }
+    }
+}
+
+/// The same from OHWI weights.
+#[target_feature(enable = "avx2")]
+fn transform_ohwi(
+    shape: &ConvShape,
+    weights: &[i8],
+    oc: usize,
+    part: Range<usize>,
+    to: &mut [i16],
+) {
+    let in_c = shape.input[2];
+    let weights = weights.get(oc * TAPS * in_c..).unwrap_or_default();
+    if weights.len() < BLOCK * TAPS * in_c || part.end > in_c {
+        return;
+    }
+    for first in part.clone().step_by(LINE) {
+        let vectors = LINE.min(part.end - first) / LANES;
+        for half in 0..2 {
+            let mut taps = [[[_mm_setzero_si128(); PAIRS]; LINE / LANES]; TAPS];
+            for (tap, taps) in taps.iter_mut().enumerate() {
+                for (vector, pairs) in taps.iter_mut().take(vectors).enumerate() {
+                    let row = |row: usize| {
+                        let filter = (half * HALF + row) * TAPS + tap;
+                        let at = filter * in_c + first + vector * LANES;
+                        // SAFETY: the filter is one of the block's and the sixteen channels are some of
+                        // its own, all of which are there.
+                        unsafe { load(weights.as_ptr().add(at)) }
+                    };
+                    let rows = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
+                    *pairs = ohwi::transpose(rows);
+                }
+            }
+            let to = to.get_mut((first - part.start) / 2 * POSITIONS * ROW..).unwrap_or_default();
+            let to = to.chunks_exact_mut(POSITIONS * ROW).take(vectors * PAIRS);
+            for (pair, to) in to.enumerate() {
+                let tap = |tap: usize| {
+                    let taps: &[[__m128i; PAIRS]] = &taps[tap];
+                    _mm256_cvtepi8_epi16(taps[pair / PAIRS][pair % PAIRS])
+                };
+                // SAFETY: 36 rows of 32 values are writable.
+                unsafe { transform_vector(tap, to.as_mut_ptr().add(half * LANES)) };
+            }
+        }
+    }
+}
+
+/// Transforms sixteen filters, and writes their positions [`ROW`] values apart.
+///
+/// # Safety
+/// Sixteen values are writable at each of 36 positions.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn transform_vector(tap: impl Fn(usize) -> __m256i, to: *mut i16) {
+    let rows = transform_columns(
+        [tap(0), tap(1), tap(2)],
+        [tap(3), tap(4), tap(5)],
+        [tap(6), tap(7), tap(8)],
+    );
+    for (y, &[left, middle, right]) in rows.iter().enumerate() {
+        for (x, &value) in transform_filter(left, middle, right).iter().enumerate() {
+            // SAFETY: the caller vouches for the position; the store needs no alignment.
+            unsafe { _mm256_storeu_si256(to.add((y * WINDOW + x) * ROW).cast(), value) };
         }
     }
 }

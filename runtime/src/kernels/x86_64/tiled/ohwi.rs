@@ -1,0 +1,82 @@
+//! Weights in OHWI order, turned into pairs of values side by side while a layer runs.
+
+use core::arch::x86_64::{
+    __m128i, _mm_loadu_si128, _mm_setzero_si128, _mm_unpackhi_epi16, _mm_unpackhi_epi32,
+    _mm_unpackhi_epi64, _mm_unpacklo_epi16, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+    _mm256_cvtepi8_epi16, _mm256_storeu_si256,
+};
+
+use crate::kernels::tiled::{BLOCK, LANES};
+
+/// Output channels of one vector.
+pub(super) const HALF: usize = BLOCK / 2;
+/// Pairs of values in sixteen bytes.
+pub(super) const PAIRS: usize = LANES / 2;
+
+/// The rows of [`BLOCK`] output channels, each of `len` weights, to `[pair][channel][2]` in 16 bits; an odd
+/// length is filled up with a zero.
+#[target_feature(enable = "avx2")]
+pub(super) fn pairs(rows: &[i8], len: usize, to: &mut [i16]) {
+    if rows.len() < len * BLOCK || to.len() < len.next_multiple_of(2) * BLOCK {
+        return;
+    }
+    for first in (0..len).step_by(LANES) {
+        let count = (len - first).min(LANES).div_ceil(2);
+        for half in 0..2 {
+            let row = |row: usize| {
+                let row = &rows[(half * HALF + row) * len..][..len];
+                load(&row[first..])
+            };
+            let vectors = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
+            let to = to[first * BLOCK..].chunks_exact_mut(BLOCK).skip(half).step_by(2);
+            for (to, &pair) in to.zip(&transpose(vectors)).take(count) {
+                // SAFETY: `to` is 32 writable bytes; the store needs no alignment.
+                unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_cvtepi8_epi16(pair)) };
+            }
+        }
+    }
+}
+
+/// The first sixteen weights; zeros behind the last.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load(weights: &[i8]) -> __m128i {
+    if let Some(weights) = weights.first_chunk::<LANES>() {
+        // SAFETY: sixteen bytes are readable; the load needs no alignment.
+        return unsafe { _mm_loadu_si128(weights.as_ptr().cast()) };
+    }
+    let mut filled = [0i8; LANES];
+    for (to, &from) in filled.iter_mut().zip(weights) {
+        *to = from;
+    }
+    if weights.is_empty() {
+        return _mm_setzero_si128();
+    }
+    // SAFETY: the same.
+    unsafe { _mm_loadu_si128(filled.as_ptr().cast()) }
+}
+
+/// Eight rows of eight 16-bit pairs: pair `k` of every row becomes result `k`.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn transpose(rows: [__m128i; HALF]) -> [__m128i; PAIRS] {
+    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
+    let (a0, a1) = (_mm_unpacklo_epi16(r0, r1), _mm_unpackhi_epi16(r0, r1));
+    let (a2, a3) = (_mm_unpacklo_epi16(r2, r3), _mm_unpackhi_epi16(r2, r3));
+    let (a4, a5) = (_mm_unpacklo_epi16(r4, r5), _mm_unpackhi_epi16(r4, r5));
+    let (a6, a7) = (_mm_unpacklo_epi16(r6, r7), _mm_unpackhi_epi16(r6, r7));
+    let (b0, b1) = (_mm_unpacklo_epi32(a0, a2), _mm_unpackhi_epi32(a0, a2));
+    let (b2, b3) = (_mm_unpacklo_epi32(a1, a3), _mm_unpackhi_epi32(a1, a3));
+    let (b4, b5) = (_mm_unpacklo_epi32(a4, a6), _mm_unpackhi_epi32(a4, a6));
+    let (b6, b7) = (_mm_unpacklo_epi32(a5, a7), _mm_unpackhi_epi32(a5, a7));
+    [
+        _mm_unpacklo_epi64(b0, b4),
+        _mm_unpackhi_epi64(b0, b4),
+        _mm_unpacklo_epi64(b1, b5),
+        _mm_unpackhi_epi64(b1, b5),
+        _mm_unpacklo_epi64(b2, b6),
+        _mm_unpackhi_epi64(b2, b6),
+        _mm_unpacklo_epi64(b3, b7),
+        _mm_unpackhi_epi64(b3, b7),
+    ]
+}

@@ -242,7 +242,7 @@ def contestants(args, network: str, threads: int, files: dict) -> list[Contestan
     python = [sys.executable, BENCH / "worker.py"]
     options = [threads, "--shape", shape]
     fixnet = [args.fixnet, "bench", "--worker", "--threads", threads]
-    tract = [*fixnet, files["fixnet"], "--against", "tract", "--model", files["onnx"]]
+    tract = [*python, "tract"]
     openvino = [*python, "openvino", files["openvino"], *options]
     avx2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     runtime = [*python, "onnxruntime"]
@@ -257,7 +257,9 @@ def contestants(args, network: str, threads: int, files: dict) -> list[Contestan
         Contestant("TFLite int8", [*python, "tflite", files["tflite"], *options]),
     ]
     if threads == 1:
-        field.append(Contestant("tract f32", tract))
+        # It does not know QLinearAdd, so its int8 is the QDQ file of ONNX Runtime.
+        field.append(Contestant("tract f32", [*tract, files["onnx"], *options]))
+        field.append(Contestant("tract int8 (S8S8 QDQ)", [*tract, files["s8s8"], *options]))
     return [one for one in field if not args.only or re.search(args.only, one.name)]
 
 

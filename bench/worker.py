@@ -123,7 +123,18 @@ def tflite(args):
     return {"version": package}, interpreter.invoke
 
 
-RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "tflite": tflite}
+def tract(args):
+    runtime = need("tract", "tract")
+    numpy = need("numpy", "numpy")
+    version = need("importlib.metadata", "").version("tract")
+    model = runtime.onnx().load(args.model)
+    model.set_input_fact(0, ",".join(str(side) for side in args.shape) + ",f32")
+    runnable = model.into_model().into_runnable()
+    pixels = image(numpy, args)
+    return {"version": version, "threads": 1}, lambda: runnable.run([pixels])
+
+
+RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "tflite": tflite, "tract": tract}
 
 
 def parse() -> argparse.Namespace:

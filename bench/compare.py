@@ -349,6 +349,33 @@ def table(group: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def overview(groups: list[dict]) -> str:
+    """Medians of all networks, one row each."""
+    names = list(dict.fromkeys(name for group in groups for name in group["results"]))
+    heads = [f"{name} ({isa_of(groups, name)})" for name in names]
+    lines = [
+        f"| network | threads | {' | '.join(heads)} |",
+        "|---|---" + "|---" * len(names) + "|",
+    ]
+    for group in groups:
+        cells = []
+        for name in names:
+            result = group["results"].get(name)
+            if result is None:
+                cells.append("")
+                continue
+            ratio = result.get("ratio_to", {}).get("OpenVINO int8")
+            time = f"{result['median_ms']:.{3 if result['best_ms'] < 2 else 1}f}"
+            cells.append(time if ratio is None else f"{time} ({ratio:.2f})")
+        lines.append(f"| {group['network']} | {group['threads']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def isa_of(groups: list[dict], name: str) -> str:
+    found = next(group["results"][name] for group in groups if name in group["results"])
+    return found["isa"] or "all"
+
+
 def write(args, groups: list[dict]) -> None:
     versions = (BENCH / "requirements.txt").read_text().split("\n", 1)[1].split()
     facts = {"python": platform.python_version(), "versions": versions, "groups": groups}
@@ -361,8 +388,15 @@ def write(args, groups: list[dict]) -> None:
         f"the time from the start of the process to its first result (median of {STARTS} starts), less a",
         "steady run; of Python's workers it and the memory include Python itself.",
         "",
+        "## Median ms, and in brackets the ratio to OpenVINO held to AVX2",
+        "",
+        overview(groups),
+        "## Each network",
+        "",
     ]
-    machine.write(args.out, args.suffix, record, "\n".join(head) + "\n" + "\n".join(map(table, groups)))
+    text = "\n".join(head) + "\n" + "\n".join(map(table, groups))
+    machine.write(args.out, args.suffix, record, text)
+    print(overview(groups))
 
 
 def parse() -> argparse.Namespace:

@@ -138,8 +138,10 @@ impl Plan {
     fn new(form: Form, shape: &ConvShape, depth: usize, part: usize) -> Self {
         let [out_h, out_w, _] = shape.output;
         let row = depth.saturating_add(LANES - 1) / LANES * LANES;
-        let all = out_h.div_ceil(form.tile).saturating_mul(out_w.div_ceil(form.tile));
-        let most = form.max_bytes / 2 / form.positions / row.max(1);
+        // No constant is 0, which the optimiser need not find out: plans are in images without panics.
+        let tile = form.tile.max(1);
+        let all = out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile));
+        let most = form.max_bytes / 2 / form.positions.max(1) / row.max(1);
         let tiles = all.min(most.max(GROUP)).max(1);
         let part = part.min(depth);
         // Parts of a row add to the products of all tiles.

@@ -99,6 +99,7 @@ impl KernelFamily {
                 self.conv_kernel(shape, weights.form).name()
             }
             (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
+            (Operator::MaxPool { .. }, Self::Avx2) => "max_pool_avx2",
             (Operator::MaxPool { .. }, _) => "max_pool_generic",
             (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
             (Operator::AveragePool { .. }, _) => "average_pool_generic",
@@ -107,6 +108,7 @@ impl KernelFamily {
             (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
             (Operator::Subsample { .. }, _) => "subsample_generic",
             (Operator::Logits { .. }, Self::Reference) => "logits_reference",
+            (Operator::Logits { .. }, Self::Avx2) => "logits_avx2",
             (Operator::Logits { .. }, _) => "logits_generic",
         }
     }
@@ -316,6 +318,8 @@ impl KernelSet {
     pub fn logits(self, args: LogitsArgs<'_>) {
         match self.machine {
             Machine::Reference => reference::logits(args),
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2(token) => super::x86_64::logits_avx2(token, args),
             _ => generic::logits(args),
         }
     }
@@ -324,6 +328,10 @@ impl KernelSet {
     pub fn max_pool(self, shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
         match self.machine {
             Machine::Reference => reference::max_pool(shape, clamp, input, output),
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2(token) => {
+                super::x86_64::max_pool_avx2(token, shape, clamp, input, output);
+            }
             _ => generic::max_pool(shape, clamp, input, output),
         }
     }

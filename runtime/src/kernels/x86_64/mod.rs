@@ -1,11 +1,15 @@
 //! x86-64 kernels. A token type proves that the CPU has the instructions.
 
 mod conv_direct_avx2;
+mod logits_avx2;
+mod max_pool_avx2;
 mod patch_avx2;
 mod requantize_avx2;
 mod tiled;
 
 pub use conv_direct_avx2::conv_direct_avx2;
+pub use logits_avx2::logits_avx2;
+pub use max_pool_avx2::max_pool_avx2;
 pub use tiled::{
     conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_winograd2_avx2,
     conv_winograd4_avx2, conv_winograd4_int8_avx2, conv_winograd4_stem_avx2,

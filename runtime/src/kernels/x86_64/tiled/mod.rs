@@ -378,9 +378,18 @@ impl<'a> Task<'a> {
                 if products.len() < (T::FORM.positions - 1) * stride + BLOCK {
                     return None;
                 }
-                // SAFETY: this function has AVX2, and the length was checked.
-                unsafe { T::output(products.as_ptr(), stride, pixels) };
-                self.store::<T>(corner, oc, pixels, epilogue);
+                // SAFETY: this function has AVX2, and the length was checked; a tile of one pixel is one of
+                // the band's.
+                unsafe {
+                    T::output(products.as_ptr(), stride, pixels);
+                    if T::FORM.tile == 1 {
+                        let [_, out_w, out_c] = self.shape.output;
+                        let at = (corner.0 * out_w + corner.1) * out_c + oc;
+                        self.store_pixel([pixels[0][0], pixels[1][0]], at, epilogue);
+                    } else {
+                        self.store::<T>(corner, oc, pixels, epilogue);
+                    }
+                }
                 corner = self.next_corner::<T>(corner);
             }
         }
@@ -470,14 +479,24 @@ impl<'a> Task<'a> {
                 let at = at + x * out_c;
                 let pixel = y * T::FORM.tile + x;
                 let sums = [pixels[0][pixel], pixels[1][pixel]];
-                // SAFETY: `top + y < rows` and `left + x < out_w`, and `oc + BLOCK <= out_c`, so sixteen
-                // bytes at `at` lie in the output, and in the residual, which is as long or null.
-                unsafe {
-                    let residual = (!self.residual.is_null()).then(|| load(self.residual.add(at)));
-                    let values = epilogue.apply(sums, residual);
-                    _mm_storeu_si128(self.output.add(at).cast(), values);
-                }
+                // SAFETY: `top + y < rows` and `left + x < out_w`, and `oc + BLOCK <= out_c`.
+                unsafe { self.store_pixel(sums, at, epilogue) };
             }
+        }
+    }
+
+    /// Requantizes sixteen channels of one pixel.
+    ///
+    /// # Safety
+    /// Sixteen bytes at `at` lie in the output; so they do in the residual, which is as long or null.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    unsafe fn store_pixel(&self, sums: [__m256i; 2], at: usize, epilogue: &Epilogue) {
+        // SAFETY: the caller vouches for the bytes; neither access needs alignment.
+        unsafe {
+            let residual = (!self.residual.is_null()).then(|| load(self.residual.add(at)));
+            let values = epilogue.apply(sums, residual);
+            _mm_storeu_si128(self.output.add(at).cast(), values);
         }
     }
 }

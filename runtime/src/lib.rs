@@ -30,7 +30,8 @@
 //!
 //! Features: `std` (CPU detection, wall clock, aligned buffers), `write` (the model writer),
 //! `threads` (convolutions split over a rayon pool), `tract` (the float reference on the same kind of
-//! API, and models whose ends stay in float), `defmt`, `embedded-hal` (a trace pin).
+//! API, and models whose ends stay in float), `cortex-m` (fast kernels for Cortex-M3, M4 and M7),
+//! `defmt`, `embedded-hal` (a trace pin).
 
 #![cfg_attr(not(test), no_std)]
 #![deny(missing_debug_implementations)]

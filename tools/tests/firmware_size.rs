@@ -14,6 +14,10 @@ use tools::firmware::{build_minimal, image_size};
 
 /// One board of each target.
 const BOARDS: [&str; 2] = ["qemu-mps2-an385", "qemu-mps2-an386"];
+/// What names of functions of the fast kernels begin with.
+const FAST: &str = "fixnet_m";
+/// Bytes of all fast kernels of one target.
+const FAST_BUDGET: usize = 40 << 10;
 /// What the panic handler of `minimal` calls.
 const MARK: &str = "fixnet_panic_is_reachable";
 
@@ -21,20 +25,30 @@ const MARK: &str = "fixnet_panic_is_reachable";
 fn minimal_images_hold_no_panic_and_no_heap_and_keep_the_budget_of_code() {
     for board in boards("the size of minimal images") {
         let elf = build(&board, &[]).unwrap_or_else(|e| panic!("{e}"));
-        let bare_metal = board.bare_metal.as_ref().expect("a Cortex-M board");
-        let model = fs::read(model()).expect("a stored model");
-        let size = image_size(&elf, bare_metal.ram.expect("RAM"), &model).expect("an image");
-        let budget = bare_metal.budget.code.expect("a budget of code");
-        println!("{}: {} bytes of code of {budget}", board.name, size.code);
-        assert!(size.code <= budget, "{}: {} bytes of code", board.name, size.code);
+        let code = code_bytes(&board, &elf);
+        let budget = board.bare_metal.as_ref().and_then(|b| b.budget.code);
+        let budget = budget.expect("a budget of code");
+        println!("{}: {code} bytes of code of {budget}", board.name);
+        assert!(code <= budget, "{}: {code} bytes of code", board.name);
         let names = symbols(&elf);
-        // The optimiser has not found out that nobody needs the result.
-        assert!(names.iter().any(|name| name.contains("CLASS")), "{names:?}");
         assert!(names.iter().any(|name| name.contains("generic") && name.contains("conv")));
-        let unwanted = ["panic", "begin_unwind", "alloc"];
-        let is_unwanted = |name: &&String| unwanted.iter().any(|word| name.contains(word));
-        let found: Vec<&String> = names.iter().filter(is_unwanted).collect();
-        assert!(found.is_empty(), "{}: {found:?}", board.name);
+        check_symbols(&board, &names);
+        // Nor the fast kernels, which it has no use for.
+        assert!(!names.iter().any(|name| name.contains(FAST)), "{names:?}");
+    }
+}
+
+#[test]
+fn fast_kernels_hold_no_panic_and_keep_their_budget_of_code() {
+    for board in boards("the size of fast kernels") {
+        let without = build(&board, &[]).unwrap_or_else(|e| panic!("{e}"));
+        let with = build(&board, &["cortex-m-kernels"]).unwrap_or_else(|e| panic!("{e}"));
+        let names = symbols(&with);
+        assert!(names.iter().any(|name| name.contains(FAST)), "{names:?}");
+        check_symbols(&board, &names);
+        let code = code_bytes(&board, &with) - code_bytes(&board, &without);
+        println!("{}: {code} bytes of fast kernels of {FAST_BUDGET}", board.name);
+        assert!(code < FAST_BUDGET, "{}: {code} bytes of fast kernels", board.name);
     }
 }
 
@@ -44,6 +58,22 @@ fn an_image_that_can_panic_does_not_link() {
         let error = build(&board, &["deliberate-panic"]).expect_err("a panic is reachable");
         assert!(error.to_string().contains(MARK), "{}: {error}", board.name);
     }
+}
+
+/// Code and constants of an image that holds the model.
+fn code_bytes(board: &Board, elf: &[u8]) -> usize {
+    let bare_metal = board.bare_metal.as_ref().expect("a Cortex-M board");
+    let model = fs::read(model()).expect("a stored model");
+    image_size(elf, bare_metal.ram.expect("RAM"), &model).expect("an image").code
+}
+
+fn check_symbols(board: &Board, names: &[String]) {
+    // The optimiser has not found out that nobody needs the result.
+    assert!(names.iter().any(|name| name.contains("CLASS")), "{names:?}");
+    let unwanted = ["panic", "begin_unwind", "alloc"];
+    let is_unwanted = |name: &&String| unwanted.iter().any(|word| name.contains(word));
+    let found: Vec<&String> = names.iter().filter(is_unwanted).collect();
+    assert!(found.is_empty(), "{}: {found:?}", board.name);
 }
 
 fn boards(what: &str) -> Vec<Board> {

@@ -10,8 +10,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::boards::{Network, wanted};
-use fixnet::format::Operator;
+use common::boards::{Network, family, wanted};
+use common::data_folder;
+use fixnet::format::{Operator, Target};
 use fixnet::{KernelSet, Model, ModelError, SessionError};
 use tempfile::TempDir;
 use tools::boards::Board;
@@ -52,6 +53,71 @@ fn cortex_m7_runs_resnet18_from_external_memory() {
 }
 
 #[test]
+fn cortex_m3_gives_the_bytes_of_the_host_from_packed_weights() {
+    check_packed("qemu-mps2-an385", Target::CortexM3, &[None]);
+}
+
+#[test]
+fn cortex_m4_gives_the_bytes_of_the_host_from_packed_weights() {
+    // From all kinds of layouts to those that fit.
+    let budgets = [None, Some(1_000_000), Some(500_000), Some(290_000)];
+    check_packed("qemu-mps2-an386", Target::CortexM4, &budgets);
+}
+
+#[test]
+fn cortex_m7_gives_the_bytes_of_the_host_from_packed_weights() {
+    check_packed("qemu-mps2-an500", Target::CortexM4, &[None]);
+}
+
+#[test]
+fn cortex_m4_runs_resnet18_from_packed_weights() {
+    let name = "qemu-mps2-an386";
+    if !wanted(name) {
+        return;
+    }
+    let network = Network::random("resnet18", 224);
+    let network = network.packed_within(Target::CortexM4, Some(16_000_000));
+    let (image, report) = run_in_memory(name, &network);
+    // 3x3 from 64 to 64 channels at 56x56.
+    let layer = &report.inferences[0].layers[2];
+    assert_eq!((&*layer.name, &*layer.kernel), ("layer1.0.conv1", "conv_winograd4_cortex_m4"));
+    assert_at_most(image.instructions(layer.ticks), 25_000_000, &layer.name);
+}
+
+/// MLPerf Tiny's network takes no more instructions than promised, which are the same in every run.
+#[test]
+fn resnet8_keeps_its_budget_of_instructions() {
+    let Some(data) = data_folder("the instructions of ResNet-8") else { return };
+    if !wanted("the instructions of ResNet-8") {
+        return;
+    }
+    let onnx = data.join("models/resnet8-mlperf-tiny-float-bn.onnx");
+    let m4 = |kilobytes: u64| Some((Target::CortexM4, kilobytes << 10));
+    let budgets = [
+        ("qemu-mps2-an386", m4(512), 6_000_000),
+        ("qemu-mps2-an386", m4(256), 7_200_000),
+        ("qemu-mps2-an386", m4(90), 13_000_000),
+        ("qemu-mps2-an386", None, 15_000_000),
+        ("qemu-mps2-an385", Some((Target::CortexM3, 512 << 10)), 12_000_000),
+    ];
+    for (board, packed, most) in budgets {
+        let network = Network::of_file(&onnx);
+        let network = match packed {
+            Some((target, bytes)) => network.packed_within(target, Some(bytes)),
+            None => network,
+        };
+        let (image, report) = run_in_memory(board, &network);
+        let what = format!("{board}, {} bytes", network.file.len());
+        assert_at_most(image.instructions(report.inferences[0].ticks), most, &what);
+    }
+}
+
+fn assert_at_most(instructions: u64, most: u64, what: &str) {
+    println!("{what}: {instructions} instructions");
+    assert!(instructions <= most, "{what}: {instructions} instructions");
+}
+
+#[test]
 fn a_fault_of_the_processor_is_reported() {
     let (image, machine) = ("qemu-mps2-an500", "qemu-mps2-an386");
     if !wanted(machine) {
@@ -80,6 +146,25 @@ fn check_in_flash(name: &str) {
     image.check_damaged_models(&network);
 }
 
+/// The bundled network with packed weights, in files of at most so many bytes.
+fn check_packed(name: &str, target: Target, budgets: &[Option<u64>]) {
+    if !wanted(name) {
+        return;
+    }
+    for &budget in budgets {
+        run_in_memory(name, &Network::bundled(1).packed_within(target, budget));
+    }
+}
+
+/// Runs a network from a board's payload memory; its bytes must be the host's.
+fn run_in_memory(name: &str, network: &Network) -> (Image, BoardReport) {
+    let image = Image::build(name, None);
+    let run = image.run(&image.elf, Some(&network.payload()));
+    let report = run.unwrap_or_else(|e| panic!("{name}: {e}"));
+    network.check(name, &report, &[KernelSet::GENERIC]);
+    (image, report)
+}
+
 /// ResNet-18 at 224x224 and what is too large even for that board.
 fn check_in_memory(name: &str) {
     if !wanted(name) {
@@ -91,12 +176,12 @@ fn check_in_memory(name: &str) {
     let report = run.unwrap_or_else(|e| panic!("{name}: {e}"));
     network.check(name, &report, &[KernelSet::GENERIC, KernelSet::detect()]);
     // A layer longer than a 24-bit counter of the processor's clock could time in one go.
-    let per_tick = image.board.require_qemu().unwrap().instructions_per_tick;
-    let total = report.inferences[0].ticks * per_tick;
+    let total = image.instructions(report.inferences[0].ticks);
     assert!(total > 1_000_000_000, "{total} instructions are too few for 1.8 G MACs");
 
     let large = Network::random("resnet18", 320);
-    let needed = large.model().required(KernelSet::GENERIC).arena();
+    let kernels = family(name, Target::Portable);
+    let needed = large.model().required_by_family(kernels, 1).arena();
     let available = image.board.bare_metal.as_ref().unwrap().budget.arena;
     let refusal = SessionError::ArenaTooSmall { needed, available };
     let error = image.run(&image.elf, Some(&large.payload())).expect_err("too large");
@@ -118,6 +203,10 @@ impl Image {
         build(&board, payload.as_deref(), Console::Emulator, &elf)
             .unwrap_or_else(|error| panic!("{error}"));
         Self { board, elf: fs::read(elf).unwrap() }
+    }
+
+    fn instructions(&self, ticks: u64) -> u64 {
+        ticks * self.board.require_qemu().unwrap().instructions_per_tick
     }
 
     /// Runs an image with its clock following the instructions.

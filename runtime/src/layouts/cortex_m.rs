@@ -16,9 +16,6 @@ use crate::format::{Target, WeightForm, WeightLayout};
 use crate::kernels::ConvShape;
 use crate::kernels::cortex_m::{direct, winograd};
 
-/// Elements of an entry.
-const ENTRY: usize = direct::STEP;
-
 /// See [`super::weights_bytes`].
 pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
     let out_c = shape.output[2] as u64;
@@ -46,11 +43,13 @@ pub(super) use packing::{pack, unpack};
 mod packing {
     use std::vec::Vec;
 
-    use super::{ConvShape, ENTRY, Target, WeightForm, WeightLayout, direct};
+    use super::{ConvShape, Target, WeightForm, WeightLayout, direct};
     use crate::layouts::winograd::{
         TAPS, filter, restore2, restore4, sums_fit4, transform2, transform4,
     };
 
+    /// Elements of an entry.
+    const ENTRY: usize = direct::STEP;
     /// The places of an entry's elements.
     const PLACES: [usize; ENTRY] = [0, 2, 1, 3];
 

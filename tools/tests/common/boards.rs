@@ -56,6 +56,12 @@ impl Network {
         Self::with_inputs(Self::quantize(Some(&onnx), 2), 1)
     }
 
+    /// A network in ONNX, and one input.
+    #[allow(dead_code, reason = "not every board's tests know one")]
+    pub fn of_file(onnx: &Path) -> Self {
+        Self::with_inputs(Self::quantize(Some(onnx), 2), 1)
+    }
+
     fn quantize(onnx: Option<&Path>, images: usize) -> AlignedBytes {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("model.fxn");
@@ -75,8 +81,14 @@ impl Network {
     /// The network with its weights laid out for a machine.
     #[allow(dead_code, reason = "not every board has packed files of its own")]
     pub fn packed_for(self, target: Target) -> Self {
+        self.packed_within(target, None)
+    }
+
+    /// The same in a file of at most so many bytes.
+    #[allow(dead_code, reason = "not every board has packed files of its own")]
+    pub fn packed_within(self, target: Target, max_bytes: Option<u64>) -> Self {
         let spec = ModelSpec::of(&Model::new_checked(&self.portable).unwrap());
-        let packed = tools::packing::pack(&spec, target, None).unwrap();
+        let packed = tools::packing::pack(&spec, target, max_bytes).unwrap();
         let file = fixnet::format::write(&packed).unwrap();
         let packed = Model::new_checked(&file).unwrap();
         assert_eq!(packed.target(), target);

@@ -179,7 +179,8 @@ pub(crate) fn conv<const P: usize, I: Direct<P>>(isa: I, mut args: ConvArgs<'_>)
             };
             let mut behind: [&mut [i8]; P] = core::array::from_fn(|_| Default::default());
             let mut outputs = outputs.into_iter().zip(&mut behind).map(|(output, behind)| {
-                let (output, rest) = output.split_at_mut(split.min(output.len()));
+                let (output, rest) =
+                    output.split_at_mut_checked(split.min(output.len())).unwrap_or_default();
                 *behind = rest;
                 output
             });
@@ -298,7 +299,8 @@ impl<'a> Job<'a> {
         let [_, in_w, in_c] = shape.input;
         let run = shape.kernel[1] * in_c;
         let window = window.get_mut(..self.len).unwrap_or_default();
-        let (window, behind) = window.split_at_mut(shape.patch_len().min(window.len()));
+        let (window, behind) =
+            window.split_at_mut_checked(shape.patch_len().min(window.len())).unwrap_or_default();
         behind.fill(0);
         // Values of the run before the input's first and behind its last.
         let before = (shape.pads[1].saturating_sub(left) * in_c).min(run);
@@ -312,11 +314,13 @@ impl<'a> Job<'a> {
                 row.fill(shape.input_zero_point);
                 continue;
             };
-            let (row, behind) = row.split_at_mut(end);
-            let (before, inside) = row.split_at_mut(before);
+            let (row, behind) = row.split_at_mut_checked(end).unwrap_or_default();
+            let (before, inside) = row.split_at_mut_checked(before).unwrap_or_default();
             before.fill(shape.input_zero_point);
             behind.fill(shape.input_zero_point);
-            inside.copy_from_slice(values);
+            if inside.len() == values.len() {
+                inside.copy_from_slice(values);
+            }
         }
     }
 }

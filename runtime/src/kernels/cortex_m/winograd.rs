@@ -210,8 +210,8 @@ fn transform<I: Winograd>(
                 row.fill(zero_point);
                 continue;
             };
-            let (before, rest) = row.split_at_mut(first * BLOCK);
-            let (inside, behind) = rest.split_at_mut(count * BLOCK);
+            let (before, rest) = row.split_at_mut_checked(first * BLOCK).unwrap_or_default();
+            let (inside, behind) = rest.split_at_mut_checked(count * BLOCK).unwrap_or_default();
             before.fill(zero_point);
             behind.fill(zero_point);
             isa.copy(line, in_c, inside);

@@ -10,12 +10,13 @@ import machine
 
 BENCH = Path(__file__).resolve().parent
 NETWORKS = ["resnet18", "resnet8"]
-# Emulated boards with the target of their packed files and the networks that fit them.
+# Emulated boards with the target of their packed files, the most bytes of one, and the networks that
+# fit them.
 BOARDS = [
-    ("qemu-mps2-an385", "cortex-m3", ["resnet8"]),
-    ("qemu-mps2-an386", "cortex-m4", ["resnet8", "resnet18"]),
-    ("qemu-raspi3b", "armv8-neon", ["resnet8", "resnet18"]),
-    ("raspberry-pi-5", "armv8-dotprod", ["resnet8", "resnet18"]),
+    ("qemu-mps2-an385", "cortex-m3", 3 << 20, ["resnet8"]),
+    ("qemu-mps2-an386", "cortex-m4", 15 << 20, ["resnet8", "resnet18"]),
+    ("qemu-raspi3b", "armv8-neon", 128 << 20, ["resnet8", "resnet18"]),
+    ("raspberry-pi-5", "armv8-dotprod", 128 << 20, ["resnet8", "resnet18"]),
 ]
 
 
@@ -54,13 +55,14 @@ def host(args, files: dict) -> dict:
 def boards(args, files: dict) -> list[dict]:
     """Counted instructions of each layer, portable and packed."""
     counts = []
-    for board, target, networks in BOARDS:
+    for board, target, most, networks in BOARDS:
         for network in networks:
             packed = args.work / f"{network}-{target}.fxn"
             for form, file in [("portable", files[network]), (target, packed)]:
                 try:
                     if form == target:
-                        output(args.fixnet, "pack", files[network], "--target", target, "--out", packed)
+                        pack = ["--target", target, "--max-bytes", most, "--out", packed]
+                        output(args.fixnet, "pack", files[network], *pack)
                     run = output(args.fixnet, "qemu", "--board", board, "--count", "--json", file)
                 except Failed as error:
                     print(f"NOT RUN: {board}: {network}, {form}: {error}", file=sys.stderr)

@@ -55,6 +55,15 @@ fn resnet20_gives_the_bytes_of_the_host_whichever_way_it_is_loaded() {
 }
 
 #[test]
+fn packed_weights_give_the_bytes_of_the_host() {
+    with_job(|job| {
+        let network = Network::bundled(2).packed_for(Target::Armv8Neon);
+        let run = job.run(&job.image, Some(&network.payload()));
+        run.check(&network, &[KernelSet::GENERIC]);
+    });
+}
+
+#[test]
 fn resnet18_gives_the_bytes_of_the_host() {
     with_job(|job| {
         let network = Network::random("resnet18", 224);

@@ -208,7 +208,8 @@ impl ConvKernel {
             Self::Winograd2Avx2 => 2,
             _ => 1,
         };
-        let in_blocks = avx2 || (portable && self == Self::Winograd4Neon);
+        let aarch64 = KernelFamily::Dotprod.conv_kernels().contains(&self);
+        let in_blocks = avx2 || aarch64;
         Grain {
             rows,
             channels: if in_blocks { 16 } else { 0 },

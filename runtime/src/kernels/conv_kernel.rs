@@ -28,6 +28,7 @@ pub enum ConvKernel {
     Winograd4StemAvx2,
     Direct8Neon,
     Winograd4Neon,
+    Winograd4StemNeon,
     Direct8Dotprod,
     DirectCortexM4,
     Direct8CortexM4,
@@ -87,6 +88,7 @@ impl ConvKernel {
         Self::Winograd4StemAvx2,
         Self::Direct8Neon,
         Self::Winograd4Neon,
+        Self::Winograd4StemNeon,
         Self::Direct8Dotprod,
         Self::DirectCortexM4,
         Self::Direct8CortexM4,
@@ -116,6 +118,7 @@ impl ConvKernel {
             Self::Winograd4StemAvx2 => "conv_winograd4_stem_avx2",
             Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
+            Self::Winograd4StemNeon => "conv_winograd4_stem_neon",
             Self::Direct8Dotprod => "conv_direct8_dotprod",
             Self::DirectCortexM4 => "conv_direct_cortex_m4",
             Self::Direct8CortexM4 => "conv_direct8_cortex_m4",
@@ -159,6 +162,11 @@ impl ConvKernel {
             Self::Direct8Neon => (portable || form == DIRECT8_NEON) && direct8::computes(shape),
             Self::Winograd4Neon => {
                 (portable || form == WINOGRAD4_NEON) && winograd4::computes(shape)
+            }
+            Self::Winograd4StemNeon => {
+                form == WINOGRAD4_NEON
+                    && tiled::is_stem(shape)
+                    && winograd4_neon::stored_depth(shape).is_some()
             }
             Self::Direct8Dotprod => {
                 (portable || form == DIRECT8_DOTPROD) && direct8::computes(shape)
@@ -204,7 +212,7 @@ impl ConvKernel {
             | Self::Winograd4Int8Avx2
             | Self::Winograd4Stride2Avx2
             | Self::Winograd4Neon => 4,
-            Self::Winograd4StemAvx2 | Self::StemAvx2 => 3,
+            Self::Winograd4StemAvx2 | Self::StemAvx2 | Self::Winograd4StemNeon => 3,
             Self::Winograd2Avx2 => 2,
             _ => 1,
         };
@@ -242,7 +250,9 @@ impl ConvKernel {
             Self::Winograd4Avx2 => Plan::winograd4_int8(shape)
                 .scratch_bytes()
                 .max(Plan::direct_ohwi(shape).scratch_bytes()),
-            Self::Winograd4Neon => winograd4_neon::scratch_bytes(shape, form.layout),
+            Self::Winograd4Neon | Self::Winograd4StemNeon => {
+                winograd4_neon::scratch_bytes(shape, form.layout)
+            }
             Self::DirectCortexM4 | Self::Direct8CortexM4 | Self::Direct16CortexM4 => {
                 cortex_m::direct::M4.scratch_bytes(shape)
             }
@@ -284,10 +294,15 @@ impl KernelFamily {
                 ConvKernel::PackedAvx2,
                 ConvKernel::DirectAvx2,
             ],
-            Self::Neon => &[ConvKernel::Winograd4Neon, ConvKernel::Direct8Neon],
-            Self::Dotprod => {
-                &[ConvKernel::Direct8Dotprod, ConvKernel::Direct8Neon, ConvKernel::Winograd4Neon]
+            Self::Neon => {
+                &[ConvKernel::Winograd4Neon, ConvKernel::Winograd4StemNeon, ConvKernel::Direct8Neon]
             }
+            Self::Dotprod => &[
+                ConvKernel::Direct8Dotprod,
+                ConvKernel::Direct8Neon,
+                ConvKernel::Winograd4Neon,
+                ConvKernel::Winograd4StemNeon,
+            ],
             Self::CortexM4 => &[
                 ConvKernel::Winograd4CortexM4,
                 ConvKernel::Winograd2CortexM4,

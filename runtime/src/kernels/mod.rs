@@ -28,7 +28,7 @@ pub(crate) mod tiled;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod winograd4;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
-mod winograd4_neon;
+pub(crate) mod winograd4_neon;
 
 pub use conv_kernel::ConvKernel;
 pub use set::{KernelFamily, KernelSet};

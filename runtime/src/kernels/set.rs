@@ -291,7 +291,10 @@ impl KernelSet {
                 super::aarch64::conv_direct8_neon(super::aarch64::Neon::new(), args);
             }
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            (ConvKernel::Winograd4Neon, Machine::Neon(_) | Machine::Dotprod(_)) => {
+            (
+                ConvKernel::Winograd4Neon | ConvKernel::Winograd4StemNeon,
+                Machine::Neon(_) | Machine::Dotprod(_),
+            ) => {
                 super::aarch64::conv_winograd4_neon(super::aarch64::Neon::new(), args);
             }
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]

@@ -223,10 +223,12 @@ pub(super) fn pays(shape: &ConvShape) -> bool {
     out_h.saturating_mul(out_w) > 2 * GROUP
 }
 
-/// Whether this is a stem: 7x7 at stride 2 over three channels.
+/// Whether this is a stem: 7x7 at stride 2 over three channels, which is 4x4 at stride 1 over 2x2 pixels
+/// of twelve, a case for F(3x3, 4x4).
 pub(crate) fn is_stem(shape: &ConvShape) -> bool {
     shape.kernel == [7, 7]
         && shape.strides == [2, 2]
         && shape.dilations == [1, 1]
+        && shape.groups == 1
         && shape.input[2] == 3
 }

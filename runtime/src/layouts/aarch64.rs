@@ -4,20 +4,22 @@
 //!   `[block][four elements][channel][element]`. Elements are those of a window in OHWI order, filled up
 //!   with zeros to whole steps of sixteen. On armv8-neon no weight is -128, so that two products fit 16
 //!   bits.
-//! - Winograd4 of armv8-neon: `[block][position][input channel][channel]`.
+//! - Winograd4 of armv8-neon: `[block][position][input channel][channel]`, for 3x3 windows at stride 1 and
+//!   for 7x7 ones at stride 2 over RGB, whose 2x2 pixels are one of twelve channels.
 
 use crate::format::{Target, WeightForm, WeightLayout};
-use crate::kernels::{ConvShape, direct8, winograd4};
+use crate::kernels::{ConvShape, direct8, tiled, winograd4, winograd4_neon};
 
 /// See [`super::weights_bytes`].
 pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
-    let (in_c, out_c) = (shape.input[2] as u64, shape.output[2] as u64);
+    let out_c = shape.output[2] as u64;
     match (form.target, form.layout) {
         (_, WeightLayout::Direct8) if direct8::computes(shape) => {
             out_c.checked_mul(direct8::padded_len(shape) as u64)
         }
-        (Target::Armv8Neon, WeightLayout::Winograd4) if winograd4::computes(shape) => {
-            in_c.checked_mul(out_c)?.checked_mul(2 * winograd4::POSITIONS as u64)
+        (Target::Armv8Neon, WeightLayout::Winograd4) => {
+            let depth = winograd4_neon::stored_depth(shape)? as u64;
+            depth.checked_mul(out_c)?.checked_mul(2 * winograd4::POSITIONS as u64)
         }
         _ => None,
     }
@@ -46,7 +48,7 @@ mod write {
             (Target::Armv8Neon, WeightLayout::Direct8) if ohwi.contains(&i8::MIN) => None,
             (target, WeightLayout::Direct8) => Some(pack_direct8(target, shape, ohwi)),
             (_, WeightLayout::Winograd4) if winograd::sums_fit4(shape, ohwi) => {
-                Some(pack_winograd4(shape, ohwi))
+                pack_winograd4(shape, ohwi)
             }
             _ => None,
         }
@@ -96,46 +98,51 @@ mod write {
     }
 
     /// Where position `position` of a filter lies, in values.
-    fn place4(shape: &ConvShape, (oc, ic): (usize, usize), position: usize) -> usize {
-        let row = (oc / BLOCK * winograd4::POSITIONS + position) * shape.input[2] + ic;
+    fn place4(depth: usize, (oc, ic): (usize, usize), position: usize) -> usize {
+        let row = (oc / BLOCK * winograd4::POSITIONS + position) * depth + ic;
         row * BLOCK + oc % BLOCK
     }
 
-    fn pack_winograd4(shape: &ConvShape, ohwi: &[i8]) -> Vec<u8> {
-        let filters = shape.input[2] * shape.output[2];
-        let mut packed = vec![0; filters * winograd4::POSITIONS * 2];
-        for filter in filters_of(shape) {
-            let transformed =
-                winograd::transform4(winograd::filter(shape, ohwi, filter.0, filter.1));
+    fn pack_winograd4(shape: &ConvShape, ohwi: &[i8]) -> Option<Vec<u8>> {
+        let (depth, len) = (winograd4_neon::stored_depth(shape)?, shape.patch_len());
+        let mut packed = vec![0; depth * shape.output[2] * winograd4::POSITIONS * 2];
+        for (oc, ic) in filters_of(shape, depth) {
+            let transformed = match tiled::is_stem(shape) {
+                true => winograd::transform_stem(ohwi.get(oc * len..(oc + 1) * len)?, ic),
+                false => winograd::transform4(winograd::filter(shape, ohwi, oc, ic)),
+            };
             for (position, value) in transformed.into_iter().enumerate() {
-                let at = place4(shape, filter, position) * 2;
-                if let Some(to) = packed.get_mut(at..at + 2) {
-                    to.copy_from_slice(&value.to_le_bytes());
-                }
+                let at = place4(depth, (oc, ic), position) * 2;
+                packed.get_mut(at..at + 2)?.copy_from_slice(&value.to_le_bytes());
             }
         }
-        packed
+        Some(packed)
     }
 
     fn unpack_winograd4(shape: &ConvShape, packed: &[u8]) -> Option<Vec<i8>> {
-        let in_c = shape.input[2];
-        let mut ohwi = vec![0; shape.output[2] * winograd::TAPS * in_c];
-        for filter in filters_of(shape) {
+        let (depth, len) = (winograd4_neon::stored_depth(shape)?, shape.patch_len());
+        let mut ohwi = vec![0; shape.output[2] * len];
+        for (oc, ic) in filters_of(shape, depth) {
             let value = |position| {
-                let at = place4(shape, filter, position) * 2;
+                let at = place4(depth, (oc, ic), position) * 2;
                 packed.get(at..at + 2).map_or(0, |bytes| i16::from_le_bytes([bytes[0], bytes[1]]))
             };
-            let taps = winograd::restore4(core::array::from_fn(value))?;
+            let transformed = core::array::from_fn(value);
+            let window = ohwi.get_mut(oc * len..(oc + 1) * len)?;
+            if tiled::is_stem(shape) {
+                winograd::restore_stem(transformed, window, ic)?;
+                continue;
+            }
+            let taps = winograd::restore4(transformed)?;
             for (tap, weight) in taps.into_iter().enumerate() {
-                *ohwi.get_mut((filter.0 * winograd::TAPS + tap) * in_c + filter.1)? = weight;
+                *window.get_mut(tap * depth + ic)? = weight;
             }
         }
         Some(ohwi)
     }
 
     /// Output and input channel of all filters.
-    fn filters_of(shape: &ConvShape) -> impl Iterator<Item = (usize, usize)> {
-        let in_c = shape.input[2];
-        (0..shape.output[2]).flat_map(move |oc| (0..in_c).map(move |ic| (oc, ic)))
+    fn filters_of(shape: &ConvShape, depth: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..shape.output[2]).flat_map(move |oc| (0..depth).map(move |ic| (oc, ic)))
     }
 }

@@ -13,6 +13,10 @@ const G2: [[i32; 3]; 4] = [[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]];
 /// Rows of `G` for F(4x4, 3x3).
 const G4: [[i32; 3]; 6] = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 12]];
 
+/// Rows of `G` for F(3x3, 4x4).
+const STEM: [[i32; 4]; 6] =
+    [[6, 0, 0, 0], [-4, -4, -4, -4], [-4, 4, -4, 4], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 12]];
+
 /// `G g G^T` for F(2x2, 3x3): |u| <= 1152.
 #[must_use]
 pub fn transform2(filter: [i8; TAPS]) -> [i16; 16] {
@@ -51,6 +55,51 @@ pub fn restore4(transformed: [i16; 36]) -> Option<[i8; TAPS]> {
         bottom.map(|value| value / 12),
     ])?;
     (transform4(filter) == transformed).then_some(filter)
+}
+
+/// `G g G^T` for F(3x3, 4x4) of channel `k` of a 7x7 window over three channels whose 2x2 pixels are one
+/// of twelve, `[row][column][channel]`: |u| <= 32,768, of which only the negative end is reached.
+#[must_use]
+pub fn transform_stem(window: &[i8], k: usize) -> [i16; 36] {
+    let tap = |y: usize, x: usize| {
+        let at = stem_tap(k, y, x).and_then(|at| window.get(at));
+        at.map_or(0, |&weight| i32::from(weight))
+    };
+    core::array::from_fn(|position| {
+        let (rows, columns) = (STEM[position / 6], STEM[position % 6]);
+        let sums = (0..4).map(|y| {
+            let row: i32 = (0..4).map(|x| tap(y, x) * columns[x]).sum();
+            row * rows[y]
+        });
+        sums.sum::<i32>() as i16
+    })
+}
+
+/// Writes the taps behind a transform of channel `k` to its window; `None` if there are none.
+#[must_use]
+pub fn restore_stem(transformed: [i16; 36], window: &mut [i8], k: usize) -> Option<()> {
+    // The outer taps have rows of their own; rows 1 and 2 give the sums of even and odd taps.
+    let axis = |r: [i32; 6]| {
+        let (first, last) = (r[0] / 6, r[5] / 12);
+        [first, (r[2] - r[1]) / 8 - last, -(r[1] + r[2]) / 8 - first, last]
+    };
+    let rows: [[i32; 4]; 6] =
+        core::array::from_fn(|y| axis(core::array::from_fn(|x| i32::from(transformed[y * 6 + x]))));
+    for x in 0..4 {
+        let column = axis(rows.map(|row| row[x]));
+        for (y, value) in column.into_iter().enumerate() {
+            if let Some(tap) = stem_tap(k, y, x) {
+                *window.get_mut(tap)? = i8::try_from(value).ok()?;
+            }
+        }
+    }
+    (transform_stem(window, k) == transformed).then_some(())
+}
+
+/// Where in a 7x7 window of three channels tap (`y`, `x`) of channel `k` of the 2x2 pixels lies.
+fn stem_tap(k: usize, y: usize, x: usize) -> Option<usize> {
+    let (ky, kx) = (2 * y + k / 6, 2 * x + k / 3 % 2);
+    (ky < 7 && kx < 7).then_some((ky * 7 + kx) * 3 + k % 3)
 }
 
 fn narrow(rows: [[i32; 3]; 3]) -> Option<[i8; TAPS]> {
@@ -100,6 +149,15 @@ mod tests {
         fn transforms_are_restored(filter: [i8; TAPS]) {
             prop_assert_eq!(restore2(transform2(filter)), Some(filter));
             prop_assert_eq!(restore4(transform4(filter)), Some(filter));
+        }
+
+        #[test]
+        fn stems_are_restored(window in prop::collection::vec(any::<i8>(), 147)) {
+            let mut restored = vec![0; 147];
+            for k in 0..12 {
+                restore_stem(transform_stem(&window, k), &mut restored, k).expect("a transform");
+            }
+            prop_assert_eq!(restored, window);
         }
 
         #[test]

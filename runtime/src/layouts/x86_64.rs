@@ -117,15 +117,6 @@ mod host {
     /// even pixels, and the middle tap.
     const STRIDED: [[i32; 3]; 6] =
         [[3, 0, 0], [-3, 0, -3], [-1, 0, 1], [1, 0, 2], [0, 0, 6], [0, 6, 0]];
-    /// Rows of `G` for F(3, 4).
-    const STEM: [[i32; 4]; 6] = [
-        [6, 0, 0, 0],
-        [-4, -4, -4, -4],
-        [-4, 4, -4, 4],
-        [1, 2, 4, 8],
-        [1, -2, 4, -8],
-        [0, 0, 0, 12],
-    ];
 
     /// Where value `k` of filter position `filter` of channel `oc` lies.
     fn place(form: Form, depth: usize, oc: usize, filter: usize, k: usize) -> usize {
@@ -185,10 +176,7 @@ mod host {
                 let filter = winograd::filter(shape, ohwi, oc, k);
                 two_axes(&STRIDED, |y, x| filter[y * 3 + x].into())
             }
-            Form::Stem4 => two_axes(&STEM, |y, x| {
-                let tap = stem_tap(k, y, x);
-                tap.map_or(0, |tap| ohwi[oc * len + tap].into())
-            }),
+            Form::Stem4 => winograd::transform_stem(&ohwi[oc * len..(oc + 1) * len], k).to_vec(),
         }
     }
 
@@ -203,12 +191,6 @@ mod host {
         };
         // The rows' factors bound the values to 16 bits.
         (0..N * N).map(|at| value(at / N, at % N) as i16).collect()
-    }
-
-    /// Where in a 7x7 window of three channels tap (`y`, `x`) of channel `k` of the 2x2 pixels lies.
-    fn stem_tap(k: usize, y: usize, x: usize) -> Option<usize> {
-        let (ky, kx) = (2 * y + k / 6, 2 * x + k / 3 % 2);
-        (ky < 7 && kx < 7).then_some((ky * 7 + kx) * 3 + k % 3)
     }
 
     /// See [`crate::layouts::unpack`], which packs the result again to see that it is right; the layout
@@ -240,7 +222,7 @@ mod host {
                         continue;
                     }
                     Form::Stem4 => {
-                        restore_stem(k, row, at)?;
+                        winograd::restore_stem(core::array::from_fn(at), row, k)?;
                         continue;
                     }
                     Form::Winograd2 => winograd::restore2(core::array::from_fn(at))?,
@@ -265,25 +247,5 @@ mod host {
             *weight = i8::try_from(at(y * 6 + x) / (by_y * by_x)).ok()?;
         }
         Some(taps)
-    }
-
-    /// Writes the taps of channel `k` to a 7x7 window.
-    fn restore_stem(k: usize, row: &mut [i8], at: impl Fn(usize) -> i16) -> Option<()> {
-        // The outer taps have rows of their own; rows 1 and 2 give the sums of even and odd taps.
-        let axis = |r: [i32; 6]| {
-            let (first, last) = (r[0] / 6, r[5] / 12);
-            [first, (r[2] - r[1]) / 8 - last, -(r[1] + r[2]) / 8 - first, last]
-        };
-        let rows: [[i32; 4]; 6] =
-            core::array::from_fn(|y| axis(core::array::from_fn(|x| i32::from(at(y * 6 + x)))));
-        for x in 0..4 {
-            let column = axis(rows.map(|row| row[x]));
-            for (y, value) in column.into_iter().enumerate() {
-                if let Some(tap) = super::host::stem_tap(k, y, x) {
-                    row[tap] = i8::try_from(value).ok()?;
-                }
-            }
-        }
-        Some(())
     }
 }

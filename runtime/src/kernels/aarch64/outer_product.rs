@@ -1,20 +1,21 @@
 //! The product that Winograd's form is made of: up to six rows times sixteen columns in 24 accumulators; an element of a row is broadcast by `SMLAL` itself, and sums wrap.
 
 use core::arch::aarch64::{
-    int16x8_t, int32x4_t, vdupq_n_s16, vdupq_n_s32, vget_low_s16, vld1q_s16, vld1q_s32,
-    vmlal_high_laneq_s16, vmlal_laneq_s16, vst1q_s32,
+    int16x8_t, int32x4_t, vdupq_n_s32, vget_low_s16, vld1q_s16, vld1q_s32, vmlal_high_laneq_s16,
+    vmlal_laneq_s16, vst1q_s32,
 };
 
 /// Columns of weights.
 pub(super) const BLOCK: usize = 16;
 /// Elements of one vector of i16.
 const LANES: usize = 8;
+const HALF: usize = LANES / 2;
 /// Accumulators of a row.
 const VECTORS: usize = BLOCK / 4;
 
 /// `rows` rows of values, at most six, `step` elements apart, times [`BLOCK`] columns of weights, over `count`
-/// elements, a multiple of eight. Weights are `[element][column]`, products `[row][column]`, which
-/// replace what is there, or add to it.
+/// elements, a multiple of four; rows have room for whole vectors. Weights are `[element][column]`,
+/// products `[row][column]`, which replace what is there, or add to it.
 #[target_feature(enable = "neon")]
 pub(super) fn multiply(
     rows: usize,
@@ -46,9 +47,10 @@ fn some_rows<const T: usize>(
     add: bool,
     products: &mut [i32],
 ) {
-    let needed = T.saturating_sub(1).saturating_mul(step).saturating_add(count);
+    let whole = count.saturating_add(LANES - 1) / LANES * LANES;
+    let needed = T.saturating_sub(1).saturating_mul(step).saturating_add(whole);
     let long = values.len() >= needed && weights.len() >= count * BLOCK;
-    if !long || products.len() < T * BLOCK || !count.is_multiple_of(LANES) {
+    if !long || products.len() < T * BLOCK || !count.is_multiple_of(HALF) {
         return;
     }
     let mut sums = [[vdupq_n_s32(0); VECTORS]; T];
@@ -61,14 +63,20 @@ fn some_rows<const T: usize>(
         }
     }
     let (values, weights) = (values.as_ptr(), weights.as_ptr());
-    for element in (0..count).step_by(LANES) {
-        let mut inputs = [vdupq_n_s16(0); T];
-        for (row, input) in inputs.iter_mut().enumerate() {
-            // SAFETY: `row < T` and `element + LANES <= count`, so it ends within `needed`.
-            *input = unsafe { vld1q_s16(values.add(row * step + element)) };
-        }
+    let inputs = |element: usize| -> [int16x8_t; T] {
+        core::array::from_fn(|row| {
+            // SAFETY: `row < T` and `element + LANES <= whole`, so it ends within `needed`.
+            unsafe { vld1q_s16(values.add(row * step + element)) }
+        })
+    };
+    let eights = count / LANES * LANES;
+    for element in (0..eights).step_by(LANES) {
         // SAFETY: `element + LANES <= count`, and `weights` has `count * BLOCK` elements.
-        unsafe { eight_elements(&mut sums, &inputs, weights.add(element * BLOCK)) };
+        unsafe { eight_elements(&mut sums, &inputs(element), weights.add(element * BLOCK)) };
+    }
+    if eights < count {
+        // SAFETY: `count` is a multiple of HALF, so there are weights for as many elements.
+        unsafe { four_elements(&mut sums, &inputs(eights), weights.add(eights * BLOCK)) };
     }
     for (sums, to) in sums.into_iter().zip(products.chunks_exact_mut(BLOCK)) {
         for (sum, to) in sums.into_iter().zip(to.chunks_exact_mut(4)) {
@@ -76,6 +84,23 @@ fn some_rows<const T: usize>(
             unsafe { vst1q_s32(to.as_mut_ptr(), sum) };
         }
     }
+}
+
+/// Multiplies lanes of `T` rows with as many rows of weights.
+macro_rules! lanes {
+    ($sums:ident, $inputs:ident, $weights:ident: $($lane:literal)*) => {$(
+        // SAFETY: the caller vouches for a row of weights a lane.
+        let (low, high) = unsafe {
+            let row = $weights.add($lane * BLOCK);
+            (vld1q_s16(row), vld1q_s16(row.add(LANES)))
+        };
+        for (sums, &input) in $sums.iter_mut().zip($inputs) {
+            sums[0] = vmlal_laneq_s16::<$lane>(sums[0], vget_low_s16(low), input);
+            sums[1] = vmlal_high_laneq_s16::<$lane>(sums[1], low, input);
+            sums[2] = vmlal_laneq_s16::<$lane>(sums[2], vget_low_s16(high), input);
+            sums[3] = vmlal_high_laneq_s16::<$lane>(sums[3], high, input);
+        }
+    )*};
 }
 
 /// Eight elements of `T` rows.
@@ -89,19 +114,19 @@ unsafe fn eight_elements<const T: usize>(
     inputs: &[int16x8_t; T],
     weights: *const i16,
 ) {
-    macro_rules! element {
-        ($($lane:literal)*) => {$(
-            // SAFETY: the lane is less than 8, so both vectors lie within what the caller vouches for.
-            let (low, high) = unsafe {
-                (vld1q_s16(weights.add($lane * BLOCK)), vld1q_s16(weights.add($lane * BLOCK + LANES)))
-            };
-            for (sums, &input) in sums.iter_mut().zip(inputs) {
-                sums[0] = vmlal_laneq_s16::<$lane>(sums[0], vget_low_s16(low), input);
-                sums[1] = vmlal_high_laneq_s16::<$lane>(sums[1], low, input);
-                sums[2] = vmlal_laneq_s16::<$lane>(sums[2], vget_low_s16(high), input);
-                sums[3] = vmlal_high_laneq_s16::<$lane>(sums[3], high, input);
-            }
-        )*};
-    }
-    element!(0 1 2 3 4 5 6 7);
+    lanes!(sums, inputs, weights: 0 1 2 3 4 5 6 7);
+}
+
+/// The first four elements of `T` rows.
+///
+/// # Safety
+/// `weights` points to `4 * BLOCK` readable elements.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn four_elements<const T: usize>(
+    sums: &mut [[int32x4_t; VECTORS]; T],
+    inputs: &[int16x8_t; T],
+    weights: *const i16,
+) {
+    lanes!(sums, inputs, weights: 0 1 2 3);
 }

@@ -41,7 +41,13 @@ pub(super) fn transform(
 
 /// Transforms a window whose rows are `row` elements apart.
 #[target_feature(enable = "neon")]
-fn transform_window(pixels: &[i8], row: usize, in_c: usize, stride: usize, to: &mut [i16]) {
+pub(super) fn transform_window(
+    pixels: &[i8],
+    row: usize,
+    in_c: usize,
+    stride: usize,
+    to: &mut [i16],
+) {
     let last = (WINDOW - 1).saturating_mul(row).saturating_add(WINDOW.saturating_mul(in_c));
     let room = (POSITIONS - 1).saturating_mul(stride).saturating_add(in_c);
     if pixels.len() < last || to.len() < room || !in_c.is_multiple_of(LANES) {

@@ -1,8 +1,9 @@
-//! [`winograd4`] with NEON: eight channels a vector, weights as `[position][input channel][output
+//! [`winograd4`](crate::kernels::winograd4) with NEON: eight channels a vector, weights as `[position][input channel][output
 //! channel]`, for `SMLAL` by element.
 
 mod input;
 mod output;
+mod stem;
 mod weights;
 
 use core::arch::aarch64::{vaddq_s32, vdupq_n_s32};
@@ -14,8 +15,9 @@ use super::requantize_block::{Requantizer, VECTORS};
 use super::{Neon, conv_direct8_neon, outer_product};
 use crate::format::WeightLayout;
 use crate::kernels::ConvArgs;
+use crate::kernels::tiled::is_stem;
 use crate::kernels::winograd4::{BLOCK, GROUP, POSITIONS, TILE};
-use crate::kernels::winograd4_neon::{PRODUCTS, Plan};
+use crate::kernels::winograd4_neon::{PRODUCTS, Plan, STEM_TILE};
 
 /// Elements of one vector of i16.
 const LANES: usize = 8;
@@ -26,8 +28,10 @@ pub fn conv_winograd4_neon(token: Neon, args: ConvArgs<'_>) {
     let stored = args.weights.form.layout == WeightLayout::Winograd4;
     // SAFETY: the token proves that the CPU has NEON.
     unsafe {
-        if stored || weights::sums_fit(args.weights.as_ohwi(), args.shape.patch_len()) {
-            conv(args);
+        if is_stem(args.shape) {
+            conv::<STEM_TILE>(args);
+        } else if stored || weights::sums_fit(args.weights.as_ohwi(), args.shape.patch_len()) {
+            conv::<TILE>(args);
         } else {
             conv_direct8_neon(token, args);
         }
@@ -71,47 +75,52 @@ struct TileBlock {
 }
 
 impl TileBlock {
-    /// The first output pixel (row, column) of a tile.
-    fn corner(&self, tile: usize) -> (usize, usize) {
+    /// The first output pixel (row, column) of a tile of `T * T` pixels.
+    fn corner<const T: usize>(&self, tile: usize) -> (usize, usize) {
         let number = self.first + tile;
-        (number / self.columns * TILE, number % self.columns * TILE)
+        (number / self.columns * T, number % self.columns * T)
     }
 }
 
+/// In tiles of `T * T` output pixels.
 #[target_feature(enable = "neon")]
-fn conv(mut args: ConvArgs<'_>) {
+fn conv<const T: usize>(mut args: ConvArgs<'_>) {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let plan = Plan::new(shape, args.weights.form.layout);
     let scratch = core::mem::take(&mut args.scratch);
     let Some(mut buffers) = Buffers::new(scratch, &plan) else { return };
     let rows = args.output.len() / out_w.saturating_mul(out_c).max(1);
-    let columns = out_w.div_ceil(TILE).max(1);
-    let tiles = rows.div_ceil(TILE).saturating_mul(columns);
+    let columns = out_w.div_ceil(T).max(1);
+    let tiles = rows.div_ceil(T).saturating_mul(columns);
     for Range { start: first, end } in even_parts(tiles, plan.tiles) {
         let block = TileBlock { first, count: end - first, columns, rows };
         for tile in 0..block.count {
-            let (row, column) = block.corner(tile);
+            let (row, column) = block.corner::<T>(tile);
             let corner = (args.first_row + row, column);
-            let to = buffers.input.get_mut(tile * plan.in_c..).unwrap_or_default();
-            input::transform(shape, args.input, corner, buffers.window, plan.input_stride, to);
+            let to = buffers.input.get_mut(tile * plan.row..).unwrap_or_default();
+            let (window, stride) = (&mut *buffers.window, plan.input_stride);
+            match T {
+                STEM_TILE => stem::transform(shape, args.input, corner, window, stride, to),
+                _ => input::transform(shape, args.input, corner, window, stride, to),
+            }
         }
         for oc in (0..out_c).step_by(BLOCK) {
-            channels(&mut args, &plan, &mut buffers, block, oc);
+            channels::<T>(&mut args, &plan, &mut buffers, block, oc);
         }
     }
 }
 
 /// A block of output channels of some tiles, from the weights to the output.
 #[target_feature(enable = "neon")]
-fn channels(
+fn channels<const T: usize>(
     args: &mut ConvArgs<'_>,
     plan: &Plan,
     buffers: &mut Buffers<'_>,
     block: TileBlock,
     oc: usize,
 ) {
-    let in_c = plan.in_c;
+    let in_c = plan.depth;
     for from in (0..in_c).step_by(plan.part) {
         let part = from..in_c.min(from + plan.part);
         let weights = match args.weights.form.layout {
@@ -126,14 +135,14 @@ fn channels(
         };
         for (group, tiles) in even_parts(block.count, GROUP).enumerate() {
             let Some(products) = buffers.products.get_mut(group % plan.groups) else { return };
-            let first = tiles.start * in_c + part.start;
+            let first = tiles.start * plan.row + part.start;
             for (position, products) in products.chunks_exact_mut(GROUP * BLOCK).enumerate() {
                 let values = buffers.input.get(position * plan.input_stride + first..);
                 let weights = weights.get(position * plan.weights_stride..);
                 outer_product::multiply(
                     tiles.len(),
                     values.unwrap_or_default(),
-                    in_c,
+                    plan.row,
                     weights.unwrap_or_default(),
                     part.len(),
                     part.start > 0,
@@ -141,7 +150,7 @@ fn channels(
                 );
             }
             if part.end == in_c {
-                store(args, products, block, tiles, oc);
+                store::<T>(args, products, block, tiles, oc);
             }
         }
     }
@@ -149,7 +158,7 @@ fn channels(
 
 /// From the products of a group of tiles to the output.
 #[target_feature(enable = "neon")]
-fn store(
+fn store<const T: usize>(
     args: &mut ConvArgs<'_>,
     products: &[i32; PRODUCTS],
     block: TileBlock,
@@ -161,9 +170,9 @@ fn store(
     let requantizer = Requantizer::new(channels, args.requantization, args.residual);
     let Some(requantizer) = requantizer else { return };
     for (index, tile) in tiles.enumerate() {
-        let mut sums = [[[vdupq_n_s32(0); VECTORS]; TILE]; TILE];
+        let mut sums = [[[vdupq_n_s32(0); VECTORS]; T]; T];
         output::transform(products, index, &mut sums);
-        let (top, left) = block.corner(tile);
+        let (top, left) = block.corner::<T>(tile);
         for (row, sums) in (top..block.rows).zip(sums) {
             for (column, mut sums) in (left..out_w).zip(sums) {
                 for (sum, bias) in sums.iter_mut().zip(requantizer.bias) {

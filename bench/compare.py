@@ -319,6 +319,7 @@ def table(group: dict) -> str:
     rounds = f"{group['rounds']} rounds, {group['quiet_rounds']} with nothing else running"
     if group["real_time"]:
         rounds += "; real-time priority"
+    rounds += f"; fixnet at {group['fixnet']}"
     if group["disturbed"]:
         rounds += "; **times of a disturbed machine**"
     lines = [
@@ -376,10 +377,22 @@ def isa_of(groups: list[dict], name: str) -> str:
     return found["isa"] or "all"
 
 
+def merged(stem: Path, groups: list[dict]) -> list[dict]:
+    """These groups, and those of the same day that were not measured again."""
+    earlier = Path(f"{stem}.json")
+    every = json.loads(earlier.read_text())["groups"] if earlier.exists() else []
+    by_key = {(group["network"], group["threads"]): group for group in every + groups}
+    order = list(NETWORKS)
+    return [by_key[key] for key in sorted(by_key, key=lambda key: (order.index(key[0]), key[1]))]
+
+
 def write(args, groups: list[dict]) -> None:
     versions = (BENCH / "requirements.txt").read_text().split("\n", 1)[1].split()
-    facts = {"python": platform.python_version(), "versions": versions, "groups": groups}
-    record = machine.record("run.sh", facts)
+    record = machine.record("run.sh", {"python": platform.python_version(), "versions": versions})
+    for group in groups:
+        group |= {"fixnet": record["fixnet"], "command": record["command"]}
+    groups = merged(machine.path(args.out, args.suffix, record), groups)
+    record["groups"] = groups
     head = [
         f"Python {record['python']}; {', '.join(versions)}.",
         "",
@@ -425,7 +438,7 @@ def main() -> None:
     for network in args.networks.split(","):
         for threads in map(int, args.threads.split(",")):
             groups.append(compare(args, network, threads))
-            print(table(groups[-1]), flush=True)
+            print(f"{network}, threads: {threads}\n{overview(groups[-1:])}", flush=True)
     write(args, groups)
 
 

@@ -52,12 +52,17 @@ def heading(record: dict) -> str:
     )
 
 
-def write(out: Path, suffix: str, record: dict, text: str) -> None:
+def path(out: Path, suffix: str, record: dict) -> Path:
+    """Where a record lies: the date and the processor, without an ending."""
     machine = record["cpu"]
     name = f"{machine['model']} {machine['family']} {machine['number']}".lower()
     name = re.sub(r"[^a-z0-9]+", "-", name).strip("-")
+    return out / f"{record['date']}-{name}{suffix}"
+
+
+def write(out: Path, suffix: str, record: dict, text: str) -> None:
+    stem = path(out, suffix, record)
     out.mkdir(parents=True, exist_ok=True)
-    stem = f"{record['date']}-{name}{suffix}"
-    (out / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
-    (out / f"{stem}.md").write_text(f"{heading(record)}\n{text}")
-    print(f"wrote {out / stem}.md and .json", file=sys.stderr)
+    Path(f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
+    Path(f"{stem}.md").write_text(f"{heading(record)}\n{text}")
+    print(f"wrote {stem}.md and .json", file=sys.stderr)

@@ -10,7 +10,7 @@
 
 use core::ops::Range;
 
-use crate::format::{Operator, WeightForm, Weights, align_up};
+use crate::format::{Operator, Step, WeightForm, Weights, align_up};
 use crate::kernels::{
     ConvArgs, ConvKernel, ConvShape, KernelFamily, KernelSet, LogitsArgs, PoolShape, Residual,
 };
@@ -32,16 +32,13 @@ enum Division {
 
 impl Division {
     fn of(kernel: ConvKernel, shape: &ConvShape, form: WeightForm, threads: usize) -> Self {
-        let [height, width, channels] = shape.output;
+        let [height, _, channels] = shape.output;
         let grain = kernel.grain(form);
-        let work = height.saturating_mul(width).saturating_mul(channels);
-        if threads < 2 || work.saturating_mul(shape.patch_len()) < grain.least_work {
+        if threads < 2 || work(shape) < grain.least_work {
             return Self::Rows(height.max(1));
         }
         // The largest part, in whole tiles or blocks, and how much of the layer it is.
-        let part = |extent: usize, unit: usize| {
-            extent.div_ceil(unit.max(1)).div_ceil(threads).saturating_mul(unit).max(1)
-        };
+        let part = |extent, unit| largest_part(extent, unit, threads);
         let share = |extent: usize, part: usize| part.min(extent) * 1000 / extent.max(1);
         let rows = part(height, grain.rows);
         let by_rows =
@@ -56,6 +53,17 @@ impl Division {
             Self::Rows(rows)
         }
     }
+}
+
+/// Multiply-accumulates of a convolution.
+fn work(shape: &ConvShape) -> usize {
+    let [height, width, channels] = shape.output;
+    height.saturating_mul(width).saturating_mul(channels).saturating_mul(shape.patch_len())
+}
+
+/// The largest of `threads` parts of an extent, in whole units.
+fn largest_part(extent: usize, unit: usize, threads: usize) -> usize {
+    extent.div_ceil(unit.max(1)).div_ceil(threads.max(1)).saturating_mul(unit).max(1)
 }
 
 /// Scratch of one part: what its kernel needs and, of a block of channels, room for its output.
@@ -98,29 +106,36 @@ fn of_channels(shape: &ConvShape, channels: usize) -> ConvShape {
     ConvShape { output: [height, width, channels], ..*shape }
 }
 
-/// Scratch of an operator on some threads, in bytes, with the kernels of this machine.
-pub(crate) fn scratch_bytes(kernels: KernelSet, operator: &Operator<'_>, threads: usize) -> usize {
+/// Scratch of a step on some threads, in bytes, with the kernels of this machine.
+pub(crate) fn scratch_bytes(kernels: KernelSet, step: &Step<'_>, threads: usize) -> usize {
     let kernel_of = |shape: &ConvShape, form| kernels.conv_kernel(shape, form);
-    scratch_by(kernel_of, operator, threads).unwrap_or_else(|| kernels.scratch_bytes(operator))
+    let undivided = || kernels.scratch_bytes(&step.operator);
+    scratch_by(kernel_of, step, threads).unwrap_or_else(undivided)
 }
 
-/// Scratch of an operator on some threads, in bytes, with the kernels of another machine.
+/// Scratch of a step on some threads, in bytes, with the kernels of another machine.
 pub(crate) fn family_scratch_bytes(
     family: KernelFamily,
-    operator: &Operator<'_>,
+    step: &Step<'_>,
     threads: usize,
 ) -> usize {
     let kernel_of = |shape: &ConvShape, form| family.conv_kernel(shape, form);
-    scratch_by(kernel_of, operator, threads).unwrap_or_else(|| family.scratch_bytes(operator))
+    let undivided = || family.scratch_bytes(&step.operator);
+    scratch_by(kernel_of, step, threads).unwrap_or_else(undivided)
 }
 
-/// `None` if the operator is not divided, or needs no scratch of its own where it is.
+/// `None` if the step is not divided, or needs no scratch of its own where it is.
 fn scratch_by(
     kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
-    operator: &Operator<'_>,
+    step: &Step<'_>,
     threads: usize,
 ) -> Option<usize> {
-    let Operator::Conv { shape, weights, .. } = operator else { return None };
+    let Operator::Conv { shape, weights, .. } = &step.operator else { return None };
+    if step.output.is_streamed() {
+        // Its parts are divided by rows, however many there are at a time.
+        let share = Share::of(Division::Rows(1), shape, weights.form, kernel_of);
+        return (threads > 1).then(|| share.bytes().saturating_mul(threads));
+    }
     let division = Division::of(kernel_of(shape, weights.form), shape, weights.form, threads);
     let parts = match division {
         Division::Rows(rows) => shape.output[0].div_ceil(rows),
@@ -130,10 +145,21 @@ fn scratch_by(
     (parts > 1).then(|| share.bytes().saturating_mul(parts))
 }
 
-/// Runs a convolution in at most `threads` parts. `args.scratch` is as long as [`scratch_bytes`] says.
+/// Runs a convolution, or some of its rows, in at most `threads` parts. `args.scratch` is as long as
+/// [`scratch_bytes`] says.
 pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) {
     let (shape, form) = (args.shape, args.weights.form);
-    let division = Division::of(kernels.conv_kernel(shape, form), shape, form, threads);
+    let kernel = kernels.conv_kernel(shape, form);
+    let [height, width, channels] = shape.output;
+    let rows = args.output.len() / width.saturating_mul(channels).max(1);
+    let division = if rows < height {
+        let grain = kernel.grain(form);
+        let part = ConvShape { output: [rows, width, channels], ..*shape };
+        let threads = if work(&part) < grain.least_work { 1 } else { threads };
+        Division::Rows(largest_part(rows, grain.rows, threads))
+    } else {
+        Division::of(kernel, shape, form, threads)
+    };
     conv_divided(kernels, division, args);
 }
 
@@ -164,7 +190,7 @@ fn by_rows(kernels: KernelSet, rows: usize, share: Share, args: ConvArgs<'_>) {
             }
             other => other,
         },
-        first_row: band.saturating_mul(rows),
+        first_row: args.first_row.saturating_add(band.saturating_mul(rows)),
         output,
         scratch: scratch.next().unwrap_or_default(),
     });

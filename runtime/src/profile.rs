@@ -125,12 +125,29 @@ impl<C: Clock, const N: usize> Hook for Profiler<C, N> {
 
     fn after(&mut self, info: &StepInfo<'_>, _output: &[u8]) {
         let ticks = self.clock.ticks().saturating_sub(self.started);
+        if info.rows.0 > 0 {
+            // Another part of a layer that began before.
+            let mut records = self.records.iter_mut().rev();
+            if let Some(record) = records.find(|record| record.step == info.index) {
+                record.ticks = record.ticks.saturating_add(ticks);
+            }
+            return;
+        }
         let macs = info.layer.macs;
         let record = LayerTiming { step: info.index, kernel: info.kernel, macs, ticks };
         if self.records.push(record).is_err() {
             self.dropped = self.dropped.saturating_add(1);
         }
     }
+}
+
+/// The CRC-32 of what has the CRC-32 `before`, followed by `bytes`: for layers that come in parts.
+#[must_use]
+pub fn continue_crc32(before: u32, bytes: &[u8]) -> u32 {
+    // The register of the reflected algorithm, which ends in an inversion.
+    let mut digest = CRC32.digest_with_initial((!before).reverse_bits());
+    digest.update(bytes);
+    digest.finalize()
 }
 
 /// Records the CRC-32 of up to `N` layers' outputs, in logical HWC order.
@@ -152,7 +169,13 @@ impl<const N: usize> Checksums<N> {
 }
 
 impl<const N: usize> Hook for Checksums<N> {
-    fn after(&mut self, _info: &StepInfo<'_>, output: &[u8]) {
+    fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
+        if info.rows.0 > 0 {
+            if let Some(crc32) = self.0.get_mut(info.index) {
+                *crc32 = continue_crc32(*crc32, output);
+            }
+            return;
+        }
         // Layers beyond the capacity are left out, which the length shows.
         let _ = self.0.push(CRC32.checksum(output));
     }
@@ -177,6 +200,14 @@ impl<P: embedded_hal::digital::OutputPin> Hook for TracePin<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checksum_goes_on_where_it_ended() {
+        for at in 0..9 {
+            let (head, tail) = b"123456789".split_at(at);
+            assert_eq!(continue_crc32(CRC32.checksum(head), tail), 0xcbf4_3926);
+        }
+    }
 
     #[test]
     fn a_wide_counter_goes_on_where_the_narrow_one_wraps() {

@@ -3,6 +3,8 @@
 //! What may not be broken: a session never allocates and never panics, touches nothing but its
 //! arena, and gives the same bytes with every [`KernelSet`].
 
+mod streaming;
+
 use core::ops::Range;
 
 use crate::arena;
@@ -20,13 +22,18 @@ pub struct StepInfo<'m> {
     pub layer: Layer<'m>,
     /// Name of the kernel that runs it.
     pub kernel: &'static str,
+    /// Rows of the layer's output that this call is about: all, or a part of a streamed pair.
+    pub rows: (usize, usize),
 }
 
 /// Called around every step: profiling, checksums, a trace pin, a watchdog, yielding.
+///
+/// A convolution whose output never exists whole and the max-pool behind it run in parts that take
+/// turns: each is called for its parts, from the first row to the last.
 pub trait Hook {
-    /// Called before the step.
+    /// Called before the step, or a part of it.
     fn before(&mut self, _info: &StepInfo<'_>) {}
-    /// Called after the step with the bytes of its output: int8 in HWC order, or i32 logits.
+    /// Called after it with the bytes of its output: int8 in HWC order, or i32 logits.
     fn after(&mut self, _info: &StepInfo<'_>, _output: &[u8]) {}
 }
 
@@ -178,7 +185,8 @@ impl<'m, 'a> Session<'m, 'a> {
         self.logits()
     }
 
-    /// Runs the next step; `false` if there was none left, which also starts over.
+    /// Runs the next step, or streamed pair of steps; `false` if there was none left, which also starts
+    /// over.
     ///
     /// Between two calls the caller may do anything else: a long inference need not block.
     pub fn step(&mut self, hook: &mut impl Hook) -> bool {
@@ -186,13 +194,24 @@ impl<'m, 'a> Session<'m, 'a> {
             self.next = 0;
             return false;
         };
-        let kernel = self.kernels.kernel_name(&step.operator);
-        let info = StepInfo { index: step.index, layer: step.layer, kernel };
+        if step.output.is_streamed() {
+            if let Some(pool) = self.model.step(self.next + 1) {
+                streaming::run(self, &step, &pool, hook);
+            }
+            self.next += 2;
+            return true;
+        }
+        let info = self.info(&step, 0, step.output.height);
         hook.before(&info);
         self.execute(&step);
         hook.after(&info, self.arena.get(step.output.range()).unwrap_or(&[]));
         self.next += 1;
         true
+    }
+
+    fn info(&self, step: &Step<'m>, first: usize, end: usize) -> StepInfo<'m> {
+        let kernel = self.kernels.kernel_name(&step.operator);
+        StepInfo { index: step.index, layer: step.layer, kernel, rows: (first, end) }
     }
 
     /// The logits of the last run; none if the plan ends in int8, before a float tail.
@@ -211,9 +230,13 @@ impl<'m, 'a> Session<'m, 'a> {
         self.arena.get_mut(range)
     }
 
-    /// Runs step `index` alone on whatever its input tensors hold; `None` if there is no such step.
+    /// Runs step `index` alone on whatever its input tensors hold; `None` if there is no such step, or if
+    /// it is one of a streamed pair.
     pub fn run_single(&mut self, index: usize) -> Option<&[u8]> {
         let step = self.model.step(index)?;
+        if step.input.is_streamed() || step.output.is_streamed() {
+            return None;
+        }
         self.execute(&step);
         self.arena.get(step.output.range())
     }

@@ -378,7 +378,7 @@ fn absurd_tensors_are_refused() {
     tensor(|t| t.scale = -1.0);
     tensor(|t| t.scale = f32::NAN);
     tensor(|t| t.scale = f32::INFINITY);
-    tensor(|t| t.reserved = [0, 1]);
+    tensor(|t| t.rows = t.height);
     let logits = refused(|m| m.tensors[9].zero_point = 1);
     assert_eq!(logits, ModelError::BadTensor { tensor: 9 });
 }
@@ -630,9 +630,10 @@ proptest! {
     /// Several 16-bit fields of tensors, steps and layers replaced at once.
     #[test]
     fn forged_fields_are_refused_or_run(
-        fields in prop::collection::vec(field(), 1..4), wide: bool, mean_image: bool,
+        fields in prop::collection::vec(field(), 1..4), wide: bool, mean_image: bool, streamed: bool,
     ) {
-        let spec = if mean_image { model::small_with_mean_image() } else { small() };
+        let mut spec = if mean_image { model::small_with_mean_image() } else { small() };
+        spec.tensors[1].rows = if streamed { 4 } else { 0 };
         let mut bytes = model::file(&spec);
         let header = header(&bytes);
         let (from, to) = (header.tensors_offset as usize, header.plan_bytes as usize);

@@ -170,7 +170,7 @@ fn long_and_short() -> AlignedBytes {
         scale: 0.05,
         zero_point: -7,
         element: 0,
-        reserved: [0; 2],
+        rows: 0,
     };
     let second = 80 * 80 * 3 + LARGE;
     let logits = TensorRecord { zero_point: 0, element: 1, ..tensor(0, 1, 2) };

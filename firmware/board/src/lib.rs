@@ -10,7 +10,7 @@ mod lines;
 
 use embedded_hal::digital::{ErrorType, OutputPin};
 use fixnet::format::{CRC32, Payload};
-use fixnet::profile::{Clock, TracePin};
+use fixnet::profile::{Clock, TracePin, continue_crc32};
 use fixnet::{Hook, KernelSet, Model, Session, SessionError, StepInfo};
 
 pub use lines::{Line, Refusal};
@@ -110,7 +110,7 @@ impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
 
         let mut recorder = Recorder {
             clock: &mut self.clock,
-            records: self.records.iter_mut(),
+            records: &mut *self.records,
             layer_clock: payload.layer_clock(),
             checksums: payload.checksums(),
             started: 0,
@@ -142,7 +142,7 @@ impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
 /// Time and checksum of every layer, as far as they were asked for.
 struct Recorder<'r, C> {
     clock: &'r mut C,
-    records: core::slice::IterMut<'r, Record>,
+    records: &'r mut [Record],
     layer_clock: bool,
     checksums: bool,
     started: u64,
@@ -157,13 +157,17 @@ impl<C: Clock> Hook for Recorder<'_, C> {
         }
     }
 
-    fn after(&mut self, _info: &StepInfo<'_>, output: &[u8]) {
+    fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
         let ended = if self.layer_clock { self.clock.ticks() } else { self.started };
-        let Some(record) = self.records.next() else { return };
-        *record = Record { ticks: ended.saturating_sub(self.started), crc32: 0 };
+        let Some(record) = self.records.get_mut(info.index) else { return };
+        if info.rows.0 == 0 {
+            // The CRC-32 of nothing is 0.
+            *record = Record { ticks: 0, crc32: 0 };
+        }
+        record.ticks = record.ticks.saturating_add(ended.saturating_sub(self.started));
         if self.checksums {
             let started = self.clock.ticks();
-            record.crc32 = CRC32.checksum(output);
+            record.crc32 = continue_crc32(record.crc32, output);
             self.excluded += self.clock.ticks().saturating_sub(started);
         }
     }

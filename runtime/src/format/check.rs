@@ -9,8 +9,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::{
     ALIGNMENT, Activation, CRC32, FloatPartKind, Header, MAGIC, MAX_MACS, MAX_RECORDS, Model, NONE,
-    PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightForm,
-    WeightLayout, flags, float_part, model,
+    PreprocessRecord, StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR, VERSION_MINOR,
+    WeightForm, WeightLayout, flags, float_part, model,
 };
 use crate::error::ModelError;
 use crate::layouts;
@@ -20,6 +20,8 @@ use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER};
 const UNCHECKED_PREFIX: usize = 16;
 /// Largest tensor in bytes.
 const MAX_TENSOR_BYTES: u64 = 1 << 30;
+/// The first minor version with targets, layouts and streamed tensors.
+const TARGETS_SINCE: u16 = 2;
 /// Largest left shift of an accumulator.
 const MAX_SHIFT: u32 = 30;
 
@@ -34,6 +36,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
         model.steps = table(bytes, header, header.steps_offset, header.step_count)?;
         model.layers = table(bytes, header, header.layers_offset, header.layer_count)?;
     }
+    check_version(&model)?;
     check_tensors(&model)?;
     check_layers(&model)?;
     check_preprocess(&model)?;
@@ -47,6 +50,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
             return Err(ModelError::TooMuchWork { macs });
         }
         check_layer(&model, index, record, work)?;
+        check_streaming(&model, index, record)?;
         check_liveness(&model, index, record)?;
     }
     float_part::check(&model, &mut free)?;
@@ -88,10 +92,6 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if major != VERSION_MAJOR || minor > VERSION_MINOR {
         return Err(ModelError::UnsupportedVersion { major, minor });
     }
-    // A file has the lowest version that can express it.
-    if minor > lowest_minor(header.target, header.float_part_count) {
-        return Err(ModelError::UnsupportedVersion { major, minor });
-    }
     let needed = header.file_bytes as usize;
     if needed != available {
         return Err(ModelError::Length { needed, available });
@@ -109,21 +109,30 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
         return Err(ModelError::ReservedNotZero);
     }
     let portable = header.target == Target::Portable as u16;
-    if Target::from_code(header.target).is_none() || (!portable && minor < 2) {
+    if Target::from_code(header.target).is_none() || (!portable && minor < TARGETS_SINCE) {
         return Err(ModelError::UnsupportedTarget { target: header.target });
     }
     Ok(header)
 }
 
 /// The lowest minor version that can express a file.
-pub(super) const fn lowest_minor(target: u16, float_parts: u16) -> u16 {
-    if target != Target::Portable as u16 {
-        2
+pub(super) fn lowest_minor(target: u16, tensors: &[TensorRecord], float_parts: usize) -> u16 {
+    if target != Target::Portable as u16 || tensors.iter().any(|tensor| tensor.rows != 0) {
+        TARGETS_SINCE
     } else if float_parts != 0 {
         1
     } else {
         0
     }
+}
+
+/// A file has the lowest version that can express it.
+fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
+    let Header { version_major: major, version_minor: minor, target, .. } = *model.header;
+    if minor == lowest_minor(target, model.tensors, model.float_parts.len()) {
+        return Ok(());
+    }
+    Err(ModelError::UnsupportedVersion { major, minor })
 }
 
 /// A table of 1 to [`MAX_RECORDS`] records that lies inside the plan.
@@ -165,7 +174,9 @@ fn check_tensors(model: &Model<'_>) -> Result<(), ModelError> {
         if elements == 0 || elements > MAX_TENSOR_BYTES || record.element > 1 {
             return Err(error);
         }
-        let bytes = elements * if record.element == 1 { 4 } else { 1 };
+        let row = u64::from(record.width) * u64::from(record.channels);
+        let rows = if record.rows == 0 { record.height } else { record.rows };
+        let bytes = row * u64::from(rows) * if record.element == 1 { 4 } else { 1 };
         let end = u64::from(record.offset) + bytes;
         let aligned = (record.offset as usize).is_multiple_of(ALIGNMENT);
         if !aligned || end > u64::from(model.header.arena_bytes) {
@@ -174,7 +185,8 @@ fn check_tensors(model: &Model<'_>) -> Result<(), ModelError> {
         // Logits have no zero point.
         let zero_point = record.element == 0 || record.zero_point == 0;
         let scale = record.scale.is_finite() && record.scale > 0.0;
-        if !zero_point || !scale || record.reserved != [0; 2] {
+        let rows = record.rows == 0 || (record.rows < record.height && record.element == 0);
+        if !zero_point || !scale || !rows {
             return Err(error);
         }
     }
@@ -265,6 +277,38 @@ fn check_step(
     check_weights(model, step, record, kind, (&input, &output), free)?;
     check_constants(model, step, record, kind)?;
     Ok(work(record, kind, &input, &output))
+}
+
+/// A tensor of which only some rows are there at a time lies between a convolution and the max-pool
+/// that follows, and nowhere else; whole windows fit, so every part makes progress.
+fn check_streaming(model: &Model<'_>, index: usize, record: &StepRecord) -> Result<(), ModelError> {
+    let step = index as u16;
+    let error = ModelError::BadReference { step };
+    let streamed = |tensor: u16| model.activation(tensor).is_some_and(|t| t.is_streamed());
+    if record.operand != NONE && streamed(record.operand) {
+        return Err(error);
+    }
+    let before = index.checked_sub(1).and_then(|index| model.steps.get(index));
+    if streamed(record.input) && before.is_none_or(|before| before.output != record.input) {
+        return Err(error);
+    }
+    if !streamed(record.output) {
+        return Ok(());
+    }
+    let next = model.steps.get(index + 1).ok_or(error)?;
+    let rows = model.activation(record.output).map_or(0, |t| t.rows);
+    let pool = next.kind == StepKind::MaxPool as u8
+        && next.input == record.output
+        && next.strides[0] <= next.kernel[0]
+        && usize::from(next.kernel[0]) <= rows;
+    let conv = record.kind == StepKind::Conv as u8 && record.operand == NONE;
+    // The pool writes while the convolution still reads.
+    let (input, output) = (model.activation(record.input), model.activation(next.output));
+    let disjoint = input.zip(output).is_some_and(|(input, output)| !input.overlaps(&output));
+    if !conv || !pool || !disjoint {
+        return Err(error);
+    }
+    Ok(())
 }
 
 /// Each step computes the next layer of the list, and the list says so truthfully.

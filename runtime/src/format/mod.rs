@@ -111,7 +111,8 @@ pub struct TensorRecord {
     pub zero_point: i8,
     /// 0: int8, 1: i32.
     pub element: u8,
-    pub reserved: [u8; 2],
+    /// Rows that are in the arena at a time; 0: all. Since version 1.2.
+    pub rows: u16,
 }
 
 /// One step of the plan.

@@ -41,6 +41,9 @@ pub struct Activation {
     pub zero_point: i8,
     /// Whether the elements are i32 (logits) and not int8.
     pub wide: bool,
+    /// Rows that are in the arena at a time: `height`, or fewer of a tensor that the next step
+    /// consumes while this one goes on.
+    pub rows: usize,
 }
 
 impl Activation {
@@ -54,6 +57,7 @@ impl Activation {
             scale: record.scale,
             zero_point: record.zero_point,
             wide: record.element == 1,
+            rows: if record.rows == 0 { record.height.into() } else { record.rows.into() },
         }
     }
 
@@ -63,10 +67,16 @@ impl Activation {
         self.height * self.width * self.channels
     }
 
-    /// Number of bytes.
+    /// Number of bytes in the arena.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.elements() * if self.wide { 4 } else { 1 }
+        self.rows * self.width * self.channels * if self.wide { 4 } else { 1 }
+    }
+
+    /// Whether the tensor never exists whole.
+    #[must_use]
+    pub const fn is_streamed(&self) -> bool {
+        self.rows < self.height
     }
 
     /// Its bytes in the arena.
@@ -223,18 +233,18 @@ impl<'m> Model<'m> {
     /// with scratch of its own.
     #[must_use]
     pub fn required_by_threads(&self, kernels: KernelSet, threads: usize) -> Required {
-        self.require(|operator| bands::scratch_bytes(kernels, operator, threads))
+        self.require(|step| bands::scratch_bytes(kernels, step, threads))
     }
 
     /// [`Model::required_by_threads`] with kernels that this machine may not have: what to plan for
     /// another one.
     #[must_use]
     pub fn required_by_family(&self, kernels: KernelFamily, threads: usize) -> Required {
-        self.require(|operator| bands::family_scratch_bytes(kernels, operator, threads))
+        self.require(|step| bands::family_scratch_bytes(kernels, step, threads))
     }
 
-    fn require(&self, scratch: impl Fn(&Operator<'_>) -> usize) -> Required {
-        let scratch = self.steps().map(|s| scratch(&s.operator)).max().unwrap_or(0);
+    fn require(&self, scratch: impl Fn(&Step<'_>) -> usize) -> Required {
+        let scratch = self.steps().map(|step| scratch(&step)).max().unwrap_or(0);
         Required { activations: self.header.arena_bytes as usize, scratch }
     }
 
@@ -391,6 +401,7 @@ impl<'m> Model<'m> {
             scale: 0.0,
             zero_point: 0,
             wide: false,
+            rows: 0,
         })
     }
 

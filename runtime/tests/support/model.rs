@@ -23,7 +23,7 @@ pub fn tensor(offset: u32, [height, width, channels]: [u32; 3]) -> TensorRecord 
         scale: 0.05,
         zero_point: -7,
         element: 0,
-        reserved: [0; 2],
+        rows: 0,
     }
 }
 

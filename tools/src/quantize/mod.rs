@@ -164,7 +164,7 @@ fn tensor_records(quantizer: &Quantizer<'_>, placement: &Placement) -> Vec<Tenso
             scale: if logits { quantizer.logit_scale } else { range.scale },
             zero_point: if logits { 0 } else { range.zero_point },
             element: u8::from(logits),
-            reserved: [0; 2],
+            rows: 0,
         }
     };
     (0..network.tensors.len()).map(record).collect()

@@ -1,0 +1,164 @@
+//! A convolution and the max-pool behind it, a few rows at a time: the map between them never exists
+//! whole.
+//!
+//! The arena holds as many rows of it as the plan says. They are filled by the convolution, pooled as far
+//! as whole windows are there, and the rows that later windows still need move to the front. What may not
+//! be broken: the bytes are those of the two steps one after the other.
+
+use crate::arena;
+use crate::bands;
+use crate::format::{Operator, Step};
+use crate::kernels::{ConvArgs, PoolShape, Residual};
+
+use super::{Hook, Session};
+
+/// Rows of the map between the two steps.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    /// The row that lies first in the arena.
+    first: usize,
+    /// Rows that are there.
+    count: usize,
+    /// Rows that have room.
+    room: usize,
+    /// Rows of the whole map.
+    height: usize,
+}
+
+impl Rows {
+    const fn end(&self) -> usize {
+        self.first + self.count
+    }
+}
+
+/// Runs both steps of a streamed pair.
+pub(super) fn run<'m>(
+    session: &mut Session<'m, '_>,
+    conv: &Step<'m>,
+    pool: &Step<'m>,
+    hook: &mut impl Hook,
+) {
+    let Operator::MaxPool { shape, clamp } = pool.operator else { return };
+    let map = conv.output;
+    let mut rows = Rows { first: 0, count: 0, room: map.rows, height: map.height };
+    let mut pooled = 0;
+    while rows.end() < rows.height {
+        let to = rows.height.min(rows.first + rows.room);
+        // The checker saw to it that a window fits, so there is always room for more.
+        if to <= rows.end() {
+            return;
+        }
+        let info = session.info(conv, rows.end(), to);
+        hook.before(&info);
+        let part = convolve(session, conv, rows, to);
+        hook.after(&info, part);
+        rows.count = to - rows.first;
+        let until = complete_windows(&shape, &rows);
+        if until > pooled {
+            let info = session.info(pool, pooled, until);
+            hook.before(&info);
+            let part = max_pool(session, pool, (shape, clamp), rows, (pooled, until));
+            hook.after(&info, part);
+            pooled = until;
+        }
+        // Rows that no window sees are computed for whoever looks at the layer.
+        let unseen = pooled == shape.output[0];
+        let first = if unseen { rows.end() } else { first_row(&shape, pooled) };
+        drop_rows(session, conv, &mut rows, first);
+    }
+}
+
+/// The first row of the map that the window of output row `row` sees.
+const fn first_row(shape: &PoolShape, row: usize) -> usize {
+    (row * shape.strides[0]).saturating_sub(shape.pads[0])
+}
+
+/// Output rows whose windows end within the rows that are there.
+fn complete_windows(shape: &PoolShape, rows: &Rows) -> usize {
+    if rows.end() >= rows.height {
+        return shape.output[0];
+    }
+    let padded = rows.end() + shape.pads[0];
+    let windows =
+        padded.checked_sub(shape.kernel[0]).map_or(0, |n| n / shape.strides[0].max(1) + 1);
+    windows.min(shape.output[0])
+}
+
+/// Computes the map's rows from the last one that is there up to `to`, behind it, and returns them.
+fn convolve<'s>(
+    session: &'s mut Session<'_, '_>,
+    step: &Step<'_>,
+    rows: Rows,
+    to: usize,
+) -> &'s [u8] {
+    let row_bytes = step.output.width * step.output.channels;
+    let within = rows.count * row_bytes..(to - rows.first) * row_bytes;
+    let (input, output) = (step.input.range(), step.output.range());
+    let (start, scratch) = (output.start, session.scratch.clone());
+    let views = arena::views(session.arena, input, None, output, scratch);
+    if let (Some(views), Operator::Conv { ref shape, weights, channels, ref requantization }) =
+        (views, step.operator)
+    {
+        let output = views.output.get_mut(within.clone()).unwrap_or_default();
+        let Ok(output) = zerocopy::FromBytes::mut_from_bytes(output) else { return &[] };
+        let args = ConvArgs {
+            shape,
+            input: views.input,
+            weights,
+            channels,
+            requantization,
+            residual: Residual::None,
+            first_row: rows.end(),
+            output,
+            scratch: views.scratch,
+        };
+        bands::conv(session.kernels, session.threads, args);
+    }
+    session.arena.get(start + within.start..start + within.end).unwrap_or_default()
+}
+
+/// Pools output rows `from..until` and returns them.
+fn max_pool<'s>(
+    session: &'s mut Session<'_, '_>,
+    step: &Step<'_>,
+    (shape, clamp): (PoolShape, (i8, i8)),
+    rows: Rows,
+    (from, until): (usize, usize),
+) -> &'s [u8] {
+    let [_, width, channels] = shape.input;
+    let above = shape.pads[0].saturating_sub(from * shape.strides[0]);
+    let part = PoolShape {
+        input: [rows.count, width, channels],
+        output: [until - from, shape.output[1], channels],
+        pads: [above, shape.pads[1], shape.pads[2], shape.pads[3]],
+        ..shape
+    };
+    let row_bytes = shape.output[1] * channels;
+    let within = from * row_bytes..until * row_bytes;
+    let (input, output) = (step.input.range(), step.output.range());
+    let (start, scratch) = (output.start, session.scratch.clone());
+    if let Some(views) = arena::views(session.arena, input, None, output, scratch) {
+        let output = views.output.get_mut(within.clone()).unwrap_or_default();
+        let Ok(output) = zerocopy::FromBytes::mut_from_bytes(output) else { return &[] };
+        let input = views.input.get(..rows.count * width * channels).unwrap_or_default();
+        bands::max_pool(session.kernels, session.threads, &part, clamp, input, output);
+    }
+    session.arena.get(start + within.start..start + within.end).unwrap_or_default()
+}
+
+/// Forgets the rows in front of `first` and moves the others to the front.
+fn drop_rows(session: &mut Session<'_, '_>, step: &Step<'_>, rows: &mut Rows, first: usize) {
+    let first = first.clamp(rows.first, rows.end());
+    let row_bytes = step.output.width * step.output.channels;
+    let (dropped, kept) = (first - rows.first, rows.end() - first);
+    (rows.first, rows.count) = (first, kept);
+    let distance = dropped * row_bytes;
+    if distance == 0 {
+        return;
+    }
+    let mut rest = session.arena.get_mut(step.output.range()).unwrap_or_default();
+    while let Some((to, from)) = rest.split_at_mut_checked(distance) {
+        to.iter_mut().zip(from.iter()).for_each(|(to, &from)| *to = from);
+        rest = from;
+    }
+}

@@ -53,6 +53,19 @@ impl ModelSpec {
         }
     }
 
+    /// The same network with every tensor whole, for tools that look at all of it: streamed ones get
+    /// places of their own behind the arena.
+    #[must_use]
+    pub fn with_whole_tensors(mut self) -> Self {
+        for tensor in self.tensors.iter_mut().filter(|tensor| tensor.rows != 0) {
+            let plane = u32::from(tensor.height) * u32::from(tensor.width);
+            tensor.rows = 0;
+            tensor.offset = super::align_up(self.arena_bytes as usize) as u32;
+            self.arena_bytes = tensor.offset.saturating_add(plane.saturating_mul(tensor.channels));
+        }
+        self
+    }
+
     /// Geometry of step `index`, if it is a convolution.
     #[must_use]
     pub fn conv_shape(&self, index: usize) -> Option<ConvShape> {

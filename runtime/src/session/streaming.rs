@@ -148,7 +148,7 @@ fn max_pool<'s>(
 
 /// Forgets the rows in front of `first` and moves the others to the front.
 fn drop_rows(session: &mut Session<'_, '_>, step: &Step<'_>, rows: &mut Rows, first: usize) {
-    let first = first.clamp(rows.first, rows.end());
+    let first = first.max(rows.first).min(rows.end());
     let row_bytes = step.output.width * step.output.channels;
     let (dropped, kept) = (first - rows.first, rows.end() - first);
     (rows.first, rows.count) = (first, kept);

@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::quantize::run_comparison;
 use super::{
     KernelArgs, Shape, check_model, embedded_recipe, over_images, parse_shape, positive,
-    read_model, runnable_here, thread_count, with_spinner,
+    read_model, thread_count, whole_and_portable, with_spinner,
 };
 use crate::data::OpenOptions;
 use crate::images::Images;
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn compare(args: &Args) -> anyhow::Result<ExitCode> {
-    let bytes = runnable_here(&args.file, read_model(&args.file)?)?;
+    let bytes = whole_and_portable(&args.file, &read_model(&args.file)?)?;
     let model = check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
     let shape = args.input_shape.as_ref().map(|s| s.0.clone());

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use fixnet::format::Target;
+use anyhow::Context;
+use fixnet::format::{ModelSpec, Target};
 use fixnet::kernels::ConvKernel;
 use fixnet::{AlignedBytes, KernelFamily, KernelSet, Model};
 
@@ -86,6 +87,18 @@ pub fn runnable_here(path: &Path, bytes: AlignedBytes) -> anyhow::Result<Aligned
         return Ok(bytes);
     }
     fixnet::format::unpack(&model).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+}
+
+/// The same network in portable form, with every tensor whole: what is compared layer by layer.
+///
+/// # Errors
+/// One line that names the file.
+pub fn whole_and_portable(path: &Path, bytes: &AlignedBytes) -> anyhow::Result<AlignedBytes> {
+    let model = check_model(path, bytes)?;
+    let file = || path.display().to_string();
+    let portable = fixnet::format::unpack(&model).with_context(file)?;
+    let spec = ModelSpec::of(&check_model(path, &portable)?).with_whole_tensors();
+    fixnet::format::write(&spec).with_context(file)
 }
 
 fn kernel_names(family: KernelFamily) -> Vec<&'static str> {

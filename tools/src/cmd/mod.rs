@@ -20,7 +20,9 @@ pub mod qemu;
 pub mod quantize;
 pub mod run;
 
-pub use kernels::{KernelArgs, check_target, parse_kernels, runnable_here, shown_family};
+pub use kernels::{
+    KernelArgs, check_target, parse_kernels, runnable_here, shown_family, whole_and_portable,
+};
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};

@@ -129,7 +129,7 @@ fn quantize_source(
     let calibration = calibration_images(args)?;
     let judged = if args.no_compare { None } else { Some(comparison_images(args, source)?) };
     let spec = specify(args, source, &calibration, &recipe)?;
-    let portable = model_file(source, &spec)?;
+    let portable = model_file(source, &spec.clone().with_whole_tensors())?;
     let packed =
         packing::pack(&spec, args.target, args.max_bytes).with_context(|| source.name.clone())?;
     let bytes = model_file(source, &packed)?;

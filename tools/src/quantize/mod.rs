@@ -7,11 +7,12 @@
 mod constants;
 mod fixed;
 mod input;
+mod memory;
 mod weights;
 
 use fixnet::format::{
     FloatPartKind, FloatPartSpec, ModelSpec, NONE, StepKind, StepRecord, StepSpec, Target,
-    TensorRecord, flags,
+    TensorRecord,
 };
 use fixnet::numerics::ADD_FRACTION_BITS;
 
@@ -21,9 +22,9 @@ use crate::calibrate::{Method, Observed, Range};
 use crate::data::Recipe;
 use crate::lower::{Geometry, Kind, Layer, Network, TensorId};
 use crate::partition::Part;
-use crate::plan::{self, Lifetime, Placement};
 use constants::{accumulate_channels, bias_correction};
 use fixed::FixedPoint;
+use memory::Memory;
 use weights::QuantizedWeights;
 
 /// Choices of a quantization.
@@ -102,11 +103,11 @@ pub fn quantize_between(
     for layer in &network.layers {
         steps.push(quantizer.layer(layer)?);
     }
-    let placement = placement(network);
+    let memory = Memory::plan(network);
     for (layer, step) in network.layers.iter().zip(&mut steps) {
-        set_in_place(network, layer, &placement, step);
+        memory.set_in_place(network, layer, step);
     }
-    let tensors = tensor_records(&quantizer, &placement);
+    let tensors = tensor_records(&quantizer, &memory);
     let input = network.tensors[network.input].shape;
     let spec = ModelSpec {
         name: name.to_string(),
@@ -115,7 +116,7 @@ pub fn quantize_between(
         steps,
         input_tensor: network.input as u16,
         output_tensor: network.output as u16,
-        arena_bytes: placement.arena_bytes as u32,
+        arena_bytes: memory.placement.arena_bytes as u32,
         preprocess: Some(match head {
             Some(head) => input::preprocess(recipe, input_range(recipe), head.input),
             None => input::preprocess(recipe, quantizer.ranges[network.input], input),
@@ -150,67 +151,24 @@ fn part_spec(part: &Part, kind: FloatPartKind) -> FloatPartSpec {
     FloatPartSpec { kind, onnx, input, output, macs: part.macs() }
 }
 
-fn tensor_records(quantizer: &Quantizer<'_>, placement: &Placement) -> Vec<TensorRecord> {
+fn tensor_records(quantizer: &Quantizer<'_>, memory: &Memory) -> Vec<TensorRecord> {
     let network = quantizer.network;
     let record = |id: TensorId| {
         let [height, width, channels] = network.tensors[id].shape;
         let logits = Some(id) == network.logits();
         let range = quantizer.ranges[id];
         TensorRecord {
-            offset: placement.offsets[id] as u32,
+            offset: memory.placement.offsets[id] as u32,
             channels: channels as u32,
             height: height as u16,
             width: width as u16,
             scale: if logits { quantizer.logit_scale } else { range.scale },
             zero_point: if logits { 0 } else { range.zero_point },
             element: u8::from(logits),
-            rows: 0,
+            rows: memory.rows[id],
         }
     };
     (0..network.tensors.len()).map(record).collect()
-}
-
-/// Lifetimes and places of all tensors.
-fn placement(network: &Network) -> Placement {
-    plan::place(&lifetimes(network))
-}
-
-/// When each tensor is alive, and which residuals are replaced in place.
-#[must_use]
-pub fn lifetimes(network: &Network) -> Vec<Lifetime> {
-    let last_read = |tensor: TensorId| {
-        let reads = |l: &Layer| l.input == tensor || l.operand == Some(tensor);
-        network.layers.iter().rposition(reads)
-    };
-    let mut lifetimes: Vec<Lifetime> = network
-        .tensors
-        .iter()
-        .enumerate()
-        .map(|(id, tensor)| {
-            let elements: usize = tensor.shape.iter().product();
-            let bytes = if Some(id) == network.logits() { elements * 4 } else { elements };
-            let written = network.layers.iter().position(|l| l.output == id).unwrap_or(0);
-            let last = last_read(id).unwrap_or(written).max(written);
-            Lifetime { bytes, first: written, last, replaces: None }
-        })
-        .collect();
-    for (index, layer) in network.layers.iter().enumerate() {
-        let Some(operand) = layer.operand else { continue };
-        if lifetimes[operand].last == index && operand != layer.input {
-            lifetimes[layer.output].replaces = Some(operand);
-        }
-    }
-    lifetimes
-}
-
-fn set_in_place(network: &Network, layer: &Layer, placement: &Placement, step: &mut StepSpec) {
-    if let Some(operand) = layer.operand
-        && placement.offsets[operand] == placement.offsets[layer.output]
-        && operand != layer.input
-        && network.tensors[operand].shape == network.tensors[layer.output].shape
-    {
-        step.record.flags |= flags::IN_PLACE;
-    }
 }
 
 struct Quantizer<'n> {

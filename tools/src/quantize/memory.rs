@@ -1,0 +1,112 @@
+//! Lifetimes of tensors, what is streamed, and where everything lies.
+
+use fixnet::format::{StepSpec, flags};
+
+use crate::lower::{Kind, Layer, Network, TensorId};
+use crate::plan::{self, Lifetime, Placement};
+
+/// Where the tensors lie.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    pub placement: Placement,
+    /// Rows of each tensor that are in the arena at a time; 0: all.
+    pub rows: Vec<u16>,
+}
+
+/// Parts of a streamed map at most: each part costs a call of the convolution.
+const MAX_PARTS: usize = 16;
+
+impl Memory {
+    /// Streams what makes the arena smaller, in as few parts as that allows, and places everything.
+    pub fn plan(network: &Network) -> Self {
+        let mut best = Self::with_parts(network, 1);
+        let least = Self::with_parts(network, MAX_PARTS);
+        if least.placement.arena_bytes >= best.placement.arena_bytes {
+            return best;
+        }
+        best = least;
+        for parts in [8, 4, 2] {
+            let fewer = Self::with_parts(network, parts);
+            if fewer.placement.arena_bytes > best.placement.arena_bytes {
+                break;
+            }
+            best = fewer;
+        }
+        best
+    }
+
+    /// With each map between a convolution and a max-pool in so many parts.
+    fn with_parts(network: &Network, parts: usize) -> Self {
+        let (lifetimes, rows) = lifetimes(network, parts);
+        Self { placement: plan::place(&lifetimes), rows }
+    }
+
+    /// Marks a step that replaces its residual.
+    pub fn set_in_place(&self, network: &Network, layer: &Layer, step: &mut StepSpec) {
+        let offsets = &self.placement.offsets;
+        if let Some(operand) = layer.operand
+            && offsets[operand] == offsets[layer.output]
+            && operand != layer.input
+            && network.tensors[operand].shape == network.tensors[layer.output].shape
+        {
+            step.record.flags |= flags::IN_PLACE;
+        }
+    }
+}
+
+/// When each tensor is alive, which residuals are replaced in place, and how many rows of each there are
+/// if maps that can be streamed are in so many parts.
+fn lifetimes(network: &Network, parts: usize) -> (Vec<Lifetime>, Vec<u16>) {
+    let last_read = |tensor: TensorId| {
+        let reads = |l: &Layer| l.input == tensor || l.operand == Some(tensor);
+        network.layers.iter().rposition(reads)
+    };
+    let mut lifetimes: Vec<Lifetime> = network
+        .tensors
+        .iter()
+        .enumerate()
+        .map(|(id, tensor)| {
+            let elements: usize = tensor.shape.iter().product();
+            let bytes = if Some(id) == network.logits() { elements * 4 } else { elements };
+            let written = network.layers.iter().position(|l| l.output == id).unwrap_or(0);
+            let last = last_read(id).unwrap_or(written).max(written);
+            Lifetime { bytes, first: written, last, replaces: None }
+        })
+        .collect();
+    let mut rows = vec![0; network.tensors.len()];
+    for (index, layer) in network.layers.iter().enumerate() {
+        if let Some(operand) = layer.operand
+            && lifetimes[operand].last == index
+            && operand != layer.input
+        {
+            lifetimes[layer.output].replaces = Some(operand);
+        }
+        let Some(held) = streamed_rows(network, index, parts) else { continue };
+        let (map, pooled) = (layer.output, network.layers[index + 1].output);
+        let [_, width, channels] = network.tensors[map].shape;
+        lifetimes[map].bytes = held * width * channels;
+        rows[map] = held as u16;
+        // Both steps are under way at the same time.
+        lifetimes[layer.input].last = lifetimes[layer.input].last.max(index + 1);
+        lifetimes[pooled].first = index;
+    }
+    (lifetimes, rows)
+}
+
+/// Rows of the output of layer `index` that are there at a time, if a max-pool consumes them as they
+/// come.
+fn streamed_rows(network: &Network, index: usize, parts: usize) -> Option<usize> {
+    let (layer, next) = (network.layers.get(index)?, network.layers.get(index + 1)?);
+    let Kind::MaxPool(geometry) = &next.kind else { return None };
+    let is_conv = matches!(layer.kind, Kind::Conv { .. }) && layer.operand.is_none();
+    let reads = |l: &&Layer| l.input == layer.output || l.operand == Some(layer.output);
+    let only_reader = network.layers.iter().filter(reads).count() == 1;
+    let [kernel, stride] = [geometry.kernel[0], geometry.strides[0]];
+    let is_needed = layer.output == network.output;
+    if !is_conv || next.input != layer.output || !only_reader || is_needed || stride > kernel {
+        return None;
+    }
+    let height = network.tensors[layer.output].shape[0];
+    let held = height.div_ceil(parts).next_multiple_of(stride) + kernel - stride;
+    (parts > 1 && (kernel..height).contains(&held)).then_some(held)
+}

@@ -114,11 +114,7 @@ pub(crate) fn scratch_bytes(kernels: KernelSet, step: &Step<'_>, threads: usize)
 }
 
 /// Scratch of a step on some threads, in bytes, with the kernels of another machine.
-pub(crate) fn family_scratch_bytes(
-    family: KernelFamily,
-    step: &Step<'_>,
-    threads: usize,
-) -> usize {
+pub(crate) fn family_scratch_bytes(family: KernelFamily, step: &Step<'_>, threads: usize) -> usize {
     let kernel_of = |shape: &ConvShape, form| family.conv_kernel(shape, form);
     let undivided = || family.scratch_bytes(&step.operator);
     scratch_by(kernel_of, step, threads).unwrap_or_else(undivided)
@@ -250,10 +246,15 @@ fn by_channels(kernels: KernelSet, channels: usize, share: Share, args: ConvArgs
         let pixels = output.chunks_exact_mut(all.max(1));
         for (pixel, from) in pixels.zip(staged.chunks_exact(channels.len().max(1))) {
             if let Some(to) = pixel.get_mut(channels.clone()) {
-                to.copy_from_slice(from);
+                copy(to, from);
             }
         }
     }
+}
+
+/// Copies as much as both have.
+fn copy(to: &mut [i8], from: &[i8]) {
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
 /// Copies some of the `all` channels of each pixel.
@@ -261,7 +262,7 @@ fn copy_columns(from: &[i8], all: usize, channels: &Range<usize>, to: &mut [i8])
     let pixels = to.chunks_exact_mut(channels.len().max(1));
     for (to, from) in pixels.zip(from.chunks_exact(all.max(1))) {
         if let Some(from) = from.get(channels.clone()) {
-            to.copy_from_slice(from);
+            copy(to, from);
         }
     }
 }

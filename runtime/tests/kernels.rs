@@ -540,6 +540,7 @@ fn check_subsample(kernels: KernelSet, [y, x]: [Axis; 2], channels: [usize; 3], 
         scale: 1.0,
         zero_point: random.i8(),
         wide: false,
+        rows: y.extent,
     };
     let to = Activation {
         height: y.extent.div_ceil(y.stride),

@@ -179,7 +179,7 @@ fn check_in_memory(name: &str) {
     let total = image.instructions(report.inferences[0].ticks);
     assert!(total > 1_000_000_000, "{total} instructions are too few for 1.8 G MACs");
 
-    let large = Network::random("resnet18", 320);
+    let large = Network::random("resnet18", 480);
     let kernels = family(name, Target::Portable);
     let needed = large.model().required_by_family(kernels, 1).arena();
     let available = image.board.bare_metal.as_ref().unwrap().budget.arena;

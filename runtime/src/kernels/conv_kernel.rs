@@ -136,9 +136,34 @@ impl ConvKernel {
         Self::ALL.iter().copied().find(|kernel| kernel.name() == name)
     }
 
+    /// Whether this build plans with it: all kernels where there is an operating system, so that boards
+    /// can be planned for, and those of its own instruction set in an image, which has no room for more.
+    const fn is_planned(self) -> bool {
+        let own = match self {
+            Self::Reference | Self::Generic => true,
+            Self::Direct8Neon | Self::Winograd4Neon | Self::Direct8Dotprod => {
+                cfg!(target_arch = "aarch64")
+            }
+            Self::DirectCortexM4
+            | Self::Direct8CortexM4
+            | Self::Direct16CortexM4
+            | Self::Winograd2CortexM4
+            | Self::Winograd4CortexM4
+            | Self::DirectCortexM3
+            | Self::Winograd4CortexM3 => {
+                cfg!(all(target_arch = "arm", feature = "cortex-m"))
+            }
+            _ => cfg!(target_arch = "x86_64"),
+        };
+        own || cfg!(feature = "std")
+    }
+
     /// Whether it computes this convolution from weights of this form.
     #[must_use]
     pub fn computes(self, shape: &ConvShape, form: WeightForm) -> bool {
+        if !self.is_planned() {
+            return false;
+        }
         let portable = form.layout == WeightLayout::Ohwi;
         match self {
             Self::Reference | Self::Generic => portable,
@@ -233,6 +258,9 @@ impl ConvKernel {
     /// has no meaning.
     #[must_use]
     pub fn scratch_bytes(self, shape: &ConvShape, form: WeightForm) -> usize {
+        if !self.is_planned() {
+            return 0;
+        }
         match self {
             Self::Reference => 0,
             Self::Generic => generic::conv_scratch_bytes(shape),

@@ -15,6 +15,8 @@ pub(super) struct Memory {
 
 /// Parts of a streamed map at most: each part costs a call of the convolution.
 const MAX_PARTS: usize = 16;
+/// Rows come in multiples of this, in whole tiles of every kernel for two threads or four.
+const UNIT: usize = 12;
 
 impl Memory {
     /// Streams what makes the arena smaller, in as few parts as that allows, and places everything.
@@ -107,6 +109,7 @@ fn streamed_rows(network: &Network, index: usize, parts: usize) -> Option<usize>
         return None;
     }
     let height = network.tensors[layer.output].shape[0];
-    let held = height.div_ceil(parts).next_multiple_of(stride) + kernel - stride;
+    let held =
+        height.div_ceil(parts).next_multiple_of(UNIT.next_multiple_of(stride)) + kernel - stride;
     (parts > 1 && (kernel..height).contains(&held)).then_some(held)
 }

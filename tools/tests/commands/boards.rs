@@ -65,7 +65,7 @@ fn a_model_too_large_for_the_board_is_refused_before_anything_is_built() {
     let folder = tempdir().unwrap();
     let onnx = text(&folder.path().join("large.onnx"));
     let file = text(&folder.path().join("large.fxn"));
-    let size = ["--input-size", "320", "--out", &onnx];
+    let size = ["--input-size", "480", "--out", &onnx];
     fixnet(&["make-model", "resnet18"]).args(size).assert().success();
     let quantize = ["quantize", &onnx, "--no-compare", "--calib-limit", "1", "--out", &file];
     fixnet(&quantize).assert().success();

@@ -141,19 +141,28 @@ impl ConvKernel {
     const fn is_planned(self) -> bool {
         let own = match self {
             Self::Reference | Self::Generic => true,
-            Self::Direct8Neon | Self::Winograd4Neon | Self::Direct8Dotprod => {
-                cfg!(target_arch = "aarch64")
-            }
+            Self::DirectAvx2
+            | Self::PackedAvx2
+            | Self::StemAvx2
+            | Self::Winograd4Avx2
+            | Self::Direct8Avx2
+            | Self::Direct16Avx2
+            | Self::Winograd2Avx2
+            | Self::Winograd4StoredAvx2
+            | Self::Winograd4Int8Avx2
+            | Self::Winograd4Stride2Avx2
+            | Self::Winograd4StemAvx2 => cfg!(target_arch = "x86_64"),
+            Self::Direct8Neon
+            | Self::Winograd4Neon
+            | Self::Winograd4StemNeon
+            | Self::Direct8Dotprod => cfg!(target_arch = "aarch64"),
             Self::DirectCortexM4
             | Self::Direct8CortexM4
             | Self::Direct16CortexM4
             | Self::Winograd2CortexM4
             | Self::Winograd4CortexM4
             | Self::DirectCortexM3
-            | Self::Winograd4CortexM3 => {
-                cfg!(all(target_arch = "arm", feature = "cortex-m"))
-            }
-            _ => cfg!(target_arch = "x86_64"),
+            | Self::Winograd4CortexM3 => cfg!(all(target_arch = "arm", feature = "cortex-m")),
         };
         own || cfg!(feature = "std")
     }

@@ -1,0 +1,224 @@
+//! Every kernel set against formulas in wide integers, written here anew, and against the
+//! reference kernels where constants make the arithmetic wrap.
+//!
+//! Outputs and scratch lie between guards, scratch has exactly the planned length and holds
+//! garbage.
+
+mod cases;
+mod conv;
+mod others;
+#[path = "../support/mod.rs"]
+mod support;
+
+use fixnet::KernelSet;
+use fixnet::format::{Channels, Weights};
+use fixnet::kernels::{ConvArgs, Residual};
+use proptest::prelude::*;
+
+use cases::*;
+use conv::Conv;
+use others::*;
+use support::Guarded;
+
+/// Cases of each property; fewer where the machine may be emulated.
+const CASES: u32 = if cfg!(target_arch = "x86_64") { 300 } else { 40 };
+
+macro_rules! kernel_suite {
+    ($($set:ident),*) => {$(
+        mod $set {
+            use super::*;
+
+            /// Runs a check if this machine has the kernels.
+            fn with(check: impl Fn(KernelSet)) {
+                match KernelSet::available().find(|set| set.name().replace('-', "_") == stringify!($set)) {
+                    Some(kernels) => check(kernels),
+                    None => println!("not run: this machine has no {}", stringify!($set)),
+                }
+            }
+
+            proptest! {
+                #![proptest_config(ProptestConfig {
+                    failure_persistence: None,
+                    ..ProptestConfig::with_cases(CASES)
+                })]
+
+                #[test]
+                fn conv_is_exact(case in conv_case()) {
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check(kernels, &conv.oracle()));
+                }
+
+                #[test]
+                fn conv_3x3_is_exact(case in conv_3x3_case()) {
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check(kernels, &conv.oracle()));
+                }
+
+                #[test]
+                fn conv_3x3_wraps_as_the_reference(case in conv_3x3_case()) {
+                    let conv = Conv::new(&case, Constants::Accepted);
+                    with(|kernels| conv.check(kernels, &conv.run(KernelSet::REFERENCE)));
+                }
+
+                #[test]
+                fn conv_wraps_as_the_reference(case in conv_case()) {
+                    let conv = Conv::new(&case, Constants::Accepted);
+                    with(|kernels| conv.check(kernels, &conv.run(KernelSet::REFERENCE)));
+                }
+
+                #[test]
+                fn strided_conv_is_exact(case in strided_case()) {
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check(kernels, &conv.oracle()));
+                }
+
+                #[test]
+                fn strided_conv_wraps_as_the_reference(case in strided_case()) {
+                    let conv = Conv::new(&case, Constants::Accepted);
+                    with(|kernels| conv.check(kernels, &conv.run(KernelSet::REFERENCE)));
+                }
+
+                #[test]
+                fn max_pool_is_exact(case in pool_case()) {
+                    with(|kernels| check_max_pool(kernels, &case));
+                }
+
+                #[test]
+                fn average_pool_is_exact(case in pool_case()) {
+                    with(|kernels| check_average_pool(kernels, &case, Constants::Proved));
+                }
+
+                #[test]
+                fn average_pool_wraps_as_the_reference(case in pool_case()) {
+                    with(|kernels| check_average_pool(kernels, &case, Constants::Accepted));
+                }
+
+                #[test]
+                fn add_is_exact(len in 1..100usize, a in fill(), b in fill(), seed: u64) {
+                    with(|kernels| check_add(kernels, len, (a, b), Constants::Proved, seed));
+                }
+
+                #[test]
+                fn add_wraps_as_the_reference(len in 1..100usize, a in fill(), b in fill(), seed: u64) {
+                    with(|kernels| check_add(kernels, len, (a, b), Constants::Accepted, seed));
+                }
+
+                #[test]
+                fn logits_are_exact(
+                    size in (1..300usize, 1..40usize), a in fill(), b in fill(), seed: u64,
+                ) {
+                    with(|kernels| check_logits(kernels, size, (a, b), Constants::Proved, seed));
+                }
+
+                #[test]
+                fn logits_wrap_as_the_reference(
+                    size in (1..300usize, 1..40usize), a in fill(), b in fill(), seed: u64,
+                ) {
+                    with(|kernels| check_logits(kernels, size, (a, b), Constants::Accepted, seed));
+                }
+
+                #[test]
+                fn subsample_is_exact(
+                    y in axis(1), x in axis(1),
+                    before in 0..5usize, copied in 1..9usize, after in 0..5usize, seed: u64,
+                ) {
+                    let channels = [before, copied, after];
+                    with(|kernels| check_subsample(kernels, [y, x], channels, seed));
+                }
+            }
+
+            /// 4,608 products, the longest sum of ResNet-34, of every pair of extreme values.
+            #[test]
+            fn conv_of_extreme_values_is_exact() {
+                let fills = [Fill::Lowest, Fill::Highest, Fill::Alternating];
+                for inputs in fills {
+                    for weights in fills {
+                        let case = square(3, 3, 512, 5, (inputs, weights));
+                        let conv = Conv::new(&case, Constants::Proved);
+                        with(|kernels| conv.check(kernels, &conv.oracle()));
+                    }
+                }
+            }
+
+            /// Stems: large windows at stride 2 over few channels, at every remainder of rows of pixels.
+            #[test]
+            fn conv_of_stems_is_exact() {
+                for extent in 9..=20 {
+                    let fills = [Fill::Random, Fill::Lowest, Fill::Highest, Fill::Alternating];
+                    let fills = (fills[extent % 4], fills[extent / 4 % 4]);
+                    let mut case = square(extent, 7, 3, 32, fills);
+                    case.axes.iter_mut().for_each(|axis| axis.stride = 2);
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check(kernels, &conv.oracle()));
+                }
+            }
+
+            /// What fast algorithms for 3x3 windows serve: extents around whole tiles, channels of
+            /// one chunk of sums and of more, with extreme values.
+            #[test]
+            fn conv_3x3_of_whole_vectors_is_exact() {
+                let fills = [Fill::Random, Fill::Lowest, Fill::Highest, Fill::Alternating];
+                let channels = [(16, 16), (48, 32), (128, 16), (144, 16), (272, 32)];
+                for (index, extent) in [5, 7, 8, 9, 13, 17].into_iter().enumerate() {
+                    for (in_c, out_c) in channels {
+                        let pick = |n: usize| fills[(index * 5 + in_c / 16 + n) % fills.len()];
+                        let case = square(extent, 3, in_c, out_c, (pick(0), pick(index / 3 + 1)));
+                        let conv = Conv::new(&case, Constants::Proved);
+                        with(|kernels| conv.check(kernels, &conv.oracle()));
+                    }
+                }
+            }
+
+            /// Patch lengths around whole vectors, channel counts around whole tiles, one pixel.
+            #[test]
+            fn conv_of_every_remainder_is_exact() {
+                for in_c in 1..=33 {
+                    for out_c in 1..=17 {
+                        let case = square(1, 1, in_c, out_c, (Fill::Random, Fill::Random));
+                        let conv = Conv::new(&case, Constants::Proved);
+                        with(|kernels| conv.check(kernels, &conv.oracle()));
+                    }
+                }
+            }
+
+            /// 2^14 * 140,000 does not fit 32 bits.
+            #[test]
+            fn conv_with_a_sum_that_overflows_wraps_as_the_reference() {
+                for extent in [1, 2] {
+                    let case = square(extent, 1, 140_000, 6, (Fill::Lowest, Fill::Lowest));
+                    let conv = Conv::new(&case, Constants::Accepted);
+                    with(|kernels| conv.check(kernels, &conv.run(KernelSet::REFERENCE)));
+                }
+            }
+
+            /// A kernel without the scratch that it asked for does nothing, rather than panic.
+            #[test]
+            fn conv_without_scratch_leaves_the_guards_alone() {
+                let conv = Conv::new(&square(2, 3, 3, 5, (Fill::Random, Fill::Random)), Constants::Proved);
+                with(|kernels| {
+                    let mut output = Guarded::from_int8(&conv.residual);
+                    kernels.conv(ConvArgs {
+                        shape: &conv.shape,
+                        input: &conv.input,
+                        weights: Weights::ohwi(&conv.weights),
+                        channels: Channels { bias: &conv.bias, multipliers: &conv.multipliers },
+                        requantization: &conv.rq,
+                        residual: Residual::InPlace,
+                        first_row: 0,
+                        output: output.as_mut_int8(),
+                        scratch: &mut [],
+                    });
+                    output.assert_intact();
+                });
+            }
+        }
+    )*};
+}
+
+kernel_suite!(reference, generic);
+#[cfg(target_arch = "x86_64")]
+kernel_suite!(avx2);
+#[cfg(target_arch = "aarch64")]
+kernel_suite!(neon, dotprod);
+#[cfg(all(target_arch = "arm", feature = "cortex-m"))]
+kernel_suite!(cortex_m3, cortex_m4);

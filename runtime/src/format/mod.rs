@@ -6,8 +6,10 @@
 //! released version, and that [`Model::new_checked`] accepts nothing that could make a step read
 //! or write outside its planned ranges.
 
+mod activation;
 mod check;
 mod float_part;
+mod flow;
 mod layout;
 mod model;
 mod payload;
@@ -16,9 +18,10 @@ mod repack;
 #[cfg(feature = "write")]
 mod writer;
 
+pub use activation::Activation;
 pub use float_part::{FloatPart, FloatPartKind, FloatPartRecord, MAX_FLOAT_PARTS, ShapeRecord};
 pub use layout::{Target, WeightForm, WeightLayout, Weights};
-pub use model::{Activation, Channels, Layer, Model, Operator, Step};
+pub use model::{Channels, Layer, Model, Operator, Step};
 #[cfg(feature = "write")]
 pub use payload::write_payload;
 pub use payload::{

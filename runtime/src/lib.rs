@@ -53,6 +53,8 @@ pub mod numerics;
 pub mod preprocess;
 pub mod profile;
 pub mod session;
+#[cfg(feature = "threads")]
+pub mod threads;
 
 #[cfg(feature = "std")]
 pub use arena::AlignedBytes;

@@ -149,6 +149,20 @@ pub fn over_images<T: Send>(
     pool.with_context(|| format!("--threads {threads}"))?.install(work)
 }
 
+/// Runs one inference's work where its layers find so many threads.
+///
+/// # Errors
+/// Threads that the system does not give.
+pub fn on_threads<T: Send>(
+    threads: usize,
+    work: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<T> {
+    match threads {
+        0 | 1 => work(),
+        _ => over_images(Some(threads), work),
+    }
+}
+
 /// Understands a number of threads.
 #[must_use]
 pub fn thread_count() -> RangedU64ValueParser<usize> {

@@ -11,13 +11,17 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
+use fixnet::threads::performance_cores;
 use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, StepInfo};
 use serde_json::Value;
 
-use super::{KernelArgs, Shape, check_model, embedded_recipe, parse_shape, positive, read_model};
+use super::{
+    KernelArgs, Shape, check_model, embedded_recipe, on_threads, parse_shape, positive, read_model,
+    thread_count,
+};
 use crate::data::{InputSize, Recipe, Source};
 use crate::output::{print, print_json};
-use crate::report::{Inference, LayerTime, Row, Scores, time_layers};
+use crate::report::{Inference, LayerTime, Row, Scores, time_layers_by_threads};
 use float::Float;
 
 /// Classify images with a model file; print the best classes and the time of every layer.
@@ -40,6 +44,9 @@ pub struct Args {
     input_shape: Option<Shape>,
     #[command(flatten)]
     kernels: KernelArgs,
+    /// Threads of one inference [default: one a physical core, of the fastest kind].
+    #[arg(long, value_name = "N", value_parser = thread_count())]
+    threads: Option<usize>,
     /// Print the CRC-32 of every layer's output.
     #[arg(long)]
     checksums: bool,
@@ -105,6 +112,7 @@ fn check_flags(args: &Args) -> anyhow::Result<()> {
                 args.kernels.is_default(),
                 "--kernels and --kernel are fixnet's; leave out --backend tract"
             );
+            ensure!(args.threads.is_none(), "--threads is fixnet's; leave out --backend tract");
             ensure!(
                 !args.checksums,
                 "--checksums are of int8 bytes, which float layers do not have; leave out --backend tract"
@@ -143,9 +151,21 @@ fn infer(
 }
 
 fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(Scores, Vec<Row>)> {
+    // What an emulator counts is one thread's.
+    let default = if args.marks { 1 } else { performance_cores() };
+    let threads = args.threads.unwrap_or(default);
+    on_threads(threads, || fixnet_run_on(threads, args, model, input))
+}
+
+fn fixnet_run_on(
+    threads: usize,
+    args: &Args,
+    model: &Model<'_>,
+    input: &[i8],
+) -> anyhow::Result<(Scores, Vec<Row>)> {
     let kernels = args.kernels.choose(&args.file, model)?;
-    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
-    let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
+    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
+    let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
     session.input_mut().copy_from_slice(input);
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
     let logits = match (args.checksums, args.marks) {
@@ -157,7 +177,7 @@ fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(S
     let scores = Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale };
     let times = match args.marks {
         true => untimed(model, kernels),
-        false => time_layers(model, kernels, input)?,
+        false => time_layers_by_threads(model, kernels, threads, input)?,
     };
     let mut rows = Row::of_layers(model, &times);
     for (row, &crc32) in rows.iter_mut().zip(checksums.values()) {

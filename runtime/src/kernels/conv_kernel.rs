@@ -283,10 +283,7 @@ impl ConvKernel {
             Self::Winograd4Int8Avx2 => Plan::winograd4_int8(shape).scratch_bytes(),
             Self::Winograd4Stride2Avx2 => Plan::strided4(shape).scratch_bytes(),
             Self::Winograd4StemAvx2 => Plan::stem(shape).scratch_bytes(),
-            // Direct convolution is what it falls back to.
-            Self::Winograd4Avx2 => Plan::winograd4_int8(shape)
-                .scratch_bytes()
-                .max(Plan::direct_ohwi(shape).scratch_bytes()),
+            Self::Winograd4Avx2 => Plan::winograd4_ohwi_bytes(shape),
             Self::Winograd4Neon | Self::Winograd4StemNeon => {
                 winograd4_neon::scratch_bytes(shape, form.layout)
             }

@@ -106,6 +106,16 @@ impl Plan {
         Self::new(WINOGRAD4, shape, shape.input[2], PART)
     }
 
+    /// Scratch of `conv_winograd4_avx2`: as the one above, and room for the direct convolution that takes its
+    /// place where sums may be too large.
+    pub fn winograd4_ohwi_bytes(shape: &ConvShape) -> usize {
+        let bytes = Self::winograd4_int8(shape).scratch_bytes();
+        if all_sums_fit(shape) {
+            return bytes;
+        }
+        bytes.max(Self::direct_ohwi(shape).scratch_bytes())
+    }
+
     /// `conv_winograd4_stride2_avx2`.
     pub fn strided4(shape: &ConvShape) -> Self {
         Self::new(STRIDED4, shape, shape.input[2], 0)
@@ -196,6 +206,11 @@ impl Plan {
             .saturating_add(self.products_bytes())
             .saturating_add(self.padding_bytes())
     }
+}
+
+/// Whether no weights can break the bound of [`sums_fit`].
+fn all_sums_fit(shape: &ConvShape) -> bool {
+    shape.patch_len() * 128 * 128 < 1 << 25
 }
 
 /// Whether no sum of F(4x4, 3x3), whatever the input, leaves the 26 bits from which it divides exactly.

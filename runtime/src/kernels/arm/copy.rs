@@ -22,15 +22,15 @@ pub(super) fn pixels(from: &[i8], stride: usize, to: &mut [i8]) {
     unsafe { fixnet_cortex_m_copy(from.as_ptr(), stride, to.as_mut_ptr(), pixels) }
 }
 
-/// Copies `rows` one behind the other, and up to three bytes behind them; does nothing where there is no
-/// room, or nothing to read.
+/// Copies `rows` one behind the other and four zeros behind them; does nothing where there is no room, or not
+/// three more bytes to read.
 #[inline(always)]
 pub(super) fn gather(from: &[i8], rows: Rows, to: &mut [i8]) {
     let Rows { run, pitch, count } = rows;
-    if run == 0 || count == 0 || from.len() < rows.extent() + 3 || to.len() < run * count + 3 {
+    if run == 0 || count == 0 || from.len() < rows.extent() + 3 || to.len() < run * count + 4 {
         return;
     }
-    // SAFETY: each row and three bytes behind it are readable, all rows and three bytes behind them
+    // SAFETY: each row and three bytes behind it are readable, all rows and four bytes behind them
     // writable; words need no alignment.
     unsafe { fixnet_cortex_m_gather(from.as_ptr(), pitch, to.as_mut_ptr(), run, count) }
 }

@@ -25,7 +25,7 @@ FUNCTION fixnet_cortex_m_copy
     pop     {r4-r7, pc}
 
 @ (from r0, pitch r1, to r2, run r3, rows): copies runs one behind the other, in words, the last of which
-@ may reach three bytes behind a run.
+@ may reach three bytes behind a run; zeros are the four bytes behind all.
 FUNCTION fixnet_cortex_m_gather
     push    {r4-r8, lr}
     ldr     r8, [sp, #24]
@@ -42,4 +42,5 @@ FUNCTION fixnet_cortex_m_gather
     add     r2, r2, r3
     subs    r8, r8, #1
     bne     1b
+    str     r8, [r2]
     pop     {r4-r8, pc}

@@ -51,7 +51,7 @@ pub(crate) fn padded_len(shape: &ConvShape) -> usize {
 struct Layout {
     /// The widened windows.
     patch: usize,
-    /// Windows in bytes, where they are not widened in place, and what is copied in words behind them.
+    /// Windows in bytes, where they are not widened in place, and the zeros behind them.
     windows: usize,
     /// The last rows of weights, where steps read behind them.
     rows: usize,
@@ -112,7 +112,7 @@ pub(crate) trait Direct<const P: usize>: Copy {
     /// A part that can be computed.
     type Call<'a>;
 
-    /// Copies `rows`, which begin at `from`, to `to` without gaps; up to three bytes behind them, too.
+    /// Copies `rows`, which begin at `from`, to `to` without gaps, and [`STEP`] zeros behind them.
     fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]);
 
     /// Widens `rows`, whole steps, of each pixel's window into the beginning of `patch`. The first pixel's
@@ -280,8 +280,6 @@ impl<'a> Job<'a> {
                     continue;
                 }
                 isa.gather(from, self.rows, window);
-                let behind = window.get_mut(shape.patch_len()..self.len);
-                behind.unwrap_or_default().fill(0);
             }
         } else {
             for pixel in 0..P {

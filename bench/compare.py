@@ -409,7 +409,6 @@ def write(args, groups: list[dict]) -> None:
     ]
     text = "\n".join(head) + "\n" + "\n".join(map(table, groups))
     machine.write(args.out, args.suffix, record, text)
-    print(overview(groups))
 
 
 def parse() -> argparse.Namespace:
@@ -434,12 +433,11 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    groups = []
     for network in args.networks.split(","):
         for threads in map(int, args.threads.split(",")):
-            groups.append(compare(args, network, threads))
-            print(f"{network}, threads: {threads}\n{overview(groups[-1:])}", flush=True)
-    write(args, groups)
+            group = compare(args, network, threads)
+            print(f"{network}, threads: {threads}\n{overview([group])}", flush=True)
+            write(args, [group])
 
 
 if __name__ == "__main__":

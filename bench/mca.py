@@ -5,8 +5,9 @@
 
 llvm-mca gives the cycles of each kernel's inner loop, as compiled, from LLVM's model of a processor;
 `fixnet qemu --count` gives the instructions of every layer. What is not in an inner loop is taken at a
-flat number of cycles an instruction. Caches and memory are taken as perfect, so the figures are what
-a board can reach at best. A file runs on the boards that run its target.
+flat number of cycles an instruction. Caches and memory are taken as perfect, so the figures are what one
+core can reach at best: all weights are read once a run, or more often. A file runs on the boards that run
+its target.
 
 Needs llvm-mca 16 or later, which has a model of the Neoverse N1, the Cortex-A76's twin (Debian:
 apt-get install llvm-19).
@@ -23,12 +24,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = "aarch64-unknown-linux-gnu"
 
-# Inner loops: the module in the mangled name, the instruction that tells its multiply-accumulates, and
+# Inner loops: the module in the mangled name, one of which another may have been inlined into, the instruction that tells its multiply-accumulates, and
 # how many that stands for. Winograd's products stand for four times as many of direct convolution.
 LOOPS = {
-    "conv_direct8_dotprod": ("direct8_dotprod", r"sdot\s", 16),
-    "conv_direct8_neon": ("direct8_neon", r"smlal2\s+v\d+\.8h", 16),
-    "conv_winograd4_neon": ("winograd4_neon", r"smlal2?\s+v\d+\.4s", 16),
+    "conv_direct8_dotprod": (("direct8_dotprod",), r"sdot\s", 16),
+    "conv_direct8_neon": (("direct8_neon",), r"smlal2\s+v\d+\.8h", 16),
+    "conv_winograd4_neon": (("outer_product", "winograd4_neon"), r"smlal2?\s+v\d+\.4s", 16),
 }
 
 # Board, counted there as, LLVM's model of the core, cycles of other instructions, GHz from and to.
@@ -68,8 +69,8 @@ def assembly():
         return path.read_text().splitlines()
 
 
-def inner_loop(lines, module, pattern):
-    """The instructions of the loop with the most of a pattern among a module's functions."""
+def inner_loop(lines, modules, pattern):
+    """The instructions of the loop with the most of a pattern among the modules' functions."""
     best, function, since = [], "", {}
     for at, line in enumerate(lines):
         label = re.match(r"^(\S+):", line)
@@ -79,7 +80,7 @@ def inner_loop(lines, module, pattern):
             since[label[1]] = at
             continue
         branch = re.match(r"^\s+(?:b|b\.\w+|cbn?z\s+\w+,|tbn?z\s+\w+, #\d+,)\s+(\.L\S+)", line)
-        if not branch or branch[1] not in since or module not in function:
+        if not branch or branch[1] not in since or not any(m in function for m in modules):
             continue
         body = lines[since[branch[1]]:at + 1]
         inner = [x for x in body if re.match(r"^\s+[a-z]", x)]
@@ -89,7 +90,7 @@ def inner_loop(lines, module, pattern):
         if count(inner, pattern) > count(best, pattern):
             best = inner
     if not best:
-        fail(f"no loop of {pattern} in {module}: the kernel has changed, and bench/mca.py has not")
+        fail(f"no loop of {pattern} in {modules[0]}: the kernel has changed, and bench/mca.py has not")
     return best
 
 
@@ -113,28 +114,32 @@ def cycles(mca, core, loop):
     return int(re.search(r"Total Cycles:\s+(\d+)", done.stdout)[1]) / turns
 
 
-def tiles(layer):
-    """How much more Winograd's tiles of 4x4 cover than the output."""
+def products(layer, kernel):
+    """Winograd's products, as multiply-accumulates of the loop, for one of direct convolution."""
     height, width = layer["shape"][:2]
-    return (-(-height // 4) * 4) * (-(-width // 4) * 4) / (height * width)
+    # 36 a tile; a stem's twelve channels stand for 147 values of a window.
+    side, saved = (3, 36 * 12 / (9 * 147)) if "stem" in kernel else (4, 36 / (16 * 9))
+    covered = (-(-height // side) * side) * (-(-width // side) * side) / (height * width)
+    return covered * saved * 4
 
 
 def estimate(mca, loops, board, run, shapes):
-    """Cycles of a run on a board, and in inner loops alone."""
+    """Cycles of a run on a board."""
     _, _, core, flat, _ = board
     total = inside = 0
     for layer in run["layers"]:
         instructions = layer["instructions"]
-        if layer["kernel"] in loops:
-            loop, macs = loops[layer["kernel"]]
+        kernel = layer["kernel"].replace("_stem", "")
+        if kernel in loops:
+            loop, macs = loops[kernel]
             covered = layer["macs"]
-            if "winograd4" in layer["kernel"]:
-                covered *= tiles(shapes[layer["name"]])
+            if "winograd4" in kernel:
+                covered *= products(shapes[layer["name"]], layer["kernel"])
             turns = covered / macs
             inside += turns * cycles(mca, core, loop)
             instructions = max(0, instructions - turns * len(loop))
         total += instructions * flat
-    return total + inside, inside
+    return total + inside
 
 
 def main():
@@ -150,8 +155,8 @@ def main():
     print("| inner loop | instructions | MACs | " + " | ".join(
         core for core in ["cortex-a53", "cortex-a57", "cortex-a72", "neoverse-n1"]) + " |")
     print("|---|---|---|---|---|---|---|")
-    for kernel, (module, pattern, each) in LOOPS.items():
-        loop = [x for x in inner_loop(lines, module, pattern) if ".arch_extension" not in x]
+    for kernel, (modules, pattern, each) in LOOPS.items():
+        loop = [x for x in inner_loop(lines, modules, pattern) if ".arch_extension" not in x]
         loops[kernel] = loop, count(loop, pattern) * each
         cells = []
         for core in ["cortex-a53", "cortex-a57", "cortex-a72", "neoverse-n1"]:
@@ -160,8 +165,8 @@ def main():
             cells.append("-" if per_mac is None else f"{per_mac:.4f}")
         print(f"| `{kernel}` | {len(loop)} | {loops[kernel][1]} | " + " | ".join(cells) + " |")
 
-    print("\n| board | file | cycles a MAC | GHz | expected, at best |")
-    print("|---|---|---|---|---|")
+    print("\n| board | file | weights | cycles a MAC | GHz | expected, at best |")
+    print("|---|---|---|---|---|---|")
     for file in args.files:
         told = json.loads(output([args.fixnet, "inspect", "--json", file]))
         shapes = {layer["name"]: layer for layer in told["layers"]}
@@ -176,12 +181,14 @@ def main():
             if done.returncode != 0:
                 fail(done.stderr.strip() or f"fixnet ended with {done.returncode}")
             run = json.loads(done.stdout)
-            total, _ = estimate(args.mca, loops, board, run, shapes)
+            total = estimate(args.mca, loops, board, run, shapes)
             macs = sum(layer["macs"] for layer in run["layers"])
             times = sorted({total / ghz / 1e6 for ghz in (high, low)})
             clock = f"{low}" if low == high else f"{low} to {high}"
             span = " to ".join(f"{time:.1f}" for time in times)
-            print(f"| {name} | {Path(file).name} | {total / macs:.3f} | {clock} | {span} ms |")
+            weights = f"{told['weight_bytes'] / 1e6:.1f} MB"
+            row = [name, Path(file).name, weights, f"{total / macs:.3f}", clock, f"{span} ms"]
+            print(f"| {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,8 @@ fn what_a_backend_lacks_is_refused_in_one_line() {
     assert!(checksums.contains("--checksums"), "{checksums}");
     let kernels = refusal(&[&with_model[..], &["--kernels", "reference"]].concat());
     assert!(kernels.contains("--kernels"), "{kernels}");
+    let threads = refusal(&[&with_model[..], &["--threads", "2"]].concat());
+    assert!(threads.contains("--threads"), "{threads}");
     let other = refusal(&[&tract[..], &["--model", &fixture("basic-torchscript")]].concat());
     assert!(other.contains("was not made from basic-torchscript"), "{other}");
     let unused = refusal(&["run", &file, &image, "--model", &onnx]);

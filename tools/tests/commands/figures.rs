@@ -139,6 +139,10 @@ fn all_kernels_give_the_same_checksums() {
     let fastest = result(&[]);
     assert_eq!(result(&["--kernels", "reference"]), fastest);
     assert_eq!(result(&["--kernels", "generic"]), fastest);
+    for threads in ["1", "2", "5"] {
+        assert_eq!(result(&["--threads", threads]), fastest);
+        assert_eq!(result(&["--kernels", "generic", "--threads", threads]), fastest);
+    }
 }
 
 #[test]

@@ -409,22 +409,19 @@ impl<'a> Task<'a> {
         let first = oc / BLOCK * T::FORM.filters * depth;
         let Buffers { rows, weights: buffer, products, .. } = buffers;
         let rows = rows.get(part.start..)?;
-        match self.source {
-            Source::Stored(weights) => {
-                let weights = (weights.get(first..)?, BLOCK * 2, depth);
-                self.passes::<T, _>(rows, weights, held, part, products)
-            }
+        let weights = match self.source {
             Source::Narrow(weights) => {
                 let weights = (weights.get(first..)?, BLOCK * 2, depth);
-                self.passes::<T, _>(rows, weights, held, part, products)
+                return self.passes::<T, _>(rows, weights, held, part, products);
             }
+            Source::Stored(weights) => (weights.get(first..)?, BLOCK * 2, depth),
             Source::Transformed(_) => {
                 let first =
                     if self.plan.kept < 2 { 0 } else { oc / BLOCK * self.plan.block_weights() };
-                let weights = (buffer.get(first..)?, T::FORM.filters * BLOCK * 2, BLOCK * 2);
-                self.passes::<T, _>(rows, weights, held, part, products)
+                (buffer.get(first..)?, T::FORM.filters * BLOCK * 2, BLOCK * 2)
             }
-        }
+        };
+        self.passes::<T, _>(rows, weights, held, part, products)
     }
 
     /// Multiplies some positions of all groups, then the next ones, so that their weights stay near.

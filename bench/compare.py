@@ -46,24 +46,6 @@ ENOUGH_ROUNDS = 5
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def allowed_real_time() -> bool:
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    except PermissionError:
-        return False
-    return True
-
-
-REAL_TIME = allowed_real_time()
-
-
-def prefer() -> None:
-    """Real-time priority for this process and its threads, if it may have it."""
-    if REAL_TIME:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-
-
 @dataclass
 class Contestant:
     name: str
@@ -71,6 +53,13 @@ class Contestant:
     env: dict = field(default_factory=dict)
     # Instructions that the runtime was held to, or None for whatever it finds.
     isa: str | None = None
+
+
+def told(contestant: Contestant) -> str:
+    """The command as one would type it in the repository."""
+    parts = (str(part).removeprefix(f"{BENCH.parent}/") for part in contestant.command)
+    environment = [f"{name}={value}" for name, value in contestant.env.items()]
+    return " ".join([*environment, *(part.replace(sys.executable, "python") for part in parts)])
 
 
 class Failed(Exception):
@@ -89,7 +78,7 @@ class Worker:
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | contestant.env,
-            preexec_fn=prefer,
+            preexec_fn=machine.prefer,
         )
         line = self.process.stdout.readline()
         # To the first result, from before the process was there.
@@ -149,7 +138,7 @@ def measure(workers: dict, rounds: int, patience: float) -> int:
     """Fills each worker's rounds; returns how many were quiet. Gives disturbed ones another chance
     until `patience` seconds are over."""
     quiet, done, deadline = 0, 0, time.monotonic() + patience
-    patient = not REAL_TIME
+    patient = not machine.REAL_TIME
     while done < rounds or (patient and quiet < rounds and time.monotonic() < deadline):
         before = machine_seconds() - sum(w.used_seconds() for w in workers.values())
         start = time.monotonic()
@@ -293,7 +282,7 @@ def compare(args, network: str, threads: int) -> dict:
             for name, worker in workers.items():
                 worker.close()
                 processes.setdefault(name, []).append(worker)
-    quiet_only = not REAL_TIME and quiet >= ENOUGH_ROUNDS
+    quiet_only = not machine.REAL_TIME and quiet >= ENOUGH_ROUNDS
     results = {name: summary(workers, quiet_only) for name, workers in processes.items()}
     for reference in (RIVAL, "fixnet, portable"):
         if reference in results:
@@ -306,9 +295,9 @@ def compare(args, network: str, threads: int) -> dict:
         "threads": threads,
         "rounds": -(-args.rounds // STARTS) * STARTS,
         "quiet_rounds": quiet,
-        "real_time": REAL_TIME,
-        "disturbed": not REAL_TIME and not quiet_only,
-        "commands": {one.name: " ".join(map(str, one.command)) for one in field},
+        "real_time": machine.REAL_TIME,
+        "disturbed": not machine.REAL_TIME and not quiet_only,
+        "commands": {one.name: told(one) for one in field},
         "results": results,
         "not_measured": missing,
     }

@@ -24,8 +24,9 @@ class Failed(Exception):
     """The last line of a program that failed."""
 
 
-def output(*command) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def output(*command, prefer=None) -> str:
+    parts = [str(part) for part in command]
+    done = subprocess.run(parts, capture_output=True, text=True, preexec_fn=prefer)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
         raise Failed(lines[-1] if lines else f"{command[0]} ended with {done.returncode}")
@@ -49,7 +50,7 @@ def models(args) -> dict:
 def host(args, files: dict) -> dict:
     program = BENCH / "kernels/target/release/kernel-bench"
     flags = [] if args.no_callgrind else ["--callgrind"]
-    return json.loads(output(program, *files.values(), *flags))
+    return json.loads(output(program, *files.values(), *flags, prefer=machine.prefer))
 
 
 def boards(args, files: dict) -> list[dict]:

@@ -1,4 +1,4 @@
-"""What a result file says of the machine, and where it lies."""
+"""The machine: what result files say of it, and the priority that measured programs get."""
 
 import datetime
 import json
@@ -11,6 +11,24 @@ from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
 TOLD = ["avx2", "avx_vnni", "avx512f", "avx512_vnni"]
+
+
+def allowed_real_time() -> bool:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError:
+        return False
+    return True
+
+
+REAL_TIME = allowed_real_time()
+
+
+def prefer() -> None:
+    """Real-time priority for this process and its threads, if it may have it."""
+    if REAL_TIME:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 def cpu() -> dict:

@@ -97,7 +97,7 @@ fn resnet8_keeps_its_budget_of_instructions() {
         ("qemu-mps2-an386", m4(512), 6_000_000),
         ("qemu-mps2-an386", m4(256), 7_200_000),
         ("qemu-mps2-an386", m4(90), 13_000_000),
-        ("qemu-mps2-an386", None, 15_000_000),
+        ("qemu-mps2-an386", None, 13_500_000),
         ("qemu-mps2-an385", Some((Target::CortexM3, 512 << 10)), 12_000_000),
     ];
     for (board, packed, most) in budgets {

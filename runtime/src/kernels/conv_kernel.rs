@@ -205,7 +205,7 @@ impl ConvKernel {
             Self::Direct8Dotprod => {
                 (portable || form == DIRECT8_DOTPROD) && direct8::computes(shape)
             }
-            Self::DirectCortexM4 => portable && cortex_m::direct::M4.computes(shape),
+            Self::DirectCortexM4 => portable && cortex_m::direct::ROWS_M4.computes(shape),
             Self::Direct8CortexM4 => {
                 form == cortex_m4(WeightLayout::Direct8) && cortex_m::direct::M4.computes(shape)
             }
@@ -287,7 +287,8 @@ impl ConvKernel {
             Self::Winograd4Neon | Self::Winograd4StemNeon => {
                 winograd4_neon::scratch_bytes(shape, form.layout)
             }
-            Self::DirectCortexM4 | Self::Direct8CortexM4 | Self::Direct16CortexM4 => {
+            Self::DirectCortexM4 => cortex_m::direct::ROWS_M4.scratch_bytes(shape),
+            Self::Direct8CortexM4 | Self::Direct16CortexM4 => {
                 cortex_m::direct::M4.scratch_bytes(shape)
             }
             Self::Winograd2CortexM4 => cortex_m::winograd::F2_M4.scratch_bytes(shape),

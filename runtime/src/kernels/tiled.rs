@@ -166,7 +166,7 @@ impl Plan {
             summed,
             part,
             kept: 1,
-            pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).clamp(1, form.positions),
+            pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).min(form.positions).max(1),
             positions: form.positions,
             filters: form.filters,
             padding: shape.input[2],

@@ -4,6 +4,7 @@ use core::marker::PhantomData;
 use core::ptr;
 
 use super::copy;
+use super::rows_call::{self, PreparedRows};
 use super::winograd_call::{WinogradCall, can_transform};
 use crate::format::WeightLayout;
 use crate::kernels::cortex_m::direct::{self, Direct, Part, Rows, STEP};
@@ -28,7 +29,8 @@ pub fn conv_cortex_m4(token: CortexM4, kernel: ConvKernel, args: ConvArgs<'_>) {
     match kernel {
         ConvKernel::Winograd4CortexM4 => winograd::conv(F4(token), args),
         ConvKernel::Winograd2CortexM4 => winograd::conv(F2(token), args),
-        _ => direct::conv(token, args),
+        ConvKernel::Direct8CortexM4 | ConvKernel::Direct16CortexM4 => direct::conv(token, args),
+        _ => direct::conv(PlainRows(token), args),
     }
 }
 
@@ -51,8 +53,6 @@ struct DirectCall {
     residual_multiplier: i32,
     output_end: *const i8,
     skipped_bytes: usize,
-    row_bytes: usize,
-    row_excess: usize,
 }
 
 // Functions of the assembly. Each reads and writes what its call's pointers say, keeps the registers that
@@ -60,7 +60,6 @@ struct DirectCall {
 unsafe extern "C" {
     fn fixnet_m4_direct16(call: &DirectCall);
     fn fixnet_m4_direct8(call: &DirectCall);
-    fn fixnet_m4_direct_rows(call: &DirectCall);
     fn fixnet_m4_widen(
         first: *const i8,
         second: *const i8,
@@ -103,7 +102,7 @@ impl Direct<2> for CortexM4 {
     }
 
     fn prepare(self, part: Part<'_>) -> Option<PreparedCall<'_>> {
-        let Part { layout, weights, row_bytes, channels, steps, epilogue } = part;
+        let Part { layout, weights, channels, steps, epilogue, .. } = part;
         let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);
         if steps == 0 || channels == 0 || !channels.is_multiple_of(2) {
             return None;
@@ -111,10 +110,10 @@ impl Direct<2> for CortexM4 {
         let (run, bytes, step_bytes): (unsafe extern "C" fn(&DirectCall), _, _) = match layout {
             WeightLayout::Direct16 => (fixnet_m4_direct16, steps * 8 * channels, 40),
             WeightLayout::Direct8 => (fixnet_m4_direct8, steps * 4 * channels, 48),
-            _ => (fixnet_m4_direct_rows, row_bytes * (channels - 1) + steps * STEP, 60),
+            _ => return None,
         };
         let kept = bias.len() >= channels && multipliers.len() >= channels;
-        let aligned = layout == WeightLayout::Ohwi || weights.as_ptr().addr().is_multiple_of(4);
+        let aligned = weights.as_ptr().addr().is_multiple_of(4);
         if !kept || weights.len() < bytes || !aligned {
             return None;
         }
@@ -132,8 +131,6 @@ impl Direct<2> for CortexM4 {
             residual_multiplier: epilogue.residual_multiplier,
             output_end: ptr::null(),
             skipped_bytes: (UNROLLED - 1 - (steps - 1) % UNROLLED) * step_bytes,
-            row_bytes,
-            row_excess: (steps * STEP).wrapping_sub(row_bytes),
         };
         Some(PreparedCall { call, run, steps, channels, part: PhantomData })
     }
@@ -156,8 +153,8 @@ impl Direct<2> for CortexM4 {
             ..call.call
         };
         // SAFETY: for each of `channels`, an even number, the steps read as much of the patch as was just
-        // checked, and as many weights and constants as `prepare` has found, which are aligned to words
-        // where whole words are loaded; the outputs have `channels` elements.
+        // checked, and as many weights and constants as `prepare` has found, which are aligned to words;
+        // the outputs have `channels` elements.
         unsafe { (call.run)(&tile) }
     }
 }
@@ -170,6 +167,34 @@ pub(crate) struct PreparedCall<'a> {
     steps: usize,
     channels: usize,
     part: PhantomData<Part<'a>>,
+}
+
+/// `conv_direct_cortex_m4`.
+#[derive(Clone, Copy)]
+struct PlainRows(#[allow(dead_code, reason = "the proof is in holding it")] CortexM4);
+
+impl Direct<4> for PlainRows {
+    const FORM: direct::Form = direct::ROWS_M4;
+    type Call<'a> = PreparedRows<'a>;
+
+    #[inline(always)]
+    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) {
+        copy::gather(from, rows, to);
+    }
+
+    #[inline(always)]
+    fn widen(self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) {
+        rows_call::M4.widen(from, starts, rows, patch);
+    }
+
+    fn prepare(self, part: Part<'_>) -> Option<PreparedRows<'_>> {
+        rows_call::M4.prepare(part)
+    }
+
+    #[inline(always)]
+    fn tile(self, call: &PreparedRows<'_>, patch: &[u32], outputs: [&mut [i8]; 4]) {
+        rows_call::M4.tile(call, patch, outputs);
+    }
 }
 
 /// `conv_winograd4_cortex_m4`.

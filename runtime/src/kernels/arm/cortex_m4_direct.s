@@ -20,9 +20,7 @@
 .equ DIRECT_OUTPUT, 20          @ of two pixels; then shift, offset, fraction bits, residual multiplier
 .equ DIRECT_OUTPUT_END, 44
 .equ DIRECT_ENTRY, 48           @ bytes of the unrolled steps to skip first, then their address
-.equ DIRECT_ROW_BYTES, 52       @ weights of one output channel, where rows are apart
-.equ DIRECT_ROW_EXCESS, 56      @ of the steps' weights over a row
-.equ DIRECT_FRAME, 60
+.equ DIRECT_FRAME, 52
 
 @ Four products of two pixels and two channels with weights in 16 bits: 10 instructions, 16 products.
 .macro M4_STEP_16 first=smlad
@@ -65,25 +63,6 @@
     smlad   r3, r7, r11, r3
 .endm
 
-@ The same with each channel's weights in a row of bytes, at lr and at r11.
-.macro M4_STEP_ROWS
-    ldm     r12!, {r4-r7}
-    ldr     r9, [lr], #4
-    sxtb16  r8, r9
-    sxtb16  r9, r9, ror #8
-    smlad   r0, r4, r8, r0
-    smlad   r2, r6, r8, r2
-    smlad   r0, r5, r9, r0
-    smlad   r2, r7, r9, r2
-    ldr     r9, [r11], #4
-    sxtb16  r8, r9
-    sxtb16  r9, r9, ror #8
-    smlad   r1, r4, r8, r1
-    smlad   r3, r6, r8, r3
-    smlad   r1, r5, r9, r1
-    smlad   r3, r7, r9, r3
-.endm
-
 @ Every steps' instructions have 4 bytes, so a sum of any length begins inside the unrolled ones.
 .equ M4_UNROLLED, 12
 
@@ -92,12 +71,11 @@
     sub     sp, sp, #DIRECT_FRAME
     ldm     r0!, {r1-r12}
     stm     sp, {r1-r12}
-    ldm     r0, {r1-r3}
-    adr.w   r4, 2f
-    add     r1, r1, r4
+    ldr     r1, [r0]
+    adr.w   r2, 2f
+    add     r1, r1, r2
     orr     r1, r1, #1
-    add     r4, sp, #DIRECT_ENTRY
-    stm     r4, {r1-r3}
+    str     r1, [sp, #DIRECT_ENTRY]
     ldr     lr, [sp, #DIRECT_WEIGHTS]
 1:
 .endm
@@ -195,16 +173,6 @@ FUNCTION fixnet_m4_direct8
     add     r3, r5, r3, asr #8
     M4_DIRECT_END
 
-FUNCTION fixnet_m4_direct_rows
-    M4_DIRECT_BEGIN
-    ldr     r4, [sp, #DIRECT_ROW_BYTES]
-    add     r11, lr, r4
-    M4_DIRECT_BIAS
-    M4_DIRECT_SUM M4_STEP_ROWS
-    ldr     r4, [sp, #DIRECT_ROW_EXCESS]
-    sub     lr, r11, r4
-    M4_DIRECT_END
-
 .macro M4_WIDEN
     ldr     r4, [r0], #4
     ldr     r6, [r1], #4
@@ -242,3 +210,68 @@ FUNCTION fixnet_m4_widen
     subs    r9, r9, #1
     bne     1b
     pop     {r4-r9, pc}
+
+@ Weights in rows of bytes: tiles of 4 pixels and 1 output channel. A step of a patch is (k0, k2) of all
+@ four pixels, then (k1, k3). r0-r3 are the pixels' sums, r4-r7 their values, r8 and r9 weights.
+@ 13 instructions of 4 bytes, 16 products.
+.macro M4_STEP_ROWS
+    ldm     r12!, {r4-r7}
+    ldr     r9, [lr], #4
+    sxtb16  r8, r9
+    sxtb16  r9, r9, ror #8
+    smlad   r0, r4, r8, r0
+    smlad   r1, r5, r8, r1
+    smlad   r2, r6, r8, r2
+    smlad   r3, r7, r8, r3
+    ldm     r12!, {r4-r7}
+    smlad   r0, r4, r9, r0
+    smlad   r1, r5, r9, r1
+    smlad   r2, r6, r9, r2
+    smlad   r3, r7, r9, r3
+.endm
+
+.macro M4_SCALE sum
+    lsl     \sum, \sum, r9
+    smmla   \sum, \sum, r8, r10
+.endm
+
+@ (call r0): some output channels of four pixels.
+FUNCTION fixnet_m4_direct_rows
+    ROWS_BEGIN
+1:
+    ldr     r4, [sp, #ROWS_BIAS]
+    ldr     r0, [r4], #4
+    str     r4, [sp, #ROWS_BIAS]
+    mov     r1, r0
+    mov     r2, r0
+    mov     r3, r0
+    ldr     r12, [sp, #ROWS_PATCH]
+    ldr     pc, [sp, #ROWS_ENTRY]
+    .balign 4
+2:
+    .rept   M4_UNROLLED
+    M4_STEP_ROWS
+    .endr
+    ldr     r4, [sp, #ROWS_PATCH_END]
+    cmp     r12, r4
+    bne.w   2b
+    ldr     r4, [sp, #ROWS_ROW_EXCESS]
+    sub     lr, lr, r4
+    ROWS_END M4_SCALE
+
+.macro M4_WIDEN_ROWS
+    sxtb16  r8, r4
+    sxtb16  r9, r5
+    sxtb16  r10, r6
+    sxtb16  r11, r7
+    stm     lr!, {r8-r11}
+    sxtb16  r4, r4, ror #8
+    sxtb16  r5, r5, ror #8
+    sxtb16  r6, r6, ror #8
+    sxtb16  r7, r7, ror #8
+    stm     lr!, {r4-r7}
+.endm
+
+@ (call r0): see ROWS_WIDEN.
+FUNCTION fixnet_m4_widen_rows
+    ROWS_WIDEN M4_WIDEN_ROWS

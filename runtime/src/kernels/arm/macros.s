@@ -160,3 +160,116 @@
     .endif
     pop     {r4-r11, pc}
 .endm
+
+@ Direct convolution from rows of bytes, in tiles of 4 pixels and 1 output channel.
+@
+@ The frame is a copy of the arguments, `RowsCall` in rows_call.rs; the fields' offsets:
+
+.equ ROWS_PATCH, 0
+.equ ROWS_PATCH_END, 4
+.equ ROWS_WEIGHTS, 8
+.equ ROWS_BIAS, 12
+.equ ROWS_MULTIPLIERS, 16
+.equ ROWS_OUTPUTS, 20             @ of four pixels
+.equ ROWS_SHIFT, 36
+.equ ROWS_OFFSET, 40
+.equ ROWS_FRACTION_BITS, 44
+.equ ROWS_RESIDUAL, 48            @ the multiplier
+.equ ROWS_OUTPUT_END, 52
+.equ ROWS_ENTRY, 56               @ bytes of the unrolled steps to skip first, then their address
+.equ ROWS_EXCESS, 60              @ Cortex-M3: what the constant of all products adds to a sum
+.equ ROWS_ROW_EXCESS, 64          @ of the steps' weights over a row
+.equ ROWS_FRAME, 68
+
+@ From the arguments to the first output channel; the unrolled steps are at 2f.
+.macro ROWS_BEGIN
+    push    {r4-r11, lr}
+    sub     sp, sp, #ROWS_FRAME
+    ldm     r0!, {r1-r12}
+    stm     sp, {r1-r12}
+    ldm     r0, {r1-r5}
+    adr.w   r6, 2f
+    add     r3, r3, r6
+    orr     r3, r3, #1
+    add     r0, sp, #ROWS_RESIDUAL
+    stm     r0, {r1-r5}
+    ldr     lr, [sp, #ROWS_WEIGHTS]
+.endm
+
+@ Four pixels' sums to int8 and to the output, then the next output channel, at 1b. `scale` makes
+@ floor((sum << shift) * multiplier / 2^32) + offset of shift r9, multiplier r8, offset r10.
+.macro ROWS_END scale
+    ldr     r9, [sp, #ROWS_MULTIPLIERS]
+    ldr     r8, [r9], #4
+    str     r9, [sp, #ROWS_MULTIPLIERS]
+    ldrd    r9, r10, [sp, #ROWS_SHIFT]
+    add     r12, sp, #ROWS_OUTPUTS
+    ldm     r12, {r4-r7}
+    \scale r0
+    \scale r1
+    \scale r2
+    \scale r3
+    ldrd    r8, r9, [sp, #ROWS_FRACTION_BITS]
+    cmp     r9, #0
+    beq     3f
+    ldrsb   r10, [r4]
+    mla     r0, r10, r9, r0
+    ldrsb   r10, [r5]
+    mla     r1, r10, r9, r1
+    ldrsb   r10, [r6]
+    mla     r2, r10, r9, r2
+    ldrsb   r10, [r7]
+    mla     r3, r10, r9, r3
+3:
+    asr     r0, r0, r8
+    asr     r1, r1, r8
+    asr     r2, r2, r8
+    asr     r3, r3, r8
+    ssat    r0, #8, r0
+    ssat    r1, #8, r1
+    ssat    r2, #8, r2
+    ssat    r3, #8, r3
+    strb    r0, [r4], #1
+    strb    r1, [r5], #1
+    strb    r2, [r6], #1
+    strb    r3, [r7], #1
+    add     r12, sp, #ROWS_OUTPUTS
+    stm     r12, {r4-r7}
+    ldr     r5, [sp, #ROWS_OUTPUT_END]
+    cmp     r4, r5
+    bne.w   1b
+    add     sp, sp, #ROWS_FRAME
+    pop     {r4-r11, pc}
+.endm
+
+@ (call r0): widens rows of steps of four windows. The call: where the four begin, patch, bytes of a row's
+@ patch, bytes from the end of a row to the next, rows.
+.macro ROWS_WIDEN widen:vararg
+    push    {r4-r11, lr}
+    ldm     r0, {r0-r3, r4-r7}
+    push    {r4-r7}
+    mov     lr, r4
+1:
+    ldr     r8, [sp, #4]
+    add     r8, r8, lr
+    str     r8, [sp]
+2:
+    ldr     r4, [r0], #4
+    ldr     r5, [r1], #4
+    ldr     r6, [r2], #4
+    ldr     r7, [r3], #4
+    \widen
+    ldr     r4, [sp]
+    cmp     lr, r4
+    bne     2b
+    ldrd    r8, r9, [sp, #8]
+    add     r0, r0, r8
+    add     r1, r1, r8
+    add     r2, r2, r8
+    add     r3, r3, r8
+    subs    r9, r9, #1
+    str     r9, [sp, #12]
+    bne     1b
+    add     sp, sp, #16
+    pop     {r4-r11, pc}
+.endm

@@ -9,6 +9,7 @@ mod copy;
 mod cortex_m3;
 #[cfg(target_abi = "eabihf")]
 mod cortex_m4;
+mod rows_call;
 mod winograd_call;
 
 #[cfg(not(all(target_abi = "eabihf", target_os = "none")))]

@@ -21,8 +21,10 @@ pub(crate) struct Form {
     pub channels: usize,
 }
 
-/// `conv_direct_cortex_m4` and its packed forms.
+/// `conv_direct8_cortex_m4`, `conv_direct16_cortex_m4`.
 pub(crate) const M4: Form = Form { pixels: 2, channels: 2 };
+/// `conv_direct_cortex_m4`.
+pub(crate) const ROWS_M4: Form = Form { pixels: 4, channels: 1 };
 /// `conv_direct_cortex_m3`.
 pub(crate) const M3: Form = Form { pixels: 4, channels: 1 };
 

@@ -101,6 +101,7 @@ impl Direct<2> for CortexM4 {
         }
     }
 
+    #[inline(never)]
     fn prepare(self, part: Part<'_>) -> Option<PreparedCall<'_>> {
         let Part { layout, weights, channels, steps, epilogue, .. } = part;
         let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);

@@ -108,6 +108,7 @@ impl Kernel {
         }
     }
 
+    #[inline(never)]
     pub fn prepare<'a>(&self, part: Part<'a>) -> Option<PreparedRows<'a>> {
         let Part { layout, weights, row_bytes, channels, steps, epilogue } = part;
         let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);

@@ -179,19 +179,31 @@ pub(crate) fn conv<const P: usize, I: Direct<P>>(isa: I, mut args: ConvArgs<'_>)
                 isa.tile(&first, patch, outputs);
                 continue;
             };
-            let mut behind: [&mut [i8]; P] = core::array::from_fn(|_| Default::default());
-            let mut outputs = outputs.into_iter().zip(&mut behind).map(|(output, behind)| {
-                let (output, rest) =
-                    output.split_at_mut_checked(split.min(output.len())).unwrap_or_default();
-                *behind = rest;
-                output
-            });
-            let before = core::array::from_fn(|_| outputs.next().unwrap_or_default());
-            isa.tile(&first, patch, before);
-            isa.tile(last, patch, behind);
+            in_two(isa, (&first, last), split, patch, outputs);
         }
     }
     epilogue.end(args.output);
+}
+
+/// Computes a tile whose first `split` channels are one part and whose others are another one.
+#[inline(never)]
+fn in_two<const P: usize, I: Direct<P>>(
+    isa: I,
+    (first, last): (&I::Call<'_>, &I::Call<'_>),
+    split: usize,
+    patch: &[u32],
+    outputs: [&mut [i8]; P],
+) {
+    let mut behind: [&mut [i8]; P] = core::array::from_fn(|_| Default::default());
+    let mut outputs = outputs.into_iter().zip(&mut behind).map(|(output, behind)| {
+        let split = split.min(output.len());
+        let (output, rest) = output.split_at_mut_checked(split).unwrap_or_default();
+        *behind = rest;
+        output
+    });
+    let before = core::array::from_fn(|_| outputs.next().unwrap_or_default());
+    isa.tile(first, patch, before);
+    isa.tile(last, patch, behind);
 }
 
 /// All output channels, in one part or, where steps read behind the last row of weights, in two.
@@ -294,6 +306,7 @@ impl<'a> Job<'a> {
     }
 
     /// Copies the window that begins at row `top` and column `left` of the padded input.
+    #[inline(never)]
     fn gather(&self, (top, left): (usize, usize), window: &mut [i8]) {
         let shape = self.shape;
         let [_, in_w, in_c] = shape.input;

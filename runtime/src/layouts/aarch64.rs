@@ -8,7 +8,7 @@
 //!   for 7x7 ones at stride 2 over RGB, whose 2x2 pixels are one of twelve channels.
 
 use crate::format::{Target, WeightForm, WeightLayout};
-use crate::kernels::{ConvShape, direct8, tiled, winograd4, winograd4_neon};
+use crate::kernels::{ConvShape, direct8, winograd4, winograd4_neon};
 
 /// See [`super::weights_bytes`].
 pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
@@ -35,6 +35,7 @@ mod write {
 
     use super::*;
     use crate::kernels::direct8::{BLOCK, STEP};
+    use crate::kernels::tiled;
     use crate::layouts::winograd;
 
     const _: () = assert!(BLOCK == winograd4::BLOCK);

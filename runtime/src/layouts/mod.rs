@@ -2,8 +2,8 @@
 //! on the host, the way there and back.
 //!
 //! A layout holds weights only; biases and multipliers stay as they are. What may not be broken: a
-//! packed file gives the bytes of the portable one. So [`pack`] refuses weights that break a bound of
-//! the layout's arithmetic, [`unpack`] gives back the very weights, and the size of a layout follows
+//! packed file gives the bytes of the portable one. So `pack` refuses weights that break a bound of
+//! the layout's arithmetic, `unpack` gives back the very weights, and the size of a layout follows
 //! from the shape alone.
 
 mod aarch64;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
-use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, SessionError, StepInfo};
 use serde_json::{Value, json};
 
 use super::Scores;
@@ -21,6 +21,18 @@ pub struct HostResult {
     /// CRC-32 of every layer's output.
     pub checksums: Vec<u32>,
     pub logits: Vec<i32>,
+    /// The step behind every call of a hook, in order: once a step, or once for each of its parts.
+    pub calls: Vec<usize>,
+}
+
+/// Notes the steps that run.
+#[derive(Default)]
+struct Calls(Vec<usize>);
+
+impl Hook for Calls {
+    fn after(&mut self, info: &StepInfo<'_>, _output: &[u8]) {
+        self.0.push(info.index);
+    }
 }
 
 /// Runs `rgb`, 8-bit pixels of the network's size in HWC order, on this machine.
@@ -37,8 +49,10 @@ pub fn host_result(
     session.set_rgb(rgb)?;
     let input_crc32 = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap_or_default());
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
-    let logits = session.run_with(&mut *checksums).to_vec();
-    Ok(HostResult { input_crc32, checksums: checksums.values().to_vec(), logits })
+    let mut calls = Calls::default();
+    let logits = session.run_with(&mut (&mut *checksums, &mut calls)).to_vec();
+    let checksums = checksums.values().to_vec();
+    Ok(HostResult { input_crc32, checksums, logits, calls: calls.0 })
 }
 
 /// One input on a board.

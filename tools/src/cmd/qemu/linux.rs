@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, board: &Board, cpu: &str) -> anyhow::Result<ExitC
         limit: Duration::from_secs(args.time_limit as u64),
         scratch: scratch.path(),
     };
-    let emulate = |input: &Input| emulate(args, &emulation, board, &model, input);
+    let emulate = |input: &Input| emulate(args, &emulation, board, input);
     let emulate_all = || inputs.iter().map(emulate).collect::<anyhow::Result<Vec<BoardReport>>>();
     let reports = with_spinner("running in QEMU", emulate_all)?;
     let against = match (&args.against, inputs.first()) {
@@ -111,7 +111,6 @@ fn emulate(
     args: &Args,
     emulation: &LinuxEmulation<'_>,
     board: &Board,
-    model: &Model<'_>,
     input: &Input,
 ) -> anyhow::Result<BoardReport> {
     let mut arguments: Vec<OsString> = ["run", "--json"].map(OsString::from).to_vec();
@@ -127,7 +126,7 @@ fn emulate(
     arguments.extend([args.file.clone().into_os_string(), input.argument.clone()]);
     let (text, counts) = match args.count {
         true => {
-            let (text, counts) = emulation.count(&arguments, model.step_count())?;
+            let (text, counts) = emulation.count(&arguments, input.host.calls.len())?;
             (text, Some(counts))
         }
         false => (emulation.run(&arguments)?, None),
@@ -136,8 +135,11 @@ fn emulate(
     let mut report =
         understood.map_err(|reason| anyhow::anyhow!("the program's answer: {reason}"))?;
     if let (Some(counts), Some(inference)) = (counts, report.inferences.first_mut()) {
-        for (layer, &count) in inference.layers.iter_mut().zip(&counts) {
-            layer.ticks = count;
+        inference.layers.iter_mut().for_each(|layer| layer.ticks = 0);
+        for (&step, count) in input.host.calls.iter().zip(&counts) {
+            if let Some(layer) = inference.layers.get_mut(step) {
+                layer.ticks += count;
+            }
         }
         inference.ticks = counts.iter().sum();
     }

@@ -28,7 +28,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(400);
 /// Where loaders put the flat image.
 const IMAGE_ORIGIN: usize = 0x8_0000;
 /// Largest flat image; it holds code and constants, no model.
-const IMAGE_BUDGET: usize = 128 << 10;
+const IMAGE_BUDGET: usize = 160 << 10;
 
 /// Runs a test's body, unless emulators are not wanted.
 fn with_job(test: impl FnOnce(&Job)) {
@@ -101,7 +101,7 @@ fn instructions_of_a_layer_are_the_same_in_every_run() {
 #[test]
 fn a_model_that_needs_more_than_the_arena_is_refused() {
     with_job(|job| {
-        let network = Network::random("resnet18", 512);
+        let network = Network::random("resnet18", 768);
         let needed = network.model().required_by_family(family(BOARD, Target::Portable), 1).arena();
         let available = job.board.bare_metal.as_ref().unwrap().budget.arena;
         let refusal = SessionError::ArenaTooSmall { needed, available };

@@ -23,6 +23,10 @@ pub struct Occupant<'m> {
     pub written_by: Option<usize>,
     /// The steps that read it, in order.
     pub read_by: Vec<usize>,
+    /// The last step that runs in turns with one that reads it: the pool behind a streamed map.
+    pub read_during: Option<usize>,
+    /// The first step that runs in turns with the one that writes it: the convolution before a pool.
+    pub written_during: Option<usize>,
     /// Whether it is written over the residual.
     pub in_place: bool,
     /// Whether the last step that reads it writes its own output there, in place.
@@ -31,19 +35,29 @@ pub struct Occupant<'m> {
 
 impl<'m> Occupant<'m> {
     fn new(name: &'m str, tensor: Activation, written_by: Option<usize>, in_place: bool) -> Self {
-        Self { tensor, name, written_by, read_by: Vec::new(), in_place, replaced: false }
+        Self {
+            tensor,
+            name,
+            written_by,
+            read_by: Vec::new(),
+            read_during: None,
+            written_during: None,
+            in_place,
+            replaced: false,
+        }
     }
 
     /// The first step during which it is there.
     #[must_use]
     pub fn first(&self) -> usize {
-        self.written_by.unwrap_or(0)
+        self.written_during.or(self.written_by).unwrap_or(0)
     }
 
     /// The last step that reads or writes it.
     #[must_use]
     pub fn last(&self) -> usize {
-        self.read_by.last().copied().unwrap_or(self.first())
+        let read = self.read_by.last().copied().max(self.read_during);
+        read.or(self.written_by).unwrap_or(0)
     }
 
     /// What it is to `step`; `None` if its bytes are free, or the output's that replaces it.
@@ -55,7 +69,8 @@ impl<'m> Occupant<'m> {
         Some(match self.written_by {
             Some(writer) if writer == step && self.in_place => Cell::Rewritten,
             Some(writer) if writer == step => Cell::Written,
-            _ if self.read_by.contains(&step) => Cell::Read,
+            _ if self.written_during == Some(step) => Cell::Written,
+            _ if self.read_by.contains(&step) || self.read_during == Some(step) => Cell::Read,
             _ => Cell::Kept,
         })
     }
@@ -110,9 +125,15 @@ impl<'m> ArenaMap<'m> {
                 occupants[at].read_by.push(step.index);
                 occupants[at].replaced = step.in_place && Some(tensor) == operand;
             }
+            let read = newest.get(&step.input.tensor).and_then(|&at| occupants.get_mut(at));
+            if let (Some(read), true) = (read, step.output.is_streamed()) {
+                read.read_during = Some(step.index + 1);
+            }
             newest.insert(step.output.tensor, occupants.len());
             let writer = Some(step.index);
-            occupants.push(Occupant::new(step.layer.name, step.output, writer, step.in_place));
+            let mut written = Occupant::new(step.layer.name, step.output, writer, step.in_place);
+            written.written_during = step.index.checked_sub(1).filter(|_| step.input.is_streamed());
+            occupants.push(written);
         }
         let ends = occupants.iter().map(|o| o.tensor.range().end);
         let activation_bytes = ends.max().unwrap_or(0);

@@ -267,3 +267,21 @@ fn fetch_lists_what_is_known() {
     assert!(output.status.success());
     assert!(String::from_utf8(output.stdout).unwrap().contains("cifar10"));
 }
+
+/// A stem that is streamed holds its input, some rows of its map and the pool's output at once.
+#[test]
+fn the_arena_map_shows_a_streamed_stem_as_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let [onnx, file] = ["m.onnx", "m.fxn"].map(|name| crate::text(&folder.path().join(name)));
+    let make = ["make-model", "resnet18", "--input-size", "96", "--out", &onnx];
+    crate::fixnet(&make).assert().success();
+    let quantize = ["quantize", &onnx, "--no-compare", "--calib-limit", "1", "--out", &file];
+    crate::fixnet(&quantize).assert().success();
+    let plan = crate::json(&["inspect", &file, "--json"]);
+    let span = |index: usize| {
+        let tensor = &plan["tensors"][index];
+        (tensor["first"].as_u64(), tensor["last"].as_u64())
+    };
+    assert_eq!([span(0), span(1)], [(Some(0), Some(1)), (Some(0), Some(1))]);
+    assert_eq!(span(2), (Some(0), Some(3)));
+}

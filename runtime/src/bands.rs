@@ -400,6 +400,7 @@ mod tests {
             dilations: [1; 2],
             groups: 1,
             input_zero_point: -7,
+            input_range: (-128, 127),
         }
     }
 

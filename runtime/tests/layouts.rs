@@ -23,6 +23,7 @@ fn shape([kernel, stride, in_c, out_c]: [usize; 4]) -> ConvShape {
         dilations: [1; 2],
         groups: 1,
         input_zero_point: -128,
+        input_range: (-128, -1),
     }
 }
 
@@ -91,4 +92,29 @@ fn weights_beyond_the_bound_of_a_layout_are_not_packed() {
         let form = WeightForm { target, layout: WeightLayout::Winograd4 };
         assert_eq!(layouts::pack(form, &shape, &weights), None, "{}", target.name());
     }
+}
+
+/// Too many large weights have no place to stand alone, and not every input has few values.
+#[test]
+fn sums_of_bytes_that_may_saturate_are_not_packed() {
+    let form = WeightForm { target: Target::X86_64Avx2, layout: WeightLayout::U8s8 };
+    let few = shape([1, 1, 512, 16]);
+    let weights = |weight| vec![weight; 16 * few.patch_len()];
+    assert_eq!(layouts::pack(form, &few, &weights(127)), None);
+    let packed = layouts::pack(form, &few, &weights(64)).unwrap();
+    assert_eq!(layouts::unpack(form, &few, &packed), Some(weights(64)));
+    let many = ConvShape { input_range: (-128, 0), ..few };
+    assert_eq!(layouts::weights_bytes(form, &many), None);
+    assert_eq!(layouts::pack(form, &many, &weights(64)), None);
+}
+
+#[test]
+fn numbers_of_quads_that_there_are_not_are_not_unpacked() {
+    let form = WeightForm { target: Target::X86_64Avx2, layout: WeightLayout::U8s8 };
+    let shape = shape([1, 1, 24, 16]);
+    let mut packed = layouts::pack(form, &shape, &vec![127; 16 * 24]).unwrap();
+    assert!(layouts::unpack(form, &shape, &packed).is_some());
+    // The first number, behind sixteen sums.
+    packed[64..68].copy_from_slice(&6u32.to_le_bytes());
+    assert_eq!(layouts::unpack(form, &shape, &packed), None);
 }

@@ -22,6 +22,8 @@ const UNCHECKED_PREFIX: usize = 16;
 const MAX_TENSOR_BYTES: u64 = 1 << 30;
 /// The first minor version with targets, layouts and streamed tensors.
 const TARGETS_SINCE: u16 = 2;
+/// The first minor version with the layout [`WeightLayout::U8s8`].
+const U8S8_SINCE: u16 = 3;
 /// Largest left shift of an accumulator.
 const MAX_SHIFT: u32 = 30;
 
@@ -116,8 +118,15 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
 }
 
 /// The lowest minor version that can express a file.
-pub(super) fn lowest_minor(target: u16, tensors: &[TensorRecord], float_parts: usize) -> u16 {
-    if target != Target::Portable as u16 || tensors.iter().any(|tensor| tensor.rows != 0) {
+pub(super) fn lowest_minor(
+    target: u16,
+    tensors: &[TensorRecord],
+    steps: &[StepRecord],
+    float_parts: usize,
+) -> u16 {
+    if steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16) {
+        U8S8_SINCE
+    } else if target != Target::Portable as u16 || tensors.iter().any(|tensor| tensor.rows != 0) {
         TARGETS_SINCE
     } else if float_parts != 0 {
         1
@@ -129,7 +138,7 @@ pub(super) fn lowest_minor(target: u16, tensors: &[TensorRecord], float_parts: u
 /// A file has the lowest version that can express it.
 fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
     let Header { version_major: major, version_minor: minor, target, .. } = *model.header;
-    if minor == lowest_minor(target, model.tensors, model.float_parts.len()) {
+    if minor == lowest_minor(target, model.tensors, model.steps, model.float_parts.len()) {
         return Ok(());
     }
     Err(ModelError::UnsupportedVersion { major, minor })
@@ -443,7 +452,9 @@ fn check_weights(
     let (weights, channels) = match kind {
         StepKind::Conv => {
             let form = WeightForm { target: model.target(), layout };
-            let shape = model::conv_shape(record, input, output);
+            let earlier = model.steps.iter().take(usize::from(step)).rev();
+            let range = model::value_range(earlier, input);
+            let shape = model::conv_shape(record, (input, range), output);
             (layouts::weights_bytes(form, &shape).ok_or(error)?, outputs)
         }
         StepKind::Logits => (outputs.saturating_mul(input.elements() as u64), outputs),

@@ -71,17 +71,20 @@ pub enum WeightLayout {
     Winograd4 = 4,
     /// Int8 in the order in which a kernel transforms them for F(4x4, 3x3) while it runs.
     Winograd4Int8 = 5,
+    /// Int8 in an order in which few products at a time add up in 16 bits; for inputs of 7 bits.
+    U8s8 = 6,
 }
 
 impl WeightLayout {
     /// All layouts, in the order of their codes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ohwi,
         Self::Direct8,
         Self::Direct16,
         Self::Winograd2,
         Self::Winograd4,
         Self::Winograd4Int8,
+        Self::U8s8,
     ];
 
     /// The layout with this code.
@@ -100,6 +103,7 @@ impl WeightLayout {
             Self::Winograd2 => "winograd2",
             Self::Winograd4 => "winograd4",
             Self::Winograd4Int8 => "winograd4_int8",
+            Self::U8s8 => "u8s8",
         }
     }
 }

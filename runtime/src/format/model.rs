@@ -346,7 +346,8 @@ impl<'m> Model<'m> {
             tensor => Some(self.activation(tensor)?),
         };
         let layer = self.layer(usize::from(record.layer))?;
-        let operator = self.operator(record, &input, &output)?;
+        let range = value_range(self.steps.iter().take(index).rev(), &input);
+        let operator = self.operator(record, (&input, range), &output)?;
         let in_place = record.flags & super::flags::IN_PLACE != 0;
         Some(Step { index, layer, input, operand, output, in_place, operator })
     }
@@ -354,7 +355,7 @@ impl<'m> Model<'m> {
     fn operator(
         &self,
         record: &'m StepRecord,
-        input: &Activation,
+        (input, range): (&Activation, (i8, i8)),
         output: &Activation,
     ) -> Option<Operator<'m>> {
         let clamp = (record.clamp_min, record.clamp_max);
@@ -367,7 +368,7 @@ impl<'m> Model<'m> {
         };
         Some(match StepKind::from_code(record.kind)? {
             StepKind::Conv => Operator::Conv {
-                shape: conv_shape(record, input, output),
+                shape: conv_shape(record, (input, range), output),
                 weights: self.weights(record)?,
                 channels: self.channels(record)?,
                 requantization,
@@ -422,10 +423,25 @@ impl<'m> Model<'m> {
     }
 }
 
-/// The geometry of a convolution between two tensors.
+/// Least and greatest value of `tensor`, padding included, when `earlier` steps have run, the last one
+/// first: what the step that wrote it clamps to.
+pub(super) fn value_range<'a>(
+    mut earlier: impl Iterator<Item = &'a StepRecord>,
+    tensor: &Activation,
+) -> (i8, i8) {
+    let writer = earlier.find(|step| step.output == tensor.tensor);
+    match writer.map(|step| (StepKind::from_code(step.kind), step)) {
+        None | Some((None | Some(StepKind::Subsample | StepKind::Logits), _)) => (i8::MIN, i8::MAX),
+        Some((_, step)) => {
+            (step.clamp_min.min(tensor.zero_point), step.clamp_max.max(tensor.zero_point))
+        }
+    }
+}
+
+/// The geometry of a convolution between two tensors, of which the first holds values of `range`.
 pub(super) fn conv_shape(
     record: &StepRecord,
-    input: &Activation,
+    (input, range): (&Activation, (i8, i8)),
     output: &Activation,
 ) -> ConvShape {
     ConvShape {
@@ -437,6 +453,7 @@ pub(super) fn conv_shape(
         dilations: record.dilations.map(usize::from),
         groups: record.groups as usize,
         input_zero_point: input.zero_point,
+        input_range: range,
     }
 }
 

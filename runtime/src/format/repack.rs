@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use zerocopy::IntoBytes;
 
-use super::model::conv_shape;
+use super::model::{conv_shape, value_range};
 use super::{
     Activation, FloatPart, FloatPartSpec, Model, ModelSpec, PreprocessSpec, StepKind, StepSpec,
     Target, WeightForm, WeightLayout, write,
@@ -76,7 +76,10 @@ impl ModelSpec {
         let tensor = |index: u16| {
             self.tensors.get(usize::from(index)).map(|tensor| Activation::of(index, tensor))
         };
-        Some(conv_shape(record, &tensor(record.input)?, &tensor(record.output)?))
+        let input = tensor(record.input)?;
+        let earlier = self.steps.iter().take(index).rev().map(|step| &step.record);
+        let range = value_range(earlier, &input);
+        Some(conv_shape(record, (&input, range), &tensor(record.output)?))
     }
 
     /// The weights of step `index`, a convolution, in another form; `None` if they cannot have it.

@@ -26,6 +26,7 @@ pub enum ConvKernel {
     Winograd4Int8Avx2,
     Winograd4Stride2Avx2,
     Winograd4StemAvx2,
+    U8s8Avx2,
     Direct8Neon,
     Winograd4Neon,
     Winograd4StemNeon,
@@ -86,6 +87,7 @@ impl ConvKernel {
         Self::Winograd4Int8Avx2,
         Self::Winograd4Stride2Avx2,
         Self::Winograd4StemAvx2,
+        Self::U8s8Avx2,
         Self::Direct8Neon,
         Self::Winograd4Neon,
         Self::Winograd4StemNeon,
@@ -116,6 +118,7 @@ impl ConvKernel {
             Self::Winograd4Int8Avx2 => "conv_winograd4_int8_avx2",
             Self::Winograd4Stride2Avx2 => "conv_winograd4_stride2_avx2",
             Self::Winograd4StemAvx2 => "conv_winograd4_stem_avx2",
+            Self::U8s8Avx2 => "conv_u8s8_avx2",
             Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
             Self::Winograd4StemNeon => "conv_winograd4_stem_neon",
@@ -151,7 +154,8 @@ impl ConvKernel {
             | Self::Winograd4StoredAvx2
             | Self::Winograd4Int8Avx2
             | Self::Winograd4Stride2Avx2
-            | Self::Winograd4StemAvx2 => cfg!(target_arch = "x86_64"),
+            | Self::Winograd4StemAvx2
+            | Self::U8s8Avx2 => cfg!(target_arch = "x86_64"),
             Self::Direct8Neon
             | Self::Winograd4Neon
             | Self::Winograd4StemNeon
@@ -193,6 +197,7 @@ impl ConvKernel {
             Self::Winograd4StemAvx2 => {
                 avx2(form, shape, WeightLayout::Winograd4) && strided(shape, 7)
             }
+            Self::U8s8Avx2 => avx2(form, shape, WeightLayout::U8s8),
             Self::Direct8Neon => (portable || form == DIRECT8_NEON) && direct8::computes(shape),
             Self::Winograd4Neon => {
                 (portable || form == WINOGRAD4_NEON) && winograd4::computes(shape)
@@ -283,6 +288,7 @@ impl ConvKernel {
             Self::Winograd4Int8Avx2 => Plan::winograd4_int8(shape).scratch_bytes(),
             Self::Winograd4Stride2Avx2 => Plan::strided4(shape).scratch_bytes(),
             Self::Winograd4StemAvx2 => Plan::stem(shape).scratch_bytes(),
+            Self::U8s8Avx2 => Plan::u8s8(shape).scratch_bytes(),
             Self::Winograd4Avx2 => Plan::winograd4_ohwi_bytes(shape),
             Self::Winograd4Neon | Self::Winograd4StemNeon => {
                 winograd4_neon::scratch_bytes(shape, form.layout)
@@ -322,6 +328,7 @@ impl KernelFamily {
                 ConvKernel::Winograd4Stride2Avx2,
                 ConvKernel::Winograd4StemAvx2,
                 ConvKernel::Winograd2Avx2,
+                ConvKernel::U8s8Avx2,
                 ConvKernel::Direct16Avx2,
                 ConvKernel::Direct8Avx2,
                 ConvKernel::Winograd4Avx2,

@@ -50,6 +50,8 @@ pub struct ConvShape {
     pub groups: usize,
     /// The int8 value of real 0 in the input: what padding is made of.
     pub input_zero_point: i8,
+    /// Least and greatest int8 value of the input, padding included.
+    pub input_range: (i8, i8),
 }
 
 impl ConvShape {

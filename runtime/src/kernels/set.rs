@@ -267,6 +267,10 @@ impl KernelSet {
                 super::x86_64::conv_direct16_avx2(token, args);
             }
             #[cfg(target_arch = "x86_64")]
+            (ConvKernel::U8s8Avx2, Machine::Avx2(token)) => {
+                super::x86_64::conv_u8s8_avx2(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd2Avx2, Machine::Avx2(token)) => {
                 super::x86_64::conv_winograd2_avx2(token, args);
             }

@@ -11,6 +11,7 @@
 
 use super::ConvShape;
 use crate::format::align_up;
+use crate::layouts::x86_64::u8s8::Sections;
 
 /// Output channels of a block: two vectors of sums.
 pub(super) const BLOCK: usize = 16;
@@ -130,6 +131,12 @@ impl Plan {
     pub fn direct_ohwi(shape: &ConvShape) -> Self {
         let depth = shape.patch_len().saturating_add(1) / 2 * 2;
         Self::new(DIRECT, shape, depth, depth).keeping(shape)
+    }
+
+    /// `conv_u8s8_avx2`: rows of bytes, two to a value.
+    pub fn u8s8(shape: &ConvShape) -> Self {
+        let quads = Sections::of(shape).map_or(0, |sections| sections.quads);
+        Self::new(DIRECT, shape, quads.saturating_mul(2), 0)
     }
 
     /// `conv_stem_avx2`.

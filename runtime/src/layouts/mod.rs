@@ -10,7 +10,7 @@ mod aarch64;
 mod cortex_m;
 #[cfg(feature = "write")]
 pub mod winograd;
-mod x86_64;
+pub(crate) mod x86_64;
 
 use crate::format::{Target, WeightForm, WeightLayout};
 use crate::kernels::ConvShape;

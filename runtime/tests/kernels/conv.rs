@@ -27,6 +27,10 @@ impl Conv {
         let random = &mut Random::new(case.seed);
         let [y, x] = case.axes;
         let (in_c, out_c) = (case.groups * case.group_in, case.groups * case.group_out);
+        // Few values, as behind a ReLU on seven bits, or all.
+        let few = case.seed / 2 % 2 == 1;
+        let low = if few { (random.i8() >> 1) - 64 } else { -128 };
+        let value = |any: i8| if few { low + ((i16::from(any) + 128) / 2) as i8 } else { any };
         let shape = ConvShape {
             input: [y.extent, x.extent, in_c],
             output: [y.out(), x.out(), out_c],
@@ -35,14 +39,21 @@ impl Conv {
             pads: [y.pads.0, x.pads.0, y.pads.1, x.pads.1],
             dilations: [y.dilation, x.dilation],
             groups: case.groups,
-            input_zero_point: random.i8(),
+            input_zero_point: value(random.i8()),
+            input_range: (value(-128), value(127)),
         };
         let len = y.kernel * x.kernel * case.group_in;
         let input = case.fills.0.values(y.extent * x.extent * in_c, random);
+        let input = input.into_iter().map(value).collect();
         let mut weights = case.fills.1.values(out_c * len, random);
         // As the quantizer makes them: some layouts take no others.
         if case.seed.is_multiple_of(2) {
             weights.iter_mut().for_each(|weight| *weight = (*weight).max(-127));
+        }
+        // As most trained weights are: few large ones. Some layouts have no room for more.
+        if case.seed / 4 % 2 == 1 {
+            let small = weights.iter_mut().enumerate().filter(|(index, _)| index % 37 != 0);
+            small.for_each(|(_, weight)| *weight /= 2);
         }
         let mut bias: Vec<i32> = (0..out_c).map(|_| random.i32()).collect();
         let mut multipliers: Vec<i32> = (0..out_c).map(|_| random.i32() & i32::MAX & !1).collect();

@@ -169,6 +169,22 @@ macro_rules! kernel_suite {
                 }
             }
 
+            /// Inputs of at most 128 values: windows around whole vectors, every pair of extreme values.
+            #[test]
+            fn conv_of_few_values_is_exact() {
+                let fills = [Fill::Random, Fill::Lowest, Fill::Highest, Fill::Alternating];
+                for (index, in_c) in [1, 7, 8, 9, 16, 31, 32, 33, 64, 100].into_iter().enumerate() {
+                    for kernel in [1, 3] {
+                        let pick = |n: usize| fills[(index + n) % fills.len()];
+                        let mut case = square(5, kernel, in_c, 32, (pick(kernel), pick(index / 4)));
+                        // Seeds say which values and weights there are.
+                        case.seed = if index % 2 == 0 { 2 } else { 6 };
+                        let conv = Conv::new(&case, Constants::Proved);
+                        with(|kernels| conv.check(kernels, &conv.oracle()));
+                    }
+                }
+            }
+
             /// Patch lengths around whole vectors, channel counts around whole tiles, one pixel.
             #[test]
             fn conv_of_every_remainder_is_exact() {

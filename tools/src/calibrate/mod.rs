@@ -10,7 +10,7 @@ use fixnet::float::{FloatError, FloatModel};
 use rayon::prelude::*;
 
 pub use histogram::Histogram;
-pub use range::{Method, Range};
+pub use range::{Bits, Method, Range};
 
 use crate::lower::Network;
 

@@ -15,7 +15,7 @@ use super::{
     thread_count, with_spinner,
 };
 use crate::boards::{self, Board};
-use crate::calibrate::{self, Method, Observed};
+use crate::calibrate::{self, Bits, Method, Observed};
 use crate::compare::{self, Comparison, Subjects};
 use crate::data::{OpenOptions, Recipe};
 use crate::images::Images;
@@ -53,6 +53,9 @@ pub struct Args {
     /// How activation ranges are chosen.
     #[arg(long, value_enum, default_value_t)]
     method: Method,
+    /// Bits of activations that direct convolutions read: with 7 AVX2 multiplies them as bytes.
+    #[arg(long, value_enum, value_name = "N", default_value_t)]
+    activation_bits: Bits,
     /// Seed of the generated images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -221,7 +224,8 @@ fn specify(
     recipe: &Recipe,
 ) -> anyhow::Result<ModelSpec> {
     let observed = observe(source, images, recipe)?;
-    let options = Options { method: args.method, ..Options::default() };
+    let activation_bits = args.activation_bits;
+    let options = Options { method: args.method, activation_bits, ..Options::default() };
     let (head, tail) = (source.head.as_ref(), source.tail.as_ref());
     let (name, network) = (&source.name, &source.network);
     let quantized =

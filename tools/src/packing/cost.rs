@@ -128,6 +128,7 @@ mod tests {
             dilations: [1; 2],
             groups: 1,
             input_zero_point: 0,
+            input_range: (-128, 127),
         };
         let mut shapes = vec![conv(224, [3, 64], 7, 2), conv(32, [3, 16], 3, 1)];
         for (extent, channels) in [(32, 16), (16, 32), (8, 64), (56, 64), (28, 128), (7, 512)] {

@@ -13,7 +13,7 @@ pub(super) struct ChannelRange {
 }
 
 /// Biases in units of the accumulator with the input's zero point folded in, and what the sums can
-/// become for any int8 input.
+/// become for any input on its grid.
 pub(super) fn accumulate_channels(weights: &QuantizedWeights, input: Range) -> Vec<ChannelRange> {
     let rows = weights.rows().zip(weights.scales.iter().zip(&weights.bias));
     rows.map(|(row, (scale, bias))| {
@@ -29,11 +29,11 @@ pub(super) fn average_channel(count: usize, input: Range) -> ChannelRange {
 }
 
 fn channel(row: impl Iterator<Item = i8>, real_bias: i64, input: Range) -> ChannelRange {
-    let zero = i64::from(input.zero_point);
+    let (zero, highest) = (i64::from(input.zero_point), i64::from(input.highest));
     let (mut low, mut high, mut sum) = (real_bias, real_bias, 0);
     for weight in row {
         let weight = i64::from(weight);
-        let (at_min, at_max) = (weight * (-128 - zero), weight * (127 - zero));
+        let (at_min, at_max) = (weight * (-128 - zero), weight * (highest - zero));
         low += at_min.min(at_max);
         high += at_min.max(at_max);
         sum += weight;

@@ -3,7 +3,7 @@
 use fixnet::format::{PreprocessRecord, PreprocessSpec};
 use fixnet::preprocess::GAIN_FRACTION_BITS;
 
-use crate::calibrate::Range;
+use crate::calibrate::{Bits, Range};
 use crate::data::{ChannelOrder, Recipe};
 
 /// The grid that covers every pixel value that the recipe can make.
@@ -26,7 +26,7 @@ pub fn input_range(recipe: &Recipe) -> Range {
             }
         }
     }
-    Range::new(low, high)
+    Range::new(low, high, Bits::Eight)
 }
 
 /// The preprocessing that travels in the model file.

@@ -4,6 +4,7 @@
 //! loses more than it documents; `fixed::FixedPoint` is where that is proved, per channel and
 //! from the actual weights.
 
+mod bits;
 mod constants;
 mod fixed;
 mod input;
@@ -18,7 +19,7 @@ use fixnet::numerics::ADD_FRACTION_BITS;
 
 pub use input::input_range;
 
-use crate::calibrate::{Method, Observed, Range};
+use crate::calibrate::{Bits, Method, Observed, Range};
 use crate::data::Recipe;
 use crate::lower::{Geometry, Kind, Layer, Network, TensorId};
 use crate::partition::Part;
@@ -33,11 +34,13 @@ pub struct Options {
     pub method: Method,
     /// Correct each channel's bias for the mean error that its rounded weights make.
     pub correct_bias: bool,
+    /// Of tensors whose readers gain from fewer values.
+    pub activation_bits: Bits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { method: Method::Mse, correct_bias: true }
+        Self { method: Method::Mse, correct_bias: true, activation_bits: Bits::Eight }
     }
 }
 
@@ -93,8 +96,10 @@ pub fn quantize_between(
     if count > limit {
         return Err(QuantizeError::TooMany { what: "layers or tensors", count, limit });
     }
-    let mut ranges: Vec<Range> =
-        observed.iter().map(|o| Range::choose(&o.histogram, options.method)).collect();
+    let bits = bits::of_tensors(network, options.activation_bits);
+    let choose =
+        |(o, bits): (&Observed, Bits)| Range::choose(&o.histogram, options.method, bits);
+    let mut ranges: Vec<Range> = observed.iter().zip(bits).map(choose).collect();
     if head.is_none() {
         ranges[network.input] = input_range(recipe);
     }

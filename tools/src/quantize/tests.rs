@@ -56,7 +56,7 @@ fn observed(low: f32, high: f32) -> Observed {
 
 fn model(network: &Network, output: (f32, f32)) -> AlignedBytes {
     let observed = [observed(0.0, 1.0), observed(output.0, output.1), observed(-1.0, 1.0)];
-    let options = Options { method: Method::MinMax, correct_bias: false };
+    let options = Options { method: Method::MinMax, correct_bias: false, ..Options::default() };
     let recipe = Recipe { std: [0.25; 3], ..Recipe::default() };
     let quantized = quantize("test", network, &observed, &recipe, options).unwrap();
     fixnet::format::write(&quantized.spec).unwrap()

@@ -13,6 +13,7 @@ mod multiply;
 mod ohwi;
 mod stem;
 mod strided4;
+mod u8s8;
 mod winograd2;
 mod winograd4;
 
@@ -28,6 +29,7 @@ use self::epilogue::Epilogue;
 use self::multiply::{Operands, Weight};
 use self::stem::{Stem, StemOhwi};
 use self::strided4::Strided4;
+use self::u8s8::U8s8;
 use self::winograd2::Winograd2;
 use self::winograd4::{Winograd4, Winograd4Int8, Winograd4Ohwi};
 use super::Avx2;
@@ -75,6 +77,12 @@ pub fn conv_winograd4_stride2_avx2(token: Avx2, args: ConvArgs<'_>) {
 pub fn conv_winograd4_stem_avx2(token: Avx2, args: ConvArgs<'_>) {
     let (plan, source) = (Plan::stem(args.shape), Source::Stored(args.weights.int16()));
     conv::<Stem>(token, plan, source, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; products of unsigned and signed bytes, added in 16 bits.
+pub fn conv_u8s8_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let (plan, source) = (Plan::u8s8(args.shape), Source::Bytes(args.weights.bytes));
+    conv::<U8s8>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; OHWI weights in 16 bits and pairs, turned while it runs.
@@ -158,6 +166,8 @@ enum Source<'w> {
     Narrow(&'w [i8]),
     /// In an order that [`Tiles::weights`] reads.
     Transformed(&'w [i8]),
+    /// Blocks of [`crate::layouts::x86_64::u8s8`].
+    Bytes(&'w [u8]),
 }
 
 /// A tile's window of the input.
@@ -172,12 +182,17 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// The first input pixel's row and column, if the whole window of `extent` pixels is inside.
+    /// Where the first pixel lies in the input, if the whole window of `extent` pixels a side is inside.
     fn inside(&self, extent: usize) -> Option<usize> {
+        self.inside_rectangle(extent, extent)
+    }
+
+    /// The same of a window of any height and width.
+    fn inside_rectangle(&self, height: usize, width: usize) -> Option<usize> {
         let [in_h, in_w, in_c] = self.shape.input;
         let top = (self.corner.0 * self.shape.strides[0]).checked_sub(self.shape.pads[0])?;
         let left = (self.corner.1 * self.shape.strides[1]).checked_sub(self.shape.pads[1])?;
-        (top + extent <= in_h && left + extent <= in_w).then_some((top * in_w + left) * in_c)
+        (top + height <= in_h && left + width <= in_w).then_some((top * in_w + left) * in_c)
     }
 
     /// Pixel (`y`, `x`) of the window: in the input, or padding.
@@ -296,6 +311,9 @@ impl<'a> Task<'a> {
             Source::Narrow(weights) => weights.len() >= values,
             Source::Transformed(weights) => {
                 plan.part > 0 && weights.len() >= out_c * shape.patch_len()
+            }
+            Source::Bytes(weights) => {
+                weights.len() >= blocks.checked_mul(u8s8::block_bytes(shape)?)?
             }
         };
         let residual = match args.residual {
@@ -419,6 +437,11 @@ impl<'a> Task<'a> {
                 let first =
                     if self.plan.kept < 2 { 0 } else { oc / BLOCK * self.plan.block_weights() };
                 (buffer.get(first..)?, T::FORM.filters * BLOCK * 2, BLOCK * 2)
+            }
+            Source::Bytes(weights) => {
+                let rows = rows.get(held.start * self.plan.row..)?;
+                let block = weights.get(oc / BLOCK * u8s8::block_bytes(self.shape)?..)?;
+                return u8s8::multiply(self.shape, held.len(), rows, self.plan.row, block, products);
             }
         };
         self.passes::<T, _>(rows, weights, held, part, products)

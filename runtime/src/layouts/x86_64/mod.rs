@@ -7,9 +7,12 @@
 //! | winograd2 | `[block][position][pair of input channels][channel][2]` | 3x3 |
 //! | winograd4 | the same, 36 positions | 3x3; 3x3 at stride 2; 7x7 at stride 2 over RGB |
 //! | winograd4_int8 | `[block][pair of input channels][tap][channel][2]` int8 | 3x3 |
+//! | u8s8 | as [`u8s8`] says | any window over an input of at most 128 values |
 //!
 //! Output channels come in whole blocks, and input channels of all but the direct layouts and the 7x7
 //! window in multiples of sixteen.
+
+pub(crate) mod u8s8;
 
 use crate::format::WeightLayout;
 use crate::kernels::ConvShape;
@@ -94,6 +97,9 @@ const STEM_CHANNELS: usize = 12;
 
 /// See [`super::weights_bytes`].
 pub(super) fn weights_bytes(layout: WeightLayout, shape: &ConvShape) -> Option<u64> {
+    if layout == WeightLayout::U8s8 {
+        return u8s8::weights_bytes(shape);
+    }
     let form = Form::of(layout, shape)?;
     let weights = (shape.output[2] as u64).checked_mul(form.depth(shape) as u64)?;
     weights.checked_mul((form.filters() * form.weight_bytes()) as u64)
@@ -108,7 +114,7 @@ mod host {
     use std::vec;
     use std::vec::Vec;
 
-    use super::{BLOCK, Form};
+    use super::{BLOCK, Form, u8s8};
     use crate::format::WeightLayout;
     use crate::kernels::ConvShape;
     use crate::layouts::winograd;
@@ -134,6 +140,9 @@ mod host {
         shape: &ConvShape,
         ohwi: &[i8],
     ) -> Option<Vec<u8>> {
+        if layout == WeightLayout::U8s8 {
+            return u8s8::pack(shape, ohwi);
+        }
         let form = Form::of(layout, shape)?;
         // Sums times a power of two, from which the division is exact while they fit.
         let sum_bits = match form {
@@ -200,6 +209,9 @@ mod host {
         shape: &ConvShape,
         packed: &[u8],
     ) -> Option<Vec<i8>> {
+        if layout == WeightLayout::U8s8 {
+            return u8s8::unpack(shape, packed);
+        }
         let form = Form::of(layout, shape)?;
         let (depth, len, in_c) = (form.depth(shape), shape.patch_len(), shape.input[2]);
         let value = |oc: usize, filter: usize, k: usize| -> i16 {

@@ -164,3 +164,43 @@ fn one_kernel_can_be_asked_for() {
     assert!(kernels.clone().any(|kernel| kernel == "conv_generic"));
     assert!(kernels.filter(|k| k.starts_with("conv_")).all(|kernel| kernel == "conv_generic"));
 }
+
+/// Layouts of the convolutions of a bottleneck network, packed for AVX2 after quantization with `bits`.
+fn layouts_with_activation_bits(folder: &Path, bits: &str) -> (Vec<String>, String) {
+    let (onnx, packed) = (text(&folder.join("net.onnx")), text(&folder.join(bits)));
+    let size = ["--width-multiplier", "0.25", "--input-size", "32"];
+    fixnet(&[&["make-model", "resnet50", "--out", &onnx], &size[..]].concat()).assert().success();
+    let args = ["quantize", &onnx, "--calib-limit", "2", "--no-compare", "--json", "--out", &packed];
+    fixnet(&[&args[..], &["--target", "x86-64-avx2", "--activation-bits", bits]].concat())
+        .assert()
+        .success();
+    let layers = json(&["inspect", &packed, "--json"])["layers"].clone();
+    let layouts = layers.as_array().unwrap().iter().filter_map(|l| l["layout"].as_str());
+    (layouts.map(str::to_string).collect(), packed)
+}
+
+#[test]
+fn activations_of_seven_bits_are_multiplied_as_bytes() {
+    let folder = tempdir().unwrap();
+    let (eight, _) = layouts_with_activation_bits(folder.path(), "8");
+    assert!(!eight.iter().any(|layout| layout == "u8s8"), "{eight:?}");
+    let (seven, packed) = layouts_with_activation_bits(folder.path(), "7");
+    assert!(seven.iter().filter(|layout| *layout == "u8s8").count() > 20, "{seven:?}");
+    let plan = json(&["inspect", &packed, "--json"]);
+    assert_eq!(plan["format_version"], "1.3");
+    let portable = text(&folder.path().join("portable.fxn"));
+    fixnet(&["pack", &packed, "--target", "portable", "--out", &portable]).assert().success();
+    assert_ne!(json(&["inspect", &portable, "--json"])["format_version"], "1.3");
+    if runs_here("x86-64-avx2") {
+        let image = folder.path().join("0.png");
+        let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 8, 90, y as u8 * 8]);
+        image::RgbImage::from_fn(32, 32, pixel).save(&image).unwrap();
+        let run = |file: &str| json(&["run", file, &text(&image), "--checksums", "--json"]);
+        let (packed, portable) = (run(&packed), run(&portable));
+        assert_eq!(packed["logits"], portable["logits"]);
+        let checksum = |run: &serde_json::Value, layer: usize| run["layers"][layer]["crc32"].clone();
+        for layer in 0..seven.len() {
+            assert_eq!(checksum(&packed, layer), checksum(&portable, layer), "layer {layer}");
+        }
+    }
+}

@@ -28,3 +28,26 @@ impl Avx2 {
         std::is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 }
+
+/// Proof that this CPU has AVX-512 with VNNI, and AVX2: the only constructor looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Avx512Vnni(Avx2);
+
+impl Avx512Vnni {
+    /// A token if the CPU (and the operating system) support AVX-512 F, BW, VL and VNNI.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        let vnni = std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512vl")
+            && std::is_x86_feature_detected!("avx512vnni");
+        Avx2::detect().filter(|_| vnni).map(Self)
+    }
+
+    /// What the kernels for AVX2 take.
+    #[must_use]
+    pub const fn avx2(self) -> Avx2 {
+        self.0
+    }
+}

@@ -255,7 +255,7 @@ fn other_versions_and_targets_are_refused() {
     assert_eq!(forged(|_| ()), Ok(()));
     let version =
         |major, minor| forged(|h| (h.version_major, h.version_minor) = (major, minor)).unwrap_err();
-    for (major, minor) in [(0, 0), (2, 0), (1, 1), (1, 2), (1, 3), (u16::MAX, u16::MAX)] {
+    for (major, minor) in [(0, 0), (2, 0), (1, 1), (1, 2), (1, 3), (1, 4), (u16::MAX, u16::MAX)] {
         assert_eq!(version(major, minor), ModelError::UnsupportedVersion { major, minor });
     }
     let target = forged(|h| h.target = 9).unwrap_err();

@@ -22,8 +22,8 @@ const UNCHECKED_PREFIX: usize = 16;
 const MAX_TENSOR_BYTES: u64 = 1 << 30;
 /// The first minor version with targets, layouts and streamed tensors.
 const TARGETS_SINCE: u16 = 2;
-/// The first minor version with the layout [`WeightLayout::U8s8`].
-const U8S8_SINCE: u16 = 3;
+/// The first minor version with x86-64-avx512vnni and with the layout [`WeightLayout::U8s8`].
+const BYTES_SINCE: u16 = 3;
 /// Largest left shift of an accumulator.
 const MAX_SHIFT: u32 = 30;
 
@@ -110,11 +110,19 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if header.reserved != [0; 6] || header.reserved_a != 0 {
         return Err(ModelError::ReservedNotZero);
     }
-    let portable = header.target == Target::Portable as u16;
-    if Target::from_code(header.target).is_none() || (!portable && minor < TARGETS_SINCE) {
+    if Target::from_code(header.target).is_none() || minor < target_since(header.target) {
         return Err(ModelError::UnsupportedTarget { target: header.target });
     }
     Ok(header)
+}
+
+/// The first minor version with a target.
+fn target_since(target: u16) -> u16 {
+    match Target::from_code(target) {
+        Some(Target::Portable) => 0,
+        Some(Target::X86_64Avx512Vnni) => BYTES_SINCE,
+        _ => TARGETS_SINCE,
+    }
 }
 
 /// The lowest minor version that can express a file.
@@ -124,15 +132,14 @@ pub(super) fn lowest_minor(
     steps: &[StepRecord],
     float_parts: usize,
 ) -> u16 {
-    if steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16) {
-        U8S8_SINCE
-    } else if target != Target::Portable as u16 || tensors.iter().any(|tensor| tensor.rows != 0) {
-        TARGETS_SINCE
-    } else if float_parts != 0 {
-        1
-    } else {
-        0
-    }
+    let bytes = steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16);
+    let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
+    let others = match (bytes, streamed) {
+        (true, _) => BYTES_SINCE,
+        (false, true) => TARGETS_SINCE,
+        (false, false) => u16::from(float_parts != 0),
+    };
+    others.max(target_since(target))
 }
 
 /// A file has the lowest version that can express it.

@@ -20,17 +20,20 @@ pub enum Target {
     CortexM4 = 4,
     /// Cortex-M3.
     CortexM3 = 5,
+    /// x86-64 with AVX-512 and its dot products of bytes (VNNI). Since version 1.3.
+    X86_64Avx512Vnni = 6,
 }
 
 impl Target {
     /// All targets, in the order of their codes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Portable,
         Self::X86_64Avx2,
         Self::Armv8Neon,
         Self::Armv8Dotprod,
         Self::CortexM4,
         Self::CortexM3,
+        Self::X86_64Avx512Vnni,
     ];
 
     /// The target with this code.
@@ -49,6 +52,7 @@ impl Target {
             Self::Armv8Dotprod => "armv8-dotprod",
             Self::CortexM4 => "cortex-m4",
             Self::CortexM3 => "cortex-m3",
+            Self::X86_64Avx512Vnni => "x86-64-avx512vnni",
         }
     }
 }

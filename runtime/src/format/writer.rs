@@ -125,12 +125,7 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         magic: MAGIC,
         version_major: VERSION_MAJOR,
         // The lowest version that can express the file.
-        version_minor: check::lowest_minor(
-            spec.target as u16,
-            &spec.tensors,
-            &steps,
-            parts.len(),
-        ),
+        version_minor: check::lowest_minor(spec.target as u16, &spec.tensors, &steps, parts.len()),
         file_bytes,
         plan_crc32: 0,
         plan_bytes,

@@ -305,10 +305,14 @@ impl ConvKernel {
     }
 }
 
-/// Whether the weights are packed for AVX2 in a layout that there is for the shape.
+/// Whether the weights lie as they are packed for AVX2, in a layout that there is for the shape.
 fn avx2(form: WeightForm, shape: &ConvShape, layout: WeightLayout) -> bool {
-    form == WeightForm { target: Target::X86_64Avx2, layout }
-        && layouts::weights_bytes(form, shape).is_some()
+    let own = match form.target {
+        Target::X86_64Avx2 => true,
+        Target::X86_64Avx512Vnni => layout != WeightLayout::Direct8,
+        _ => false,
+    };
+    own && form.layout == layout && layouts::weights_bytes(form, shape).is_some()
 }
 
 fn strided(shape: &ConvShape, kernel: usize) -> bool {
@@ -323,6 +327,20 @@ impl KernelFamily {
             Self::Reference => &[ConvKernel::Reference],
             Self::Generic => &[],
             Self::Avx2 => &[
+                ConvKernel::Winograd4StoredAvx2,
+                ConvKernel::Winograd4Int8Avx2,
+                ConvKernel::Winograd4Stride2Avx2,
+                ConvKernel::Winograd4StemAvx2,
+                ConvKernel::Winograd2Avx2,
+                ConvKernel::U8s8Avx2,
+                ConvKernel::Direct16Avx2,
+                ConvKernel::Direct8Avx2,
+                ConvKernel::Winograd4Avx2,
+                ConvKernel::StemAvx2,
+                ConvKernel::PackedAvx2,
+                ConvKernel::DirectAvx2,
+            ],
+            Self::Avx512Vnni => &[
                 ConvKernel::Winograd4StoredAvx2,
                 ConvKernel::Winograd4Int8Avx2,
                 ConvKernel::Winograd4Stride2Avx2,

@@ -23,6 +23,9 @@ enum Machine {
     #[cfg(target_arch = "x86_64")]
     #[cfg_attr(not(feature = "std"), allow(dead_code))]
     Avx2(super::x86_64::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    #[cfg_attr(not(feature = "std"), allow(dead_code))]
+    Avx512Vnni(super::x86_64::Avx512Vnni),
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Neon(super::aarch64::Neon),
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -44,6 +47,7 @@ pub enum KernelFamily {
     Reference,
     Generic,
     Avx2,
+    Avx512Vnni,
     Neon,
     Dotprod,
     CortexM4,
@@ -57,6 +61,7 @@ impl KernelFamily {
         Some(match target {
             Target::Portable => return None,
             Target::X86_64Avx2 => Self::Avx2,
+            Target::X86_64Avx512Vnni => Self::Avx512Vnni,
             Target::Armv8Neon => Self::Neon,
             Target::Armv8Dotprod => Self::Dotprod,
             Target::CortexM4 => Self::CortexM4,
@@ -71,6 +76,7 @@ impl KernelFamily {
             Self::Reference => "reference",
             Self::Generic => "generic",
             Self::Avx2 => "avx2",
+            Self::Avx512Vnni => "avx512-vnni",
             Self::Neon => "neon",
             Self::Dotprod => "dotprod",
             Self::CortexM4 => "cortex-m4",
@@ -83,7 +89,8 @@ impl KernelFamily {
     pub const fn runs(self, target: Target) -> bool {
         match target {
             Target::Portable => true,
-            Target::X86_64Avx2 => matches!(self, Self::Avx2),
+            Target::X86_64Avx2 => matches!(self, Self::Avx2 | Self::Avx512Vnni),
+            Target::X86_64Avx512Vnni => matches!(self, Self::Avx512Vnni),
             Target::Armv8Neon => matches!(self, Self::Neon | Self::Dotprod),
             Target::Armv8Dotprod => matches!(self, Self::Dotprod),
             Target::CortexM4 => matches!(self, Self::CortexM4),
@@ -99,7 +106,7 @@ impl KernelFamily {
                 self.conv_kernel(shape, weights.form).name()
             }
             (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
-            (Operator::MaxPool { .. }, Self::Avx2) => "max_pool_avx2",
+            (Operator::MaxPool { .. }, Self::Avx2 | Self::Avx512Vnni) => "max_pool_avx2",
             (Operator::MaxPool { .. }, _) => "max_pool_generic",
             (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
             (Operator::AveragePool { .. }, _) => "average_pool_generic",
@@ -108,7 +115,7 @@ impl KernelFamily {
             (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
             (Operator::Subsample { .. }, _) => "subsample_generic",
             (Operator::Logits { .. }, Self::Reference) => "logits_reference",
-            (Operator::Logits { .. }, Self::Avx2) => "logits_avx2",
+            (Operator::Logits { .. }, Self::Avx2 | Self::Avx512Vnni) => "logits_avx2",
             (Operator::Logits { .. }, _) => "logits_generic",
         }
     }
@@ -145,7 +152,9 @@ impl KernelSet {
     pub fn available() -> impl Iterator<Item = Self> {
         let portable = [Self::REFERENCE, Self::GENERIC].into_iter();
         #[cfg(all(target_arch = "x86_64", feature = "std"))]
-        let sets = portable.chain(super::x86_64::Avx2::detect().map(Machine::Avx2).map(Self::of));
+        let sets = portable
+            .chain(super::x86_64::Avx2::detect().map(Machine::Avx2).map(Self::of))
+            .chain(super::x86_64::Avx512Vnni::detect().map(Machine::Avx512Vnni).map(Self::of));
         #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
         let sets = portable
             .chain([Self::of(Machine::Neon(super::aarch64::Neon::new()))])
@@ -190,6 +199,8 @@ impl KernelSet {
             Machine::Generic => KernelFamily::Generic,
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(_) => KernelFamily::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512Vnni(_) => KernelFamily::Avx512Vnni,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Machine::Neon(_) => KernelFamily::Neon,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
@@ -242,6 +253,10 @@ impl KernelSet {
     pub fn conv(self, args: ConvArgs<'_>) {
         match (self.conv_kernel(args.shape, args.weights.form), self.machine) {
             (ConvKernel::Reference, _) => reference::conv(args),
+            #[cfg(target_arch = "x86_64")]
+            (kernel, Machine::Avx512Vnni(token)) => {
+                Self { machine: Machine::Avx2(token.avx2()), conv: Some(kernel) }.conv(args);
+            }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::DirectAvx2, Machine::Avx2(token)) => {
                 super::x86_64::conv_direct_avx2(token, args);
@@ -327,6 +342,8 @@ impl KernelSet {
             Machine::Reference => reference::logits(args),
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(token) => super::x86_64::logits_avx2(token, args),
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512Vnni(token) => super::x86_64::logits_avx2(token.avx2(), args),
             _ => generic::logits(args),
         }
     }
@@ -338,6 +355,10 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(token) => {
                 super::x86_64::max_pool_avx2(token, shape, clamp, input, output);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512Vnni(token) => {
+                super::x86_64::max_pool_avx2(token.avx2(), shape, clamp, input, output);
             }
             _ => generic::max_pool(shape, clamp, input, output),
         }

@@ -8,6 +8,7 @@
 
 mod aarch64;
 mod cortex_m;
+mod vnni;
 #[cfg(feature = "write")]
 pub mod winograd;
 pub(crate) mod x86_64;
@@ -25,6 +26,7 @@ pub fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
         }
         (Target::Portable, _) => None,
         (Target::X86_64Avx2, layout) => x86_64::weights_bytes(layout, shape),
+        (Target::X86_64Avx512Vnni, layout) => vnni::weights_bytes(layout, shape),
         (Target::Armv8Neon | Target::Armv8Dotprod, _) => aarch64::weights_bytes(form, shape),
         (Target::CortexM4 | Target::CortexM3, _) => cortex_m::weights_bytes(form, shape),
     }
@@ -43,6 +45,7 @@ pub fn pack(form: WeightForm, shape: &ConvShape, ohwi: &[i8]) -> Option<std::vec
         (_, WeightLayout::Ohwi) => Some(zerocopy::IntoBytes::as_bytes(ohwi).to_vec()),
         (Target::Portable, _) => None,
         (Target::X86_64Avx2, layout) => x86_64::pack(layout, shape, ohwi),
+        (Target::X86_64Avx512Vnni, layout) => vnni::pack(layout, shape, ohwi),
         (Target::Armv8Neon | Target::Armv8Dotprod, _) => aarch64::pack(form, shape, ohwi),
         (Target::CortexM4 | Target::CortexM3, _) => cortex_m::pack(form, shape, ohwi),
     }
@@ -59,6 +62,7 @@ pub fn unpack(form: WeightForm, shape: &ConvShape, packed: &[u8]) -> Option<std:
         (_, WeightLayout::Ohwi) => packed.iter().map(|&byte| byte as i8).collect(),
         (Target::Portable, _) => return None,
         (Target::X86_64Avx2, layout) => x86_64::unpack(layout, shape, packed)?,
+        (Target::X86_64Avx512Vnni, layout) => vnni::unpack(layout, shape, packed)?,
         (Target::Armv8Neon | Target::Armv8Dotprod, _) => aarch64::unpack(form, shape, packed)?,
         (Target::CortexM4 | Target::CortexM3, _) => cortex_m::unpack(form, shape, packed)?,
     };

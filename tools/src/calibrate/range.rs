@@ -177,7 +177,10 @@ mod tests {
     fn seven_bits_are_128_values_of_twice_the_step() {
         let (seven, eight) = (Range::new(0.0, 2.0, Bits::Seven), Range::new(0.0, 2.0, Bits::Eight));
         assert_eq!((seven.quantize(0.0), seven.quantize(2.0), seven.quantize(9.0)), (-128, -1, -1));
-        assert_eq!((eight.quantize(0.0), eight.quantize(2.0), eight.quantize(9.0)), (-128, 127, 127));
+        assert_eq!(
+            (eight.quantize(0.0), eight.quantize(2.0), eight.quantize(9.0)),
+            (-128, 127, 127)
+        );
         assert!((seven.scale / eight.scale - 255.0 / 127.0).abs() < 1e-6);
     }
 

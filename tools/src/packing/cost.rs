@@ -63,6 +63,7 @@ impl CostTable {
     pub fn of(target: Target) -> Result<Self, CostError> {
         let text = match target {
             Target::X86_64Avx2 => include_str!("costs/x86-64-avx2.toml"),
+            Target::X86_64Avx512Vnni => include_str!("costs/x86-64-avx512vnni.toml"),
             Target::Armv8Neon => include_str!("costs/armv8-neon.toml"),
             Target::Armv8Dotprod => include_str!("costs/armv8-dotprod.toml"),
             Target::CortexM4 => include_str!("costs/cortex-m4.toml"),

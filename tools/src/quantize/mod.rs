@@ -97,8 +97,7 @@ pub fn quantize_between(
         return Err(QuantizeError::TooMany { what: "layers or tensors", count, limit });
     }
     let bits = bits::of_tensors(network, options.activation_bits);
-    let choose =
-        |(o, bits): (&Observed, Bits)| Range::choose(&o.histogram, options.method, bits);
+    let choose = |(o, bits): (&Observed, Bits)| Range::choose(&o.histogram, options.method, bits);
     let mut ranges: Vec<Range> = observed.iter().zip(bits).map(choose).collect();
     if head.is_none() {
         ranges[network.input] = input_range(recipe);

@@ -11,8 +11,8 @@ pub use conv_direct_avx2::conv_direct_avx2;
 pub use logits_avx2::logits_avx2;
 pub use max_pool_avx2::max_pool_avx2;
 pub use tiled::{
-    conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_u8s8_avx2, conv_winograd2_avx2,
-    conv_winograd4_avx2, conv_winograd4_int8_avx2, conv_winograd4_stem_avx2,
+    conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_u8s8_avx2,
+    conv_winograd2_avx2, conv_winograd4_avx2, conv_winograd4_int8_avx2, conv_winograd4_stem_avx2,
     conv_winograd4_stored_avx2, conv_winograd4_stride2_avx2,
 };
 
@@ -26,5 +26,28 @@ impl Avx2 {
     #[must_use]
     pub fn detect() -> Option<Self> {
         std::is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+}
+
+/// Proof that this CPU has AVX-512 with VNNI, and AVX2: the only constructor looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Avx512Vnni(Avx2);
+
+impl Avx512Vnni {
+    /// A token if the CPU (and the operating system) support AVX-512 F, BW, VL and VNNI.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn detect() -> Option<Self> {
+        let vnni = std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512vl")
+            && std::is_x86_feature_detected!("avx512vnni");
+        Avx2::detect().filter(|_| vnni).map(Self)
+    }
+
+    /// What the kernels for AVX2 take.
+    #[must_use]
+    pub const fn avx2(self) -> Avx2 {
+        self.0
     }
 }

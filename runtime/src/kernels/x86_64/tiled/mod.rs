@@ -441,7 +441,14 @@ impl<'a> Task<'a> {
             Source::Bytes(weights) => {
                 let rows = rows.get(held.start * self.plan.row..)?;
                 let block = weights.get(oc / BLOCK * u8s8::block_bytes(self.shape)?..)?;
-                return u8s8::multiply(self.shape, held.len(), rows, self.plan.row, block, products);
+                return u8s8::multiply(
+                    self.shape,
+                    held.len(),
+                    rows,
+                    self.plan.row,
+                    block,
+                    products,
+                );
             }
         };
         self.passes::<T, _>(rows, weights, held, part, products)

@@ -1,11 +1,10 @@
 //! Direct convolution: a tile is a pixel, its row the whole window in OHWI order.
 
-use core::arch::x86_64::_mm256_loadu_si256;
 use core::ops::Range;
 
-use super::{Pixels, Tiles, Window, ohwi};
+use super::{Tiles, Window, ohwi};
 use crate::kernels::ConvShape;
-use crate::kernels::tiled::{BLOCK, DIRECT, Form, LANES};
+use crate::kernels::tiled::{DIRECT, Form, LANES};
 use crate::kernels::x86_64::patch_avx2;
 
 /// See the module.
@@ -28,15 +27,6 @@ impl Tiles for Direct {
         let patch = unsafe { core::slice::from_raw_parts_mut(to, row + LANES) };
         // SAFETY: the caller vouches for AVX2.
         unsafe { patch_avx2::gather(window.shape, window.input, window.corner, patch) };
-    }
-
-    #[inline(always)]
-    unsafe fn output(products: *const i32, _stride: usize, pixels: &mut Pixels) {
-        // SAFETY: the caller vouches for sixteen products.
-        unsafe {
-            pixels[0][0] = _mm256_loadu_si256(products.cast());
-            pixels[1][0] = _mm256_loadu_si256(products.add(BLOCK / 2).cast());
-        }
     }
 }
 
@@ -63,11 +53,5 @@ impl Tiles for DirectOhwi {
         let rows = weights.get(oc * len..).unwrap_or_default();
         // SAFETY: the caller vouches for AVX2.
         unsafe { ohwi::pairs(rows, len, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
-        // SAFETY: the caller vouches for the same.
-        unsafe { Direct::output(products, stride, pixels) }
     }
 }

@@ -25,6 +25,7 @@ const HALF: usize = BLOCK / 2;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Epilogue {
     factor: __m256i,
+    left: __m128i,
     right: __m128i,
     bias: [__m256i; 2],
     multipliers: [__m256i; 2],
@@ -47,6 +48,7 @@ impl Epilogue {
         let multipliers = load(channels.multipliers)?;
         Some(Self {
             factor: _mm256_set1_epi32(T::INVERSE.wrapping_shl(left)),
+            left: _mm_cvtsi32_si128(left as i32),
             right: _mm_cvtsi32_si128(right as i32),
             bias,
             multipliers,
@@ -61,8 +63,8 @@ impl Epilogue {
     /// Sums of a pixel and its residual to the output.
     #[target_feature(enable = "avx2")]
     #[inline]
-    pub fn apply(&self, [low, high]: [__m256i; 2], residual: Option<__m128i>) -> __m128i {
-        let (mut low, mut high) = (self.fixed(low, 0), self.fixed(high, 1));
+    pub fn apply<T: Tiles>(&self, [low, high]: [__m256i; 2], residual: Option<__m128i>) -> __m128i {
+        let (mut low, mut high) = (self.fixed::<T>(low, 0), self.fixed::<T>(high, 1));
         if let Some(residual) = residual {
             low = _mm256_add_epi32(low, self.shortcut(residual));
             high = _mm256_add_epi32(high, self.shortcut(_mm_srli_si128::<8>(residual)));
@@ -80,8 +82,11 @@ impl Epilogue {
     /// [`crate::numerics::fixed_point`] of half a block.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn fixed(&self, sums: __m256i, half: usize) -> __m256i {
-        let exact = _mm256_sra_epi32(_mm256_mullo_epi32(sums, self.factor), self.right);
+    fn fixed<T: Tiles>(&self, sums: __m256i, half: usize) -> __m256i {
+        let exact = match (T::INVERSE, T::SHIFT) {
+            (1, 0) => _mm256_sll_epi32(sums, self.left),
+            _ => _mm256_sra_epi32(_mm256_mullo_epi32(sums, self.factor), self.right),
+        };
         let shifted = _mm256_add_epi32(exact, self.bias[half]);
         let even = _mm256_mul_epi32(shifted, self.multipliers[half]);
         let odd = _mm256_mul_epi32(_mm256_srli_epi64::<32>(shifted), self.odd_multipliers[half]);

@@ -18,7 +18,8 @@ mod winograd2;
 mod winograd4;
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_cvtepi8_epi16, _mm256_setzero_si256,
+    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_cvtepi8_epi16, _mm256_loadu_si256,
+    _mm256_setzero_si256,
 };
 use core::ops::Range;
 
@@ -150,11 +151,11 @@ trait Tiles {
     ) {
     }
 
-    /// From the products of a tile, positions `stride` sums apart, to its pixels.
+    /// From the products of a tile of more than one pixel, positions `stride` sums apart, to its pixels.
     ///
     /// # Safety
     /// The CPU has AVX2, and [`BLOCK`] products are readable at each position.
-    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels);
+    unsafe fn output(_products: *const i32, _stride: usize, _pixels: &mut Pixels) {}
 }
 
 /// Where weights come from.
@@ -390,24 +391,21 @@ impl<'a> Task<'a> {
                 }
                 self.multiply::<T>(buffers, held.clone(), oc, part)?;
             }
+            if T::FORM.tile == 1 {
+                let first = block.first + held.start;
+                let products = buffers.products.get(..held.len() * BLOCK)?;
+                self.store_pixels::<T>(products, first, oc, epilogue);
+                continue;
+            }
             let stride = self.plan.products_stride();
             for index in 0..held.len() {
                 let products = buffers.products.get(index * BLOCK..)?;
                 if products.len() < (T::FORM.positions - 1) * stride + BLOCK {
                     return None;
                 }
-                // SAFETY: this function has AVX2, and the length was checked; a tile of one pixel is one of
-                // the band's.
-                unsafe {
-                    T::output(products.as_ptr(), stride, pixels);
-                    if T::FORM.tile == 1 {
-                        let [_, out_w, out_c] = self.shape.output;
-                        let at = (corner.0 * out_w + corner.1) * out_c + oc;
-                        self.store_pixel([pixels[0][0], pixels[1][0]], at, epilogue);
-                    } else {
-                        self.store::<T>(corner, oc, pixels, epilogue);
-                    }
-                }
+                // SAFETY: this function has AVX2, and the length was checked.
+                unsafe { T::output(products.as_ptr(), stride, pixels) };
+                self.store::<T>(corner, oc, pixels, epilogue);
                 corner = self.next_corner::<T>(corner);
             }
         }
@@ -487,6 +485,26 @@ impl<'a> Task<'a> {
         Some(())
     }
 
+    /// Requantizes sums of pixels one behind the other, of which `first` is one of the band's, and so are
+    /// those behind it.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn store_pixels<T: Tiles>(&self, sums: &[i32], first: usize, oc: usize, epilogue: &Epilogue) {
+        let [_, out_w, out_c] = self.shape.output;
+        let count = (self.rows * out_w).saturating_sub(first);
+        for (pixel, sums) in sums.chunks_exact(BLOCK).take(count).enumerate() {
+            // SAFETY: sixteen sums are readable; `first + pixel` is less than the band's pixels, and
+            // `oc + BLOCK <= out_c`.
+            unsafe {
+                let sums = [
+                    _mm256_loadu_si256(sums.as_ptr().cast()),
+                    _mm256_loadu_si256(sums.as_ptr().add(BLOCK / 2).cast()),
+                ];
+                self.store_pixel::<T>(sums, (first + pixel) * out_c + oc, epilogue);
+            }
+        }
+    }
+
     /// Requantizes the pixels of a tile that the band has.
     #[target_feature(enable = "avx2")]
     #[inline]
@@ -507,7 +525,7 @@ impl<'a> Task<'a> {
                 let pixel = y * T::FORM.tile + x;
                 let sums = [pixels[0][pixel], pixels[1][pixel]];
                 // SAFETY: `top + y < rows` and `left + x < out_w`, and `oc + BLOCK <= out_c`.
-                unsafe { self.store_pixel(sums, at, epilogue) };
+                unsafe { self.store_pixel::<T>(sums, at, epilogue) };
             }
         }
     }
@@ -518,11 +536,11 @@ impl<'a> Task<'a> {
     /// Sixteen bytes at `at` lie in the output; so they do in the residual, which is as long or null.
     #[target_feature(enable = "avx2")]
     #[inline]
-    unsafe fn store_pixel(&self, sums: [__m256i; 2], at: usize, epilogue: &Epilogue) {
+    unsafe fn store_pixel<T: Tiles>(&self, sums: [__m256i; 2], at: usize, epilogue: &Epilogue) {
         // SAFETY: the caller vouches for the bytes; neither access needs alignment.
         unsafe {
             let residual = (!self.residual.is_null()).then(|| load(self.residual.add(at)));
-            let values = epilogue.apply(sums, residual);
+            let values = epilogue.apply::<T>(sums, residual);
             _mm_storeu_si128(self.output.add(at).cast(), values);
         }
     }

@@ -9,7 +9,7 @@ use core::arch::x86_64::{
 };
 
 use super::direct::Direct;
-use super::{Pixels, Tiles, Window};
+use super::{Tiles, Window};
 use crate::kernels::tiled::{BLOCK, DIRECT, Form, GROUP, LANES};
 use crate::kernels::{ConvShape, patch};
 use crate::layouts::x86_64::u8s8::{Block, QUAD_BYTES, Sections};
@@ -35,12 +35,6 @@ impl Tiles for U8s8 {
         let row = unsafe { core::slice::from_raw_parts_mut(to.cast::<u8>(), (row + LANES) * 2) };
         // SAFETY: the caller vouches for AVX2.
         unsafe { gather(window, row) };
-    }
-
-    #[inline(always)]
-    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
-        // SAFETY: the caller vouches for the same.
-        unsafe { Direct::output(products, stride, pixels) }
     }
 }
 

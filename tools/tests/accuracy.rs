@@ -117,6 +117,16 @@ fn resnet18_with_projections_loses_at_most_0_6_points() {
 }
 
 #[test]
+fn activations_of_seven_bits_cost_at_most_half_a_point() {
+    let test = "activations_of_seven_bits_cost_at_most_half_a_point";
+    let Some(data) = common::data_folder(test) else { return };
+    let model = data.join("models/resnet20-cifar10.onnx");
+    let recipe = [&CIFAR_RECIPE[..], &["--activation-bits", "7"]].concat();
+    let verdict = on_cifar("ResNet-20, 7-bit activations", Some(&model), &recipe, &data);
+    assert!(verdict.drop <= 0.5 && verdict.agreement >= 98.0, "{verdict:?}");
+}
+
+#[test]
 fn resnet50_on_photos_loses_at_most_0_8_points() {
     let test = "resnet50_on_photos_loses_at_most_0_8_points";
     let Some(data) = common::data_folder(test) else { return };

@@ -1,0 +1,95 @@
+//! Rows times blocks of output channels: up to twelve rows and two blocks in 24 accumulators. Four bytes
+//! of a row are broadcast and meet the same four of sixteen channels in one `vpdpbusd`; sums wrap.
+
+use core::arch::x86_64::{
+    __m512i, _mm_loadu_si128, _mm_storeu_si128, _mm512_dpbusd_epi32, _mm512_loadu_si512,
+    _mm512_set1_epi32,
+};
+
+use super::epilogue::Epilogue;
+use crate::kernels::vnni::{BLOCK, QUAD, VECTOR};
+
+/// What is multiplied, and where to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operands<const N: usize> {
+    pub rows: *const u8,
+    /// From one row to the next.
+    pub row: usize,
+    /// `[quad][output channel][4]` of each block.
+    pub weights: [*const u8; N],
+    pub quads: usize,
+    /// The first channel of the first pixel.
+    pub output: *mut i8,
+    /// The same of the residual; null without one.
+    pub residual: *const i8,
+    /// From one output pixel to the next.
+    pub pixel: usize,
+}
+
+/// Multiplies `count` rows, at most [`crate::kernels::vnni::GROUP`], and takes the sums to the output.
+///
+/// # Safety
+/// `count` rows of `quads` quads and as many quads of each block's weights are readable, `N` blocks of
+/// channels of `count` output pixels writable, and those of the residual readable, if there is one.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+pub(super) unsafe fn group<const N: usize>(
+    count: usize,
+    operands: &Operands<N>,
+    epilogue: &Epilogue<N>,
+) {
+    // SAFETY: the caller vouches for the same.
+    unsafe {
+        match count {
+            0 => {}
+            1 => rows_times_blocks::<1, N>(operands, epilogue),
+            2 => rows_times_blocks::<2, N>(operands, epilogue),
+            3 => rows_times_blocks::<3, N>(operands, epilogue),
+            4 => rows_times_blocks::<4, N>(operands, epilogue),
+            5 => rows_times_blocks::<5, N>(operands, epilogue),
+            6 => rows_times_blocks::<6, N>(operands, epilogue),
+            7 => rows_times_blocks::<7, N>(operands, epilogue),
+            8 => rows_times_blocks::<8, N>(operands, epilogue),
+            9 => rows_times_blocks::<9, N>(operands, epilogue),
+            10 => rows_times_blocks::<10, N>(operands, epilogue),
+            11 => rows_times_blocks::<11, N>(operands, epilogue),
+            _ => rows_times_blocks::<12, N>(operands, epilogue),
+        }
+    }
+}
+
+/// # Safety
+/// As [`group`] for `P` rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn rows_times_blocks<const P: usize, const N: usize>(
+    operands: &Operands<N>,
+    epilogue: &Epilogue<N>,
+) {
+    let Operands { rows, row, weights, quads, output, residual, pixel } = *operands;
+    let mut sums: [[__m512i; P]; N] = epilogue.first_sums();
+    for quad in 0..quads {
+        // SAFETY: `quad < quads`; the load needs no alignment.
+        let weights = weights.map(|w| unsafe { _mm512_loadu_si512(w.add(quad * VECTOR).cast()) });
+        for p in 0..P {
+            // SAFETY: `p < P` and `quad < quads`; the read needs no alignment.
+            let value = unsafe { rows.add(p * row + quad * QUAD).cast::<i32>().read_unaligned() };
+            let value = _mm512_set1_epi32(value);
+            for n in 0..N {
+                sums[n][p] = _mm512_dpbusd_epi32(sums[n][p], value, weights[n]);
+            }
+        }
+    }
+    for p in 0..P {
+        for n in 0..N {
+            let at = p * pixel + n * BLOCK;
+            // SAFETY: `p < P` and `n < N`: sixteen bytes of the output, and of the residual if there is
+            // one; neither access needs alignment.
+            unsafe {
+                let shortcut =
+                    (!residual.is_null()).then(|| _mm_loadu_si128(residual.add(at).cast()));
+                let values = epilogue.apply(sums[n][p], n, shortcut);
+                _mm_storeu_si128(output.add(at).cast(), values);
+            }
+        }
+    }
+}

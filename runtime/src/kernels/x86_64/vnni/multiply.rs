@@ -58,6 +58,19 @@ pub(super) unsafe fn group<const N: usize>(
     }
 }
 
+/// The body for each row below a constant count, so that sums stay in registers.
+macro_rules! unrolled {
+    ($count:ident, $p:ident => $body:block) => {
+        unrolled!($count, $p => $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    ($count:ident, $p:ident => $body:block, $($row:literal)*) => {$(
+        if $row < $count {
+            let $p = $row;
+            $body
+        }
+    )*};
+}
+
 /// # Safety
 /// As [`group`] for `P` rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -79,17 +92,26 @@ unsafe fn rows_times_blocks<const P: usize, const N: usize>(
             }
         }
     }
-    for p in 0..P {
-        for n in 0..N {
-            let at = p * pixel + n * BLOCK;
-            // SAFETY: `p < P` and `n < N`: sixteen bytes of the output, and of the residual if there is
-            // one; neither access needs alignment.
-            unsafe {
-                let shortcut =
-                    (!residual.is_null()).then(|| _mm_loadu_si128(residual.add(at).cast()));
-                let values = epilogue.apply(sums[n][p], n, shortcut);
-                _mm_storeu_si128(output.add(at).cast(), values);
+    if residual.is_null() {
+        unrolled!(P, p => {
+            for n in 0..N {
+                let values = epilogue.apply(sums[n][p], n, None);
+                // SAFETY: `p < P` and `n < N`: sixteen bytes of the output; the store needs no alignment.
+                unsafe { _mm_storeu_si128(output.add(p * pixel + n * BLOCK).cast(), values) };
             }
-        }
+        });
+    } else {
+        unrolled!(P, p => {
+            for n in 0..N {
+                let at = p * pixel + n * BLOCK;
+                // SAFETY: `p < P` and `n < N`: sixteen bytes of the output and of the residual; neither
+                // access needs alignment.
+                unsafe {
+                    let shortcut = _mm_loadu_si128(residual.add(at).cast());
+                    let values = epilogue.apply(sums[n][p], n, Some(shortcut));
+                    _mm_storeu_si128(output.add(at).cast(), values);
+                }
+            }
+        });
     }
 }

@@ -2,50 +2,81 @@
 //! sums in front.
 
 use core::arch::x86_64::{
-    __m512i, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
+    __m512i, __mmask64, _mm512_dpbusd_epi32, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
     _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_sub_epi32,
     _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use crate::kernels::vnni::{BLOCK, QUAD, VECTOR};
 
+/// Sums that need not wait for each other.
+const CHAINS: usize = 4;
+
 /// The rows of [`BLOCK`] output channels, each of `len` weights, to their correction,
 /// -128 times the sum of each row, and `[quad][channel][4]`; the last quad is filled up with zeros.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) fn turn(rows: &[i8], len: usize, to: &mut [u8]) {
     let Some((correction, quads)) = to.split_first_chunk_mut::<VECTOR>() else { return };
-    if rows.len() < len * BLOCK || quads.len() < len.div_ceil(QUAD) * VECTOR {
+    if rows.len() / BLOCK < len || quads.len() / VECTOR < len.div_ceil(QUAD) {
         return;
     }
-    let ones = _mm512_set1_epi8(-128);
-    let mut sums = _mm512_setzero_si512();
-    for first in (0..len).step_by(VECTOR) {
-        let row = |row: usize| load(&rows[row * len + first..(row + 1) * len]);
-        let quads = quads[first * BLOCK..].chunks_exact_mut(VECTOR);
-        let turned = transpose(core::array::from_fn(row));
-        for (to, quad) in quads.zip(turned).take((len - first).div_ceil(QUAD)) {
-            // A byte of 128 is unsigned here.
-            sums = _mm512_dpbusd_epi32(sums, ones, quad);
-            // SAFETY: `to` is a vector; the store needs no alignment.
-            unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), quad) };
+    let zero = _mm512_setzero_si512();
+    let mut sums = [zero; CHAINS];
+    let (rows, quads) = (rows.as_ptr(), quads.as_mut_ptr());
+    let mut first = 0;
+    while first + VECTOR <= len {
+        // SAFETY: a vector of each of sixteen rows is readable from `first` on, and sixteen quads are
+        // writable.
+        unsafe {
+            let turned = transpose(load(rows.add(first), len, !0));
+            store(turned, BLOCK, quads.add(first * BLOCK), &mut sums);
+        }
+        first += VECTOR;
+    }
+    if first < len {
+        let rest = len - first;
+        // SAFETY: `rest` weights of each row are readable from `first` on, and their quads writable.
+        unsafe {
+            let turned = transpose(load(rows.add(first), len, (1 << rest) - 1));
+            store(turned, rest.div_ceil(QUAD), quads.add(first * BLOCK), &mut sums);
         }
     }
-    let negative = _mm512_sub_epi32(_mm512_setzero_si512(), sums);
+    let negative = sums.into_iter().fold(zero, |sum, part| _mm512_sub_epi32(sum, part));
     // SAFETY: `correction` is a vector; the store needs no alignment.
     unsafe { _mm512_storeu_si512(correction.as_mut_ptr().cast(), negative) };
 }
 
-/// The first 64 weights; zeros behind the last.
+/// The masked weights of sixteen rows, `len` apart; zeros in place of the others.
+///
+/// # Safety
+/// The masked weights of each row are readable.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline]
-fn load(weights: &[i8]) -> __m512i {
-    let from = weights.as_ptr();
-    if weights.len() >= VECTOR {
-        // SAFETY: a vector of weights is readable; the load needs no alignment.
-        return unsafe { _mm512_loadu_si512(from.cast()) };
+unsafe fn load(rows: *const i8, len: usize, mask: __mmask64) -> [__m512i; BLOCK] {
+    let mut vectors = [_mm512_setzero_si512(); BLOCK];
+    for (row, vector) in vectors.iter_mut().enumerate() {
+        // SAFETY: the caller vouches for the masked weights, and no others are read.
+        *vector = unsafe { _mm512_maskz_loadu_epi8(mask, rows.add(row * len)) };
     }
-    // SAFETY: the load reads as many weights as there are.
-    unsafe { _mm512_maskz_loadu_epi8((1 << weights.len()) - 1, from) }
+    vectors
+}
+
+/// Stores `count` quads and adds 128 times their weights to the sums.
+///
+/// # Safety
+/// `to` has room for them.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn store(quads: [__m512i; BLOCK], count: usize, to: *mut u8, sums: &mut [__m512i; CHAINS]) {
+    // A byte of 128, as it is unsigned here.
+    let factor = _mm512_set1_epi8(-128);
+    for (k, quad) in quads.into_iter().enumerate() {
+        if k < count {
+            sums[k % CHAINS] = _mm512_dpbusd_epi32(sums[k % CHAINS], factor, quad);
+            // SAFETY: the caller vouches for `count` vectors; the store needs no alignment.
+            unsafe { _mm512_storeu_si512(to.add(k * VECTOR).cast(), quad) };
+        }
+    }
 }
 
 /// Sixteen rows of sixteen quads: quad `k` of every row becomes result `k`.

@@ -4,13 +4,17 @@
 //! room for the end of its last one.
 
 use core::arch::x86_64::{
-    __m512i, __mmask64, _mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
+    __m512i, __mmask32, __mmask64, _mm256_maskz_loadu_epi8, _mm256_set1_epi8, _mm256_storeu_si256,
+    _mm256_xor_si256, _mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
     _mm512_storeu_si512, _mm512_xor_si512,
 };
 use core::ops::Range;
 
 use crate::kernels::ConvShape;
 use crate::kernels::vnni::VECTOR;
+
+/// Bytes of half a vector.
+const HALF: usize = VECTOR / 2;
 
 /// What rows are made of.
 #[derive(Debug, Clone, Copy)]
@@ -201,9 +205,20 @@ impl Run {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
     unsafe fn copy_all(&self, from: *const i8, step: usize, to: *mut u8, row: usize, count: usize) {
+        if self.vectors > 0 || self.rest >> HALF != 0 {
+            for p in 0..count {
+                // SAFETY: the caller vouches for each run.
+                unsafe { self.copy(from.add(p * step), to.add(p * row)) };
+            }
+            return;
+        }
+        let (rest, flip) = (self.rest as __mmask32, _mm256_set1_epi8(-128));
         for p in 0..count {
-            // SAFETY: the caller vouches for each run.
-            unsafe { self.copy(from.add(p * step), to.add(p * row)) };
+            // SAFETY: the caller vouches for each run, and half a vector holds it.
+            unsafe {
+                let values = _mm256_maskz_loadu_epi8(rest, from.add(p * step));
+                _mm256_storeu_si256(to.add(p * row).cast(), _mm256_xor_si256(values, flip));
+            }
         }
     }
 

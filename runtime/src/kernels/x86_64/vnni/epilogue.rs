@@ -4,10 +4,11 @@
 //! added: all of it wraps.
 
 use core::arch::x86_64::{
-    __m128i, __m512i, _mm_cvtsi32_si128, _mm_max_epi8, _mm_min_epi8, _mm_set1_epi8,
-    _mm512_add_epi32, _mm512_cvtepi8_epi32, _mm512_cvtsepi32_epi8, _mm512_loadu_si512,
-    _mm512_mask_shuffle_epi32, _mm512_mul_epi32, _mm512_mullo_epi32, _mm512_set1_epi32,
-    _mm512_sll_epi32, _mm512_sra_epi32, _mm512_srli_epi64,
+    __m128i, __m512i, _mm_cvtsi32_si128, _mm512_add_epi32, _mm512_castsi512_si128,
+    _mm512_cvtepi8_epi32, _mm512_extracti32x4_epi32, _mm512_loadu_si512, _mm512_mask_shuffle_epi32,
+    _mm512_max_epi8, _mm512_min_epi8, _mm512_mul_epi32, _mm512_mullo_epi32, _mm512_packs_epi16,
+    _mm512_packs_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_setr_epi32, _mm512_sll_epi32, _mm512_sra_epi32, _mm512_srli_epi64,
 };
 
 use crate::format::Channels;
@@ -25,7 +26,7 @@ pub(super) struct Epilogue<const N: usize> {
     residual_multiplier: __m512i,
     offset: __m512i,
     fraction_bits: __m128i,
-    clamp: (__m128i, __m128i),
+    clamp: (__m512i, __m512i),
 }
 
 impl<const N: usize> Epilogue<N> {
@@ -49,7 +50,7 @@ impl<const N: usize> Epilogue<N> {
             residual_multiplier: _mm512_set1_epi32(rq.residual_multiplier),
             offset: _mm512_set1_epi32(rq.offset),
             fraction_bits: _mm_cvtsi32_si128(rq.fraction_bits as i32),
-            clamp: (_mm_set1_epi8(rq.clamp.0), _mm_set1_epi8(rq.clamp.1)),
+            clamp: (_mm512_set1_epi8(rq.clamp.0), _mm512_set1_epi8(rq.clamp.1)),
         })
     }
 
@@ -59,10 +60,10 @@ impl<const N: usize> Epilogue<N> {
         self.first.map(|first| [first; P])
     }
 
-    /// Sums of a pixel and block `n`, with its residual, to the output.
+    /// Sums of a pixel and block `n`, with its residual, to output steps.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     #[inline]
-    pub fn apply(&self, sums: __m512i, n: usize, residual: Option<__m128i>) -> __m128i {
+    pub fn round(&self, sums: __m512i, n: usize, residual: Option<__m128i>) -> __m512i {
         let shifted = _mm512_sll_epi32(sums, self.shift);
         let even = _mm512_mul_epi32(shifted, self.multipliers[n]);
         let odd = _mm512_mul_epi32(_mm512_srli_epi64::<32>(shifted), self.odd_multipliers[n]);
@@ -72,10 +73,25 @@ impl<const N: usize> Epilogue<N> {
             let residual = _mm512_cvtepi8_epi32(residual);
             fixed = _mm512_add_epi32(fixed, _mm512_mullo_epi32(residual, self.residual_multiplier));
         }
-        let rounded = _mm512_sra_epi32(_mm512_add_epi32(fixed, self.offset), self.fraction_bits);
+        _mm512_sra_epi32(_mm512_add_epi32(fixed, self.offset), self.fraction_bits)
+    }
+
+    /// Four vectors of output steps to the output's bytes.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[inline]
+    pub fn narrow(&self, [a, b, c, d]: [__m512i; 4]) -> [__m128i; 4] {
         // Saturation to int8 and then the clamp are the clamp.
-        let values = _mm512_cvtsepi32_epi8(rounded);
-        _mm_min_epi8(_mm_max_epi8(values, self.clamp.0), self.clamp.1)
+        let bytes = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        let bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, self.clamp.0), self.clamp.1);
+        // Lane `l` holds four channels of each vector.
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        let bytes = _mm512_permutexvar_epi32(order, bytes);
+        [
+            _mm512_castsi512_si128(bytes),
+            _mm512_extracti32x4_epi32::<1>(bytes),
+            _mm512_extracti32x4_epi32::<2>(bytes),
+            _mm512_extracti32x4_epi32::<3>(bytes),
+        ]
     }
 }
 

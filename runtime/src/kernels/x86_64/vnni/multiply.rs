@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm_storeu_si128, _mm512_dpbusd_epi32, _mm512_loadu_si512,
-    _mm512_set1_epi32,
+    _mm512_set1_epi32, _mm512_setzero_si512,
 };
 
 use super::epilogue::Epilogue;
@@ -58,14 +58,14 @@ pub(super) unsafe fn group<const N: usize>(
     }
 }
 
-/// The body for each row below a constant count, so that sums stay in registers.
+/// The body for each number below a constant count, so that sums stay in registers.
 macro_rules! unrolled {
-    ($count:ident, $p:ident => $body:block) => {
-        unrolled!($count, $p => $body, 0 1 2 3 4 5 6 7 8 9 10 11)
+    ($count:expr, $i:ident => $body:block) => {
+        unrolled!($count, $i => $body, 0 1 2 3 4 5)
     };
-    ($count:ident, $p:ident => $body:block, $($row:literal)*) => {$(
-        if $row < $count {
-            let $p = $row;
+    ($count:expr, $i:ident => $body:block, $($number:literal)*) => {$(
+        if $number < $count {
+            let $i = $number;
             $body
         }
     )*};
@@ -78,7 +78,7 @@ unsafe fn rows_times_blocks<const P: usize, const N: usize>(
     operands: &Operands<N>,
     epilogue: &Epilogue<N>,
 ) {
-    let Operands { rows, row, weights, quads, output, residual, pixel } = *operands;
+    let Operands { rows, row, weights, quads, residual, .. } = *operands;
     let mut sums: [[__m512i; P]; N] = epilogue.first_sums();
     for quad in 0..quads {
         // SAFETY: `quad < quads`; the load needs no alignment.
@@ -92,26 +92,52 @@ unsafe fn rows_times_blocks<const P: usize, const N: usize>(
             }
         }
     }
-    if residual.is_null() {
-        unrolled!(P, p => {
-            for n in 0..N {
-                let values = epilogue.apply(sums[n][p], n, None);
-                // SAFETY: `p < P` and `n < N`: sixteen bytes of the output; the store needs no alignment.
-                unsafe { _mm_storeu_si128(output.add(p * pixel + n * BLOCK).cast(), values) };
-            }
-        });
-    } else {
-        unrolled!(P, p => {
-            for n in 0..N {
-                let at = p * pixel + n * BLOCK;
-                // SAFETY: `p < P` and `n < N`: sixteen bytes of the output and of the residual; neither
-                // access needs alignment.
-                unsafe {
-                    let shortcut = _mm_loadu_si128(residual.add(at).cast());
-                    let values = epilogue.apply(sums[n][p], n, Some(shortcut));
-                    _mm_storeu_si128(output.add(at).cast(), values);
-                }
-            }
-        });
+    // SAFETY: the pixels are there, and so are those of the residual if there is one.
+    unsafe {
+        if residual.is_null() {
+            unrolled!((P * N).div_ceil(FOUR), four => {
+                store::<P, N, false>(operands, epilogue, &sums, four * FOUR / N);
+            });
+        } else {
+            unrolled!((P * N).div_ceil(FOUR), four => {
+                store::<P, N, true>(operands, epilogue, &sums, four * FOUR / N);
+            });
+        }
+    }
+}
+
+/// Vectors of sums that become one of bytes.
+const FOUR: usize = 4;
+
+/// Takes four vectors of sums, of the pixels from `first` on, to the output.
+///
+/// # Safety
+/// The pixels below `P` are there, and if `RESIDUAL`, so are those of the residual.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+unsafe fn store<const P: usize, const N: usize, const RESIDUAL: bool>(
+    operands: &Operands<N>,
+    epilogue: &Epilogue<N>,
+    sums: &[[__m512i; P]; N],
+    first: usize,
+) {
+    let Operands { output, residual, pixel, .. } = *operands;
+    let mut rounded = [_mm512_setzero_si512(); FOUR];
+    for (i, rounded) in rounded.iter_mut().enumerate() {
+        let (p, n) = (first + i / N, i % N);
+        if p < P {
+            // SAFETY: the caller vouches for the pixel; the load needs no alignment.
+            let shortcut = RESIDUAL
+                .then(|| unsafe { _mm_loadu_si128(residual.add(p * pixel + n * BLOCK).cast()) });
+            *rounded = epilogue.round(sums[n][p], n, shortcut);
+        }
+    }
+    let values = epilogue.narrow(rounded);
+    for (i, &values) in values.iter().enumerate() {
+        let (p, n) = (first + i / N, i % N);
+        if p < P {
+            // SAFETY: the caller vouches for the pixel; the store needs no alignment.
+            unsafe { _mm_storeu_si128(output.add(p * pixel + n * BLOCK).cast(), values) };
+        }
     }
 }

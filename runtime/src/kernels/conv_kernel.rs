@@ -276,7 +276,11 @@ impl ConvKernel {
                 | Self::PackedVnni => true,
                 _ => portable && self == Self::Winograd4Neon,
             },
-            least_work: if x86_64 { 5_000_000 } else { 500_000 },
+            least_work: match self {
+                Self::Direct8Vnni | Self::PackedVnni => 15_000_000,
+                _ if x86_64 => 5_000_000,
+                _ => 500_000,
+            },
         }
     }
 

@@ -20,10 +20,11 @@ pub(crate) const VECTOR: usize = 64;
 pub(crate) const BLOCKS: usize = 2;
 /// Output pixels that are multiplied at a time.
 pub(crate) const GROUP: usize = 12;
-/// Most bytes of rows at a time, unless a group of pixels has more.
-const ROWS_BYTES: usize = 256 << 10;
-/// Most bytes of turned weights that are made once a call instead of once a block of pixels.
-const KEPT_BYTES: usize = 160 << 10;
+/// Most bytes of rows at a time, unless a group of pixels has more: of a layer whose weights stay near,
+/// and of one whose weights come from far for every block of pixels.
+const ROWS_BYTES: [usize; 2] = [64 << 10, 256 << 10];
+/// Most bytes of weights that stay near; turned ones are made once a call.
+const NEAR_BYTES: usize = 160 << 10;
 
 /// The division of one convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,8 @@ impl Plan {
     pub fn stored(shape: &ConvShape) -> Self {
         let [out_h, out_w, _] = shape.output;
         let row = row_bytes(shape);
-        let most = (ROWS_BYTES / row.max(1)).max(GROUP);
+        let bytes = ROWS_BYTES[usize::from(!weights_are_near(shape))];
+        let most = (bytes / row.max(1)).max(GROUP);
         let pixels = out_h.saturating_mul(out_w).min(most).max(1);
         Self { quads: quads(shape), row, pixels, kept: 0 }
     }
@@ -53,9 +55,8 @@ impl Plan {
         let plan = Self::stored(shape);
         let [out_h, out_w, out_c] = shape.output;
         let blocks = out_c / BLOCK;
-        let again = out_h.saturating_mul(out_w) > plan.pixels;
-        let few = block_bytes(shape).saturating_mul(blocks) <= KEPT_BYTES;
-        Self { kept: if again && few { blocks } else { blocks.min(BLOCKS) }, ..plan }
+        let again = out_h.saturating_mul(out_w) > plan.pixels && weights_are_near(shape);
+        Self { kept: if again { blocks } else { blocks.min(BLOCKS) }, ..plan }
     }
 
     /// Rows may be written in whole vectors, which end behind the last one.
@@ -87,6 +88,10 @@ pub(crate) fn quads(shape: &ConvShape) -> usize {
 /// `[quad][output channel][4]` weights.
 pub(crate) fn block_bytes(shape: &ConvShape) -> usize {
     quads(shape).saturating_add(1).saturating_mul(VECTOR)
+}
+
+fn weights_are_near(shape: &ConvShape) -> bool {
+    block_bytes(shape).saturating_mul(shape.output[2] / BLOCK) <= NEAR_BYTES
 }
 
 /// Whole vectors, and an odd number of them, so that rows do not fall on the same lines of a cache. A copy

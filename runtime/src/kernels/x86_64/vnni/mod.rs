@@ -171,6 +171,15 @@ impl<'a> Task<'a> {
         }
     }
 
+    /// The weights of output channel `oc` in the file, which may be behind the last.
+    fn behind(&self, oc: usize) -> *const u8 {
+        let (weights, channel) = match self.source {
+            Source::Stored(weights) => (weights, self.plan.block_bytes() / BLOCK),
+            Source::Turned(weights) => (weights, self.shape.patch_len()),
+        };
+        weights.as_ptr().cast::<u8>().wrapping_add(oc * channel)
+    }
+
     /// Writes the rows of `count` pixels.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn gather(&self, first: usize, count: usize, buffers: &mut Buffers<'_>) {
@@ -201,6 +210,8 @@ impl<'a> Task<'a> {
         if !enough {
             return;
         }
+        // The first groups fetch the weights behind these, as many as these are.
+        let mut ahead = self.behind(oc + N * BLOCK);
         for group in parts(pixels.len(), GROUP) {
             let at = (pixels.start + group.start) * out_c + oc;
             let operands = Operands {
@@ -210,6 +221,7 @@ impl<'a> Task<'a> {
                 // SAFETY: a block's weights begin behind a vector of corrections.
                 weights: weights.map(|weights| unsafe { weights.as_ptr().add(VECTOR) }),
                 quads,
+                ahead,
                 // SAFETY: the pixel is one of the band, and `oc` one of its channels.
                 output: unsafe { self.output.add(at) },
                 residual: self.residual.wrapping_add(if self.residual.is_null() { 0 } else { at }),
@@ -218,6 +230,7 @@ impl<'a> Task<'a> {
             // SAFETY: `group.len()` rows of `quads` quads, weights of `N` blocks and output pixels with
             // `N` blocks of channels are there, and a residual as long as the output or null.
             unsafe { multiply::group(group.len(), &operands, epilogue) };
+            ahead = ahead.wrapping_add(quads * VECTOR);
         }
     }
 }

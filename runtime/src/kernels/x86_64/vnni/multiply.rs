@@ -2,8 +2,8 @@
 //! of a row are broadcast and meet the same four of sixteen channels in one `vpdpbusd`; sums wrap.
 
 use core::arch::x86_64::{
-    __m512i, _mm_loadu_si128, _mm_storeu_si128, _mm512_dpbusd_epi32, _mm512_loadu_si512,
-    _mm512_set1_epi32, _mm512_setzero_si512,
+    __m512i, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128, _mm512_dpbusd_epi32,
+    _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512,
 };
 
 use super::epilogue::Epilogue;
@@ -18,6 +18,8 @@ pub(super) struct Operands<const N: usize> {
     /// `[quad][output channel][4]` of each block.
     pub weights: [*const u8; N],
     pub quads: usize,
+    /// What is fetched into the cache meanwhile, a line each quad; any address.
+    pub ahead: *const u8,
     /// The first channel of the first pixel.
     pub output: *mut i8,
     /// The same of the residual; null without one.
@@ -78,9 +80,10 @@ unsafe fn rows_times_blocks<const P: usize, const N: usize>(
     operands: &Operands<N>,
     epilogue: &Epilogue<N>,
 ) {
-    let Operands { rows, row, weights, quads, residual, .. } = *operands;
+    let Operands { rows, row, weights, quads, ahead, residual, .. } = *operands;
     let mut sums: [[__m512i; P]; N] = epilogue.first_sums();
     for quad in 0..quads {
+        _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(quad * VECTOR).cast());
         // SAFETY: `quad < quads`; the load needs no alignment.
         let weights = weights.map(|w| unsafe { _mm512_loadu_si512(w.add(quad * VECTOR).cast()) });
         for p in 0..P {

@@ -4,7 +4,8 @@
 
 use super::tiled::Plan;
 use super::{
-    ConvShape, KernelFamily, cortex_m, direct, direct8, generic, tiled, winograd4, winograd4_neon,
+    ConvShape, KernelFamily, cortex_m, direct, direct8, generic, tiled, vnni, winograd4,
+    winograd4_neon,
 };
 use crate::format::{Target, WeightForm, WeightLayout};
 use crate::layouts;
@@ -27,6 +28,8 @@ pub enum ConvKernel {
     Winograd4Stride2Avx2,
     Winograd4StemAvx2,
     U8s8Avx2,
+    Direct8Vnni,
+    PackedVnni,
     Direct8Neon,
     Winograd4Neon,
     Winograd4StemNeon,
@@ -56,6 +59,8 @@ pub(crate) struct Grain {
 
 /// `conv_direct_avx2`.
 pub(super) const DIRECT_AVX2: direct::Form = direct::Form { pixels: 3, vector: 16 };
+const DIRECT8_VNNI: WeightForm =
+    WeightForm { target: Target::X86_64Avx512Vnni, layout: WeightLayout::Direct8 };
 const DIRECT8_NEON: WeightForm =
     WeightForm { target: Target::Armv8Neon, layout: WeightLayout::Direct8 };
 const WINOGRAD4_NEON: WeightForm =
@@ -88,6 +93,8 @@ impl ConvKernel {
         Self::Winograd4Stride2Avx2,
         Self::Winograd4StemAvx2,
         Self::U8s8Avx2,
+        Self::Direct8Vnni,
+        Self::PackedVnni,
         Self::Direct8Neon,
         Self::Winograd4Neon,
         Self::Winograd4StemNeon,
@@ -119,6 +126,8 @@ impl ConvKernel {
             Self::Winograd4Stride2Avx2 => "conv_winograd4_stride2_avx2",
             Self::Winograd4StemAvx2 => "conv_winograd4_stem_avx2",
             Self::U8s8Avx2 => "conv_u8s8_avx2",
+            Self::Direct8Vnni => "conv_direct8_vnni",
+            Self::PackedVnni => "conv_packed_vnni",
             Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
             Self::Winograd4StemNeon => "conv_winograd4_stem_neon",
@@ -155,7 +164,9 @@ impl ConvKernel {
             | Self::Winograd4Int8Avx2
             | Self::Winograd4Stride2Avx2
             | Self::Winograd4StemAvx2
-            | Self::U8s8Avx2 => cfg!(target_arch = "x86_64"),
+            | Self::U8s8Avx2
+            | Self::Direct8Vnni
+            | Self::PackedVnni => cfg!(target_arch = "x86_64"),
             Self::Direct8Neon
             | Self::Winograd4Neon
             | Self::Winograd4StemNeon
@@ -198,6 +209,8 @@ impl ConvKernel {
                 avx2(form, shape, WeightLayout::Winograd4) && strided(shape, 7)
             }
             Self::U8s8Avx2 => avx2(form, shape, WeightLayout::U8s8),
+            Self::Direct8Vnni => form == DIRECT8_VNNI && vnni::computes(shape),
+            Self::PackedVnni => portable && vnni::computes(shape),
             Self::Direct8Neon => (portable || form == DIRECT8_NEON) && direct8::computes(shape),
             Self::Winograd4Neon => {
                 (portable || form == WINOGRAD4_NEON) && winograd4::computes(shape)
@@ -236,6 +249,7 @@ impl ConvKernel {
         match self {
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::pays(shape),
             Self::PackedAvx2 => tiled::pays(shape),
+            Self::PackedVnni => vnni::pays(shape),
             Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
             _ => true,
         }
@@ -244,7 +258,7 @@ impl ConvKernel {
     /// How its work may be divided.
     pub(crate) fn grain(self, form: WeightForm) -> Grain {
         let portable = form.layout == WeightLayout::Ohwi;
-        let avx2 = KernelFamily::Avx2.conv_kernels().contains(&self);
+        let x86_64 = KernelFamily::Avx512Vnni.conv_kernels().contains(&self);
         let rows = match self {
             Self::Winograd4Avx2
             | Self::Winograd4StoredAvx2
@@ -256,15 +270,22 @@ impl ConvKernel {
             _ => 1,
         };
         let aarch64 = KernelFamily::Dotprod.conv_kernels().contains(&self);
-        let in_blocks = avx2 || aarch64;
+        let in_blocks = x86_64 || aarch64;
         Grain {
             rows,
             channels: if in_blocks { 16 } else { 0 },
             transforms_weights: match self {
-                Self::Winograd4Avx2 | Self::Winograd4Int8Avx2 | Self::PackedAvx2 => true,
+                Self::Winograd4Avx2
+                | Self::Winograd4Int8Avx2
+                | Self::PackedAvx2
+                | Self::PackedVnni => true,
                 _ => portable && self == Self::Winograd4Neon,
             },
-            least_work: if avx2 { 5_000_000 } else { 500_000 },
+            least_work: match self {
+                Self::Direct8Vnni | Self::PackedVnni => 15_000_000,
+                _ if x86_64 => 5_000_000,
+                _ => 500_000,
+            },
         }
     }
 
@@ -281,6 +302,8 @@ impl ConvKernel {
             Self::DirectAvx2 => DIRECT_AVX2.scratch_bytes(shape),
             Self::PackedAvx2 => Plan::direct_ohwi(shape).scratch_bytes(),
             Self::StemAvx2 => Plan::stem_ohwi(shape).scratch_bytes(),
+            Self::Direct8Vnni => vnni::Plan::stored(shape).scratch_bytes(),
+            Self::PackedVnni => vnni::Plan::turned(shape).scratch_bytes(),
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::scratch_bytes(shape, form.layout),
             Self::Direct8Avx2 | Self::Direct16Avx2 => Plan::direct(shape).scratch_bytes(),
             Self::Winograd2Avx2 => Plan::winograd2(shape).scratch_bytes(),
@@ -341,6 +364,8 @@ impl KernelFamily {
                 ConvKernel::DirectAvx2,
             ],
             Self::Avx512Vnni => &[
+                ConvKernel::Direct8Vnni,
+                ConvKernel::PackedVnni,
                 ConvKernel::Winograd4StoredAvx2,
                 ConvKernel::Winograd4Int8Avx2,
                 ConvKernel::Winograd4Stride2Avx2,

@@ -25,6 +25,8 @@ mod patch;
 mod set;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) mod tiled;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) mod vnni;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub(crate) mod winograd4;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]

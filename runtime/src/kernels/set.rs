@@ -254,6 +254,14 @@ impl KernelSet {
         match (self.conv_kernel(args.shape, args.weights.form), self.machine) {
             (ConvKernel::Reference, _) => reference::conv(args),
             #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Direct8Vnni, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_direct8_vnni(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::PackedVnni, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_packed_vnni(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
             (kernel, Machine::Avx512Vnni(token)) => {
                 Self { machine: Machine::Avx2(token.avx2()), conv: Some(kernel) }.conv(args);
             }

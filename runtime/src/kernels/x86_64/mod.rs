@@ -6,6 +6,7 @@ mod max_pool_avx2;
 mod patch_avx2;
 mod requantize_avx2;
 mod tiled;
+mod vnni;
 
 pub use conv_direct_avx2::conv_direct_avx2;
 pub use logits_avx2::logits_avx2;
@@ -15,6 +16,8 @@ pub use tiled::{
     conv_winograd2_avx2, conv_winograd4_avx2, conv_winograd4_int8_avx2, conv_winograd4_stem_avx2,
     conv_winograd4_stored_avx2, conv_winograd4_stride2_avx2,
 };
+
+pub use vnni::{conv_direct8_vnni, conv_packed_vnni};
 
 /// Proof that this CPU has AVX2: the only constructor looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use fixnet::AlignedBytes;
 use fixnet::format::{
-    self, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind, StepRecord, StepSpec,
-    TensorRecord, WeightLayout, flags,
+    self, Header, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind, StepRecord,
+    StepSpec, TensorRecord, WeightLayout, flags,
 };
 
 use super::Random;
@@ -216,6 +216,10 @@ pub fn small_with_mean_image() -> ModelSpec {
 
 pub fn file(spec: &ModelSpec) -> AlignedBytes {
     format::write(spec).expect("a consistent specification")
+}
+
+pub fn header(bytes: &[u8]) -> Header {
+    zerocopy::FromBytes::read_from_prefix(bytes).map(|(header, _)| header).unwrap()
 }
 
 /// A reproducible input.

@@ -8,7 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use fixnet::{AlignedBytes, KernelSet, Model};
+use fixnet::kernels::ConvKernel;
+use fixnet::{AlignedBytes, KernelFamily, KernelSet, Model};
 use kernel_bench::{Case, Runner, Variant, cases, peak, variants};
 use serde_json::{Value, json};
 
@@ -51,7 +52,7 @@ fn measure(path: &Path, callgrind: bool) -> anyhow::Result<Vec<Value>> {
         }
         for case in cases(&variant, set)? {
             let (best, median) = time(&variant, set, &case)?;
-            let instructions = match callgrind {
+            let instructions = match callgrind && runs_in_valgrind(&variant, &case) {
                 true => Some(instructions(&file, &case)?),
                 false => None,
             };
@@ -104,6 +105,14 @@ fn run_one(path: &Path, step: usize, kernel: &str, runs: usize) -> anyhow::Resul
         runner.run();
     }
     Ok(())
+}
+
+/// Whether valgrind's processor, which has no AVX-512, runs the kernel.
+fn runs_in_valgrind(variant: &Variant, case: &Case) -> bool {
+    let able = KernelSet::available().filter(|set| set.family() != KernelFamily::Avx512Vnni);
+    able.filter(|set| set.family().runs(variant.form.target)).any(|set| {
+        ConvKernel::from_name(case.kernel).is_some_and(|k| set.with_conv_kernel(k).is_some())
+    })
 }
 
 /// Instructions of one run: what it adds to a process that only gets ready.

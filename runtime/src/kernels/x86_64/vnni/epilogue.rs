@@ -56,8 +56,8 @@ impl<const N: usize> Epilogue<N> {
 
     /// What the sums of `P` pixels begin with.
     #[inline(always)]
-    pub fn first_sums<const P: usize>(&self) -> [[__m512i; P]; N] {
-        self.first.map(|first| [first; P])
+    pub fn first_sums<const P: usize>(&self) -> [[__m512i; N]; P] {
+        [self.first; P]
     }
 
     /// Sums of a pixel and block `n`, with its residual, to output steps.

@@ -81,17 +81,17 @@ unsafe fn rows_times_blocks<const P: usize, const N: usize>(
     epilogue: &Epilogue<N>,
 ) {
     let Operands { rows, row, weights, quads, ahead, residual, .. } = *operands;
-    let mut sums: [[__m512i; P]; N] = epilogue.first_sums();
+    let mut sums: [[__m512i; N]; P] = epilogue.first_sums();
     for quad in 0..quads {
         _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(quad * VECTOR).cast());
         // SAFETY: `quad < quads`; the load needs no alignment.
         let weights = weights.map(|w| unsafe { _mm512_loadu_si512(w.add(quad * VECTOR).cast()) });
-        for p in 0..P {
+        for (p, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `p < P` and `quad < quads`; the read needs no alignment.
             let value = unsafe { rows.add(p * row + quad * QUAD).cast::<i32>().read_unaligned() };
             let value = _mm512_set1_epi32(value);
-            for n in 0..N {
-                sums[n][p] = _mm512_dpbusd_epi32(sums[n][p], value, weights[n]);
+            for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                *sum = _mm512_dpbusd_epi32(*sum, value, weights);
             }
         }
     }
@@ -121,7 +121,7 @@ const FOUR: usize = 4;
 unsafe fn store<const P: usize, const N: usize, const RESIDUAL: bool>(
     operands: &Operands<N>,
     epilogue: &Epilogue<N>,
-    sums: &[[__m512i; P]; N],
+    sums: &[[__m512i; N]; P],
     first: usize,
 ) {
     let Operands { output, residual, pixel, .. } = *operands;
@@ -132,7 +132,7 @@ unsafe fn store<const P: usize, const N: usize, const RESIDUAL: bool>(
             // SAFETY: the caller vouches for the pixel; the load needs no alignment.
             let shortcut = RESIDUAL
                 .then(|| unsafe { _mm_loadu_si128(residual.add(p * pixel + n * BLOCK).cast()) });
-            *rounded = epilogue.round(sums[n][p], n, shortcut);
+            *rounded = epilogue.round(sums[p][n], n, shortcut);
         }
     }
     let values = epilogue.narrow(rounded);

@@ -1,4 +1,4 @@
-//! How the AVX2 kernels divide a convolution into tiles, whatever its form: known on every machine,
+//! How the kernels of AVX2 and AVX-512 divide a convolution into tiles, whatever its form: known on every machine,
 //! for plans of files that are packed elsewhere.
 //!
 //! Every form is the same three things: windows of the input become rows of 16-bit values, one at each
@@ -10,17 +10,13 @@
 //! scratch by it.
 
 use super::ConvShape;
-use crate::format::align_up;
+use crate::format::ALIGNMENT;
 use crate::layouts::x86_64::u8s8::Sections;
 
-/// Output channels of a block: two vectors of sums.
+/// Output channels of a block: one vector of sums, or two.
 pub(super) const BLOCK: usize = 16;
-/// Tiles that are multiplied at a time.
-pub(super) const GROUP: usize = 6;
-/// Values of one vector of i16.
+/// Values of one vector of i16, or of half a one.
 pub(super) const LANES: usize = 16;
-/// Input channels whose weights are transformed at a time, into a buffer that stays near.
-const PART: usize = 128;
 /// Bytes of weights that stay near while they meet some groups of tiles.
 const PASS_BYTES: usize = 16 << 10;
 /// Most bytes of transformed weights that are made once a call instead of once a block of tiles.
@@ -29,6 +25,26 @@ const KEPT_BYTES: usize = 128 << 10;
 const STEM_DEPTH: usize = 12;
 /// Between positions, so that they do not fall on the same lines of a cache.
 const PAD: usize = 32;
+
+/// What distinguishes the instruction sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Width {
+    /// Most tiles that are multiplied at a time.
+    pub group: usize,
+    /// Alignment of buffers, in bytes: that of vectors which may not lie across lines of the cache.
+    pub alignment: usize,
+}
+
+/// AVX2.
+pub(super) const AVX2: Width = Width { group: 6, alignment: ALIGNMENT };
+/// AVX-512.
+pub(super) const AVX512: Width = Width { group: 16, alignment: 64 };
+/// Tiles that are multiplied at a time with weights that are transformed at the same time.
+pub(super) const FUSED: usize = 4;
+/// Input channels whose weights are transformed at a time, into a buffer that stays near.
+const PART: usize = 128;
+/// Taps of F(4x4, 3x3).
+pub(super) const TAPS: usize = 9;
 
 /// What distinguishes the forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +96,11 @@ pub(super) struct Plan {
     pub pass: usize,
     /// Blocks of output channels whose transformed weights are there at once.
     pub kept: usize,
+    /// Transformed or turned weights of a block of output channels, in 16-bit values.
+    pub block_weights: usize,
+    /// Alignment of the buffers.
+    pub alignment: usize,
     positions: usize,
-    filters: usize,
     /// Bytes of a pixel of padding.
     padding: usize,
 }
@@ -89,81 +108,88 @@ pub(super) struct Plan {
 impl Plan {
     /// `conv_direct8_avx2`, `conv_direct16_avx2`.
     pub fn direct(shape: &ConvShape) -> Self {
-        Self::new(DIRECT, shape, shape.patch_len().saturating_add(1) / 2 * 2, 0)
+        Self::new(DIRECT, AVX2, shape, shape.patch_len().saturating_add(1) / 2 * 2, 0)
     }
 
     /// `conv_winograd2_avx2`.
     pub fn winograd2(shape: &ConvShape) -> Self {
-        Self::new(WINOGRAD2, shape, shape.input[2], 0)
+        Self::new(WINOGRAD2, AVX2, shape, shape.input[2], 0)
     }
 
-    /// `conv_winograd4_avx2`.
-    pub fn winograd4(shape: &ConvShape) -> Self {
-        Self::new(WINOGRAD4, shape, shape.input[2], 0)
+    /// F(4x4, 3x3) with stored weights.
+    pub fn winograd4(width: Width, shape: &ConvShape) -> Self {
+        Self::new(WINOGRAD4, width, shape, shape.input[2], 0)
     }
 
-    /// `conv_winograd4_int8_avx2`.
+    /// F(4x4, 3x3) with weights that are transformed before they are multiplied.
     pub fn winograd4_int8(shape: &ConvShape) -> Self {
-        Self::new(WINOGRAD4, shape, shape.input[2], PART)
+        Self::new(WINOGRAD4, AVX2, shape, shape.input[2], PART)
     }
 
-    /// Scratch of `conv_winograd4_avx2`: as the one above, and room for the direct convolution that takes its
+    /// F(4x4, 3x3) with OHWI weights that are turned, and transformed as they are multiplied.
+    pub fn winograd4_turned(shape: &ConvShape) -> Self {
+        let plan = Self::winograd4(AVX512, shape);
+        let block_weights = plan.depth.saturating_mul(BLOCK * TAPS) / 2;
+        Self { block_weights, ..plan }.keeping(shape)
+    }
+
+    /// Scratch of F(4x4, 3x3) from OHWI weights: what `plan` needs, or the direct convolution that takes its
     /// place where sums may be too large.
-    pub fn winograd4_ohwi_bytes(shape: &ConvShape) -> usize {
-        let bytes = Self::winograd4_int8(shape).scratch_bytes();
+    pub fn winograd4_ohwi_bytes(plan: Self, shape: &ConvShape) -> usize {
+        let bytes = plan.scratch_bytes();
         if all_sums_fit(shape) {
             return bytes;
         }
         bytes.max(Self::direct_ohwi(shape).scratch_bytes())
     }
 
-    /// `conv_winograd4_stride2_avx2`.
-    pub fn strided4(shape: &ConvShape) -> Self {
-        Self::new(STRIDED4, shape, shape.input[2], 0)
+    /// F(4x4, 3x3) at stride 2.
+    pub fn strided4(width: Width, shape: &ConvShape) -> Self {
+        Self::new(STRIDED4, width, shape, shape.input[2], 0)
     }
 
-    /// `conv_winograd4_stem_avx2`.
-    pub fn stem(shape: &ConvShape) -> Self {
-        Self::new(STEM, shape, STEM_DEPTH, 0)
+    /// Stems with stored weights.
+    pub fn stem(width: Width, shape: &ConvShape) -> Self {
+        Self::new(STEM, width, shape, STEM_DEPTH, 0)
     }
 
     /// `conv_packed_avx2`.
     pub fn direct_ohwi(shape: &ConvShape) -> Self {
         let depth = shape.patch_len().saturating_add(1) / 2 * 2;
-        Self::new(DIRECT, shape, depth, depth).keeping(shape)
+        Self::new(DIRECT, AVX2, shape, depth, depth).keeping(shape)
     }
 
     /// `conv_u8s8_avx2`: rows of bytes, two to a value.
     pub fn u8s8(shape: &ConvShape) -> Self {
         let quads = Sections::of(shape).map_or(0, |sections| sections.quads);
-        Self::new(DIRECT, shape, quads.saturating_mul(2), 0)
+        Self::new(DIRECT, AVX2, shape, quads.saturating_mul(2), 0)
     }
 
-    /// `conv_stem_avx2`.
-    pub fn stem_ohwi(shape: &ConvShape) -> Self {
-        Self::new(STEM, shape, STEM_DEPTH, STEM_DEPTH).keeping(shape)
+    /// Stems with OHWI weights.
+    pub fn stem_ohwi(width: Width, shape: &ConvShape) -> Self {
+        Self::new(STEM, width, shape, STEM_DEPTH, STEM_DEPTH).keeping(shape)
     }
 
     /// With the transformed weights of all output channels at once, if they are few.
     fn keeping(self, shape: &ConvShape) -> Self {
         let blocks = shape.output[2] / BLOCK;
-        let bytes = self.block_weights().saturating_mul(2).saturating_mul(blocks);
+        let bytes = self.block_weights.saturating_mul(2).saturating_mul(blocks);
         Self { kept: if bytes <= KEPT_BYTES { blocks } else { 1 }, ..self }
     }
 
     /// The plan of `form` for `shape` with `depth` values a row; `part` as in [`Plan::part`].
-    fn new(form: Form, shape: &ConvShape, depth: usize, part: usize) -> Self {
+    fn new(form: Form, width: Width, shape: &ConvShape, depth: usize, part: usize) -> Self {
         let [out_h, out_w, _] = shape.output;
         let row = depth.saturating_add(LANES - 1) / LANES * LANES;
         // No constant is 0, which the optimiser need not find out: plans are in images without panics.
         let tile = form.tile.max(1);
         let all = out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile));
         let most = form.max_bytes / 2 / form.positions.max(1) / row.max(1);
-        let tiles = all.min(most.max(GROUP)).max(1);
+        let tiles = all.min(most.max(width.group)).max(1);
         let part = part.min(depth);
         // Parts of a row add to the products of all tiles.
         let summed =
-            if part == 0 || part == depth { tiles.min(form.groups * GROUP) } else { tiles };
+            if part == 0 || part == depth { tiles.min(form.groups * width.group) } else { tiles };
         Self {
             depth,
             row,
@@ -174,23 +200,24 @@ impl Plan {
             part,
             kept: 1,
             pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).min(form.positions).max(1),
+            block_weights: part.saturating_mul(BLOCK * form.filters),
+            alignment: width.alignment,
             positions: form.positions,
-            filters: form.filters,
             padding: shape.input[2],
         }
     }
 
-    pub fn rows_bytes(&self) -> usize {
-        align_up(self.stride.saturating_mul(self.positions * 2))
+    /// The bytes that a buffer takes.
+    fn aligned(&self, bytes: usize) -> usize {
+        bytes.saturating_add(self.alignment - 1) & !(self.alignment - 1)
     }
 
-    /// Transformed weights of a block of output channels, in 16-bit values.
-    pub fn block_weights(&self) -> usize {
-        self.part.saturating_mul(BLOCK * self.filters)
+    pub fn rows_bytes(&self) -> usize {
+        self.aligned(self.stride.saturating_mul(self.positions * 2))
     }
 
     pub fn weights_bytes(&self) -> usize {
-        align_up(self.block_weights().saturating_mul(2).saturating_mul(self.kept))
+        self.aligned(self.block_weights.saturating_mul(2).saturating_mul(self.kept))
     }
 
     /// From the products of one position to those of the next, in sums.
@@ -199,16 +226,17 @@ impl Plan {
     }
 
     pub fn products_bytes(&self) -> usize {
-        self.products_stride().saturating_mul(self.positions * 4)
+        self.aligned(self.products_stride().saturating_mul(self.positions * 4))
     }
 
     pub fn padding_bytes(&self) -> usize {
-        align_up(self.padding)
+        self.aligned(self.padding)
     }
 
-    /// Rows, weights, products and padding, one behind the other.
+    /// Rows, weights, products and padding, one behind the other, from the first aligned byte.
     pub fn scratch_bytes(&self) -> usize {
-        self.rows_bytes()
+        (self.alignment - ALIGNMENT)
+            .saturating_add(self.rows_bytes())
             .saturating_add(self.weights_bytes())
             .saturating_add(self.products_bytes())
             .saturating_add(self.padding_bytes())
@@ -242,7 +270,7 @@ pub(super) fn computes(shape: &ConvShape) -> bool {
 /// Whether there are pixels enough for the weights that are turned.
 pub(super) fn pays(shape: &ConvShape) -> bool {
     let [out_h, out_w, _] = shape.output;
-    out_h.saturating_mul(out_w) > 2 * GROUP
+    out_h.saturating_mul(out_w) > 2 * AVX2.group
 }
 
 /// Whether this is a stem: 7x7 at stride 2 over three channels, which is 4x4 at stride 1 over 2x2 pixels

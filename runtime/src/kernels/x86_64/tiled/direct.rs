@@ -2,9 +2,11 @@
 
 use core::ops::Range;
 
+use super::transform::Outputs;
+use super::vector::{Sums, Vectors};
 use super::{Tiles, Window, ohwi};
 use crate::kernels::ConvShape;
-use crate::kernels::tiled::{DIRECT, Form, LANES};
+use crate::kernels::tiled::{BLOCK, DIRECT, Form, LANES};
 use crate::kernels::x86_64::patch_avx2;
 
 /// See the module.
@@ -21,12 +23,20 @@ impl Tiles for Direct {
     const SHIFT: u32 = 0;
 
     #[inline(always)]
-    unsafe fn input(window: &Window<'_>, to: *mut i16, _stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) {
         let row = window.shape.patch_len().next_multiple_of(LANES);
         // SAFETY: the caller vouches for a row and sixteen values.
         let patch = unsafe { core::slice::from_raw_parts_mut(to, row + LANES) };
         // SAFETY: the caller vouches for AVX2.
         unsafe { patch_avx2::gather(window.shape, window.input, window.corner, patch) };
+    }
+
+    #[inline(always)]
+    unsafe fn output<S: Sums>(products: *const i32, _stride: usize, outputs: &mut Outputs<S>) {
+        for (vector, outputs) in outputs.iter_mut().take(BLOCK / S::LANES).enumerate() {
+            // SAFETY: the caller vouches for the instructions and for sixteen products.
+            outputs[0] = unsafe { S::load(products.add(vector * S::LANES)) };
+        }
     }
 }
 
@@ -36,13 +46,13 @@ impl Tiles for DirectOhwi {
     const SHIFT: u32 = Direct::SHIFT;
 
     #[inline(always)]
-    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
         // SAFETY: the caller vouches for the same.
-        unsafe { Direct::input(window, to, stride) }
+        unsafe { Direct::input::<V>(window, to, stride) }
     }
 
     #[inline(always)]
-    unsafe fn weights(
+    unsafe fn weights<V: Vectors>(
         shape: &ConvShape,
         weights: &[i8],
         oc: usize,
@@ -53,5 +63,11 @@ impl Tiles for DirectOhwi {
         let rows = weights.get(oc * len..).unwrap_or_default();
         // SAFETY: the caller vouches for AVX2.
         unsafe { ohwi::pairs(rows, len, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { Direct::output(products, stride, outputs) }
     }
 }

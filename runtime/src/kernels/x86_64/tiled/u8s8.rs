@@ -8,9 +8,12 @@ use core::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_epi8,
 };
 
+use super::Tiles;
 use super::direct::Direct;
-use super::{Tiles, Window};
-use crate::kernels::tiled::{BLOCK, DIRECT, Form, GROUP, LANES};
+use super::transform::Outputs;
+use super::vector::{Sums, Vectors};
+use super::window::Window;
+use crate::kernels::tiled::{AVX2, BLOCK, DIRECT, Form, LANES};
 use crate::kernels::{ConvShape, patch};
 use crate::layouts::x86_64::u8s8::{Block, QUAD_BYTES, Sections};
 
@@ -29,14 +32,23 @@ impl Tiles for U8s8 {
     const SHIFT: u32 = Direct::SHIFT;
 
     #[inline(always)]
-    unsafe fn input(window: &Window<'_>, to: *mut i16, _stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) {
         let row = window.shape.patch_len().div_ceil(2).next_multiple_of(LANES);
         // SAFETY: the caller vouches for a row and sixteen values of two bytes.
         let row = unsafe { core::slice::from_raw_parts_mut(to.cast::<u8>(), (row + LANES) * 2) };
         // SAFETY: the caller vouches for AVX2.
         unsafe { gather(window, row) };
     }
+
+    #[inline(always)]
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { Direct::output(products, stride, outputs) }
+    }
 }
+
+/// Most rows that are multiplied at a time.
+const GROUP: usize = AVX2.group;
 
 /// Writes a window as bytes from 0 on; what lies behind it in `row` is arbitrary.
 #[target_feature(enable = "avx2")]

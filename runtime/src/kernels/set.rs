@@ -115,7 +115,8 @@ impl KernelFamily {
             (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
             (Operator::Subsample { .. }, _) => "subsample_generic",
             (Operator::Logits { .. }, Self::Reference) => "logits_reference",
-            (Operator::Logits { .. }, Self::Avx2 | Self::Avx512Vnni) => "logits_avx2",
+            (Operator::Logits { .. }, Self::Avx2) => "logits_avx2",
+            (Operator::Logits { .. }, Self::Avx512Vnni) => "logits_vnni",
             (Operator::Logits { .. }, _) => "logits_generic",
         }
     }
@@ -347,7 +348,7 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(token) => super::x86_64::logits_avx2(token, args),
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx512Vnni(token) => super::x86_64::logits_avx2(token.avx2(), args),
+            Machine::Avx512Vnni(token) => super::x86_64::logits_vnni(token, args),
             _ => generic::logits(args),
         }
     }

@@ -2,6 +2,7 @@
 
 mod conv_direct_avx2;
 mod logits_avx2;
+mod logits_vnni;
 mod max_pool_avx2;
 mod patch_avx2;
 mod requantize_avx2;
@@ -10,6 +11,7 @@ mod vnni;
 
 pub use conv_direct_avx2::conv_direct_avx2;
 pub use logits_avx2::logits_avx2;
+pub use logits_vnni::logits_vnni;
 pub use max_pool_avx2::max_pool_avx2;
 pub use tiled::{
     conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_winograd2_avx2,

@@ -50,7 +50,7 @@ pub(crate) struct Grain {
     /// Output channels whose weights lie together and that it computes together; 0 if they may not be
     /// parted.
     pub channels: usize,
-    /// Whether it transforms the weights, which every band of rows does anew.
+    /// Whether it transforms the weights, which every band of rows does anew, at a cost that counts.
     pub transforms_weights: bool,
     /// Multiply-accumulates that are not worth a second thread.
     pub least_work: usize,
@@ -270,10 +270,7 @@ impl ConvKernel {
             rows,
             channels: if in_blocks { 16 } else { 0 },
             transforms_weights: match self {
-                Self::Winograd4Avx2
-                | Self::Winograd4Int8Avx2
-                | Self::PackedAvx2
-                | Self::PackedVnni => true,
+                Self::Winograd4Avx2 | Self::Winograd4Int8Avx2 | Self::PackedAvx2 => true,
                 _ => portable && self == Self::Winograd4Neon,
             },
             least_work: match self {

@@ -244,7 +244,6 @@ impl ConvKernel {
         match self {
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::pays(shape),
             Self::PackedAvx2 => tiled::pays(shape),
-            Self::PackedVnni => vnni::pays(shape),
             Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
             _ => true,
         }

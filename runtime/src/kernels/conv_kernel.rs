@@ -57,7 +57,7 @@ pub(crate) struct Grain {
     /// Output channels whose weights lie together and that it computes together; 0 if they may not be
     /// parted.
     pub channels: usize,
-    /// Whether it transforms the weights, which every band of rows does anew.
+    /// Whether it transforms the weights, which every band of rows does anew, at a cost that counts.
     pub transforms_weights: bool,
     /// Multiply-accumulates that are not worth a second thread.
     pub least_work: usize,
@@ -277,7 +277,6 @@ impl ConvKernel {
         match self {
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::pays(shape),
             Self::PackedAvx2 => tiled::pays(shape),
-            Self::PackedVnni => vnni::pays(shape),
             Self::Winograd4Avx2 | Self::Winograd4Avx512 | Self::Winograd4Neon => {
                 winograd4::pays(shape)
             }
@@ -317,8 +316,7 @@ impl ConvKernel {
                 | Self::Winograd4Avx512
                 | Self::Winograd4Int8Avx2
                 | Self::Winograd4Int8Avx512
-                | Self::PackedAvx2
-                | Self::PackedVnni => true,
+                | Self::PackedAvx2 => true,
                 _ => portable && self == Self::Winograd4Neon,
             },
             least_work: match self {

@@ -106,7 +106,8 @@ impl KernelFamily {
                 self.conv_kernel(shape, weights.form).name()
             }
             (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
-            (Operator::MaxPool { .. }, Self::Avx2 | Self::Avx512Vnni) => "max_pool_avx2",
+            (Operator::MaxPool { .. }, Self::Avx2) => "max_pool_avx2",
+            (Operator::MaxPool { .. }, Self::Avx512Vnni) => "max_pool_avx512",
             (Operator::MaxPool { .. }, _) => "max_pool_generic",
             (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
             (Operator::AveragePool { .. }, _) => "average_pool_generic",
@@ -115,7 +116,8 @@ impl KernelFamily {
             (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
             (Operator::Subsample { .. }, _) => "subsample_generic",
             (Operator::Logits { .. }, Self::Reference) => "logits_reference",
-            (Operator::Logits { .. }, Self::Avx2 | Self::Avx512Vnni) => "logits_avx2",
+            (Operator::Logits { .. }, Self::Avx2) => "logits_avx2",
+            (Operator::Logits { .. }, Self::Avx512Vnni) => "logits_vnni",
             (Operator::Logits { .. }, _) => "logits_generic",
         }
     }
@@ -375,7 +377,7 @@ impl KernelSet {
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(token) => super::x86_64::logits_avx2(token, args),
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx512Vnni(token) => super::x86_64::logits_avx2(token.avx2(), args),
+            Machine::Avx512Vnni(token) => super::x86_64::logits_vnni(token, args),
             _ => generic::logits(args),
         }
     }
@@ -390,7 +392,7 @@ impl KernelSet {
             }
             #[cfg(target_arch = "x86_64")]
             Machine::Avx512Vnni(token) => {
-                super::x86_64::max_pool_avx2(token.avx2(), shape, clamp, input, output);
+                super::x86_64::max_pool_avx512(token, shape, clamp, input, output);
             }
             _ => generic::max_pool(shape, clamp, input, output),
         }

@@ -107,9 +107,3 @@ pub(crate) fn computes(shape: &ConvShape) -> bool {
     let [_, _, out_c] = shape.output;
     shape.groups == 1 && out_c >= BLOCK && out_c.is_multiple_of(BLOCK)
 }
-
-/// Whether there are pixels enough for the weights that are turned.
-pub(crate) fn pays(shape: &ConvShape) -> bool {
-    let [out_h, out_w, _] = shape.output;
-    out_h.saturating_mul(out_w) > 1
-}

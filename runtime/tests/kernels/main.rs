@@ -185,6 +185,17 @@ macro_rules! kernel_suite {
                 }
             }
 
+            /// More pixels and more weights than kernels hold at a time, and an odd number of blocks of
+            /// output channels.
+            #[test]
+            fn conv_in_several_blocks_is_exact() {
+                for (extent, kernel, in_c) in [(17, 3, 144), (40, 1, 400)] {
+                    let case = square(extent, kernel, in_c, 176, (Fill::Random, Fill::Random));
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check(kernels, &conv.run(KernelSet::REFERENCE)));
+                }
+            }
+
             /// Patch lengths around whole vectors, channel counts around whole tiles, one pixel.
             #[test]
             fn conv_of_every_remainder_is_exact() {

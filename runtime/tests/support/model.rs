@@ -170,14 +170,14 @@ pub fn small() -> ModelSpec {
     }
 }
 
-/// 24x24x32 to 16 classes: a residual block and logits, large enough for several threads.
+/// 48x48x32 to 16 classes: a residual block and logits, large enough for several threads.
 pub fn large() -> ModelSpec {
     let random = &mut Random::new(8);
-    let (macs, weights) = (24 * 24 * 32 * 288, 32 * 288);
+    let (macs, weights) = (48 * 48 * 32 * 288, 32 * 288);
     let conv = |input, output| window(record(StepKind::Conv, input, output), 1);
     let residual =
         StepRecord { operand: 0, flags: flags::IN_PLACE, operand_multiplier: 20_000, ..conv(1, 2) };
-    let inputs = 24 * 24 * 32;
+    let inputs = 48 * 48 * 32;
     let logits_step = record(StepKind::Logits, 2, 3);
     let mut steps = vec![
         step(conv(0, 1), macs, weights, 32, random),
@@ -187,7 +187,7 @@ pub fn large() -> ModelSpec {
     for (step, name) in steps.iter_mut().zip(["conv1", "conv2", "fc"]) {
         step.layer_name = name.to_owned();
     }
-    let map = [24, 24, 32];
+    let map = [48, 48, 32];
     ModelSpec {
         name: "large".to_owned(),
         tensors: vec![

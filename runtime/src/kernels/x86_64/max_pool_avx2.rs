@@ -60,7 +60,7 @@ fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8])
 }
 
 /// The rows or columns of the input under a window.
-fn taps(shape: &PoolShape, axis: usize, out: usize) -> Range<usize> {
+pub(super) fn taps(shape: &PoolShape, axis: usize, out: usize) -> Range<usize> {
     let first = out * shape.strides[axis];
     let end = (first + shape.kernel[axis]).saturating_sub(shape.pads[axis]);
     first.saturating_sub(shape.pads[axis])..end.min(shape.input[axis])

@@ -2,7 +2,9 @@
 
 mod conv_direct_avx2;
 mod logits_avx2;
+mod logits_vnni;
 mod max_pool_avx2;
+mod max_pool_avx512;
 mod patch_avx2;
 mod requantize_avx2;
 mod tiled;
@@ -10,7 +12,9 @@ mod vnni;
 
 pub use conv_direct_avx2::conv_direct_avx2;
 pub use logits_avx2::logits_avx2;
+pub use logits_vnni::logits_vnni;
 pub use max_pool_avx2::max_pool_avx2;
+pub use max_pool_avx512::max_pool_avx512;
 pub use tiled::*;
 
 pub use vnni::{conv_direct8_vnni, conv_packed_vnni};

@@ -127,19 +127,20 @@ impl<'a> Task<'a> {
                 plan.kept > 0 && weights.len() >= out_c.checked_mul(shape.patch_len())?
             }
         };
+        let output = args.output.as_mut_ptr();
         let residual = match args.residual {
             Residual::None => core::ptr::null(),
-            Residual::InPlace => args.output.as_ptr(),
+            Residual::InPlace => output.cast_const(),
             Residual::Separate(values) => values.get(..rows * row)?.as_ptr(),
         };
-        let fits = enough && vnni::computes(shape) && !shape.strides.contains(&0);
+        let fits = enough && vnni::computes(shape) && rows::are_counted(shape, args.first_row);
         fits.then_some(Self {
             shape,
             plan,
             source,
             input,
             first_row: args.first_row,
-            output: args.output.as_mut_ptr(),
+            output,
             residual,
             pixels: rows * out_w,
         })

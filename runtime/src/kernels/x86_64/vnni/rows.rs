@@ -16,6 +16,15 @@ use crate::kernels::vnni::VECTOR;
 /// Bytes of half a vector.
 const HALF: usize = VECTOR / 2;
 
+/// Whether no position in a window is too large to be counted.
+pub(super) fn are_counted(shape: &ConvShape, first_row: usize) -> bool {
+    let ConvShape { input, output, kernel, strides, pads, dilations, .. } = shape;
+    let few = |n: &usize| *n <= 1 << 24;
+    let extents = input.iter().chain(output).chain(kernel).chain(pads).chain(dilations);
+    let steps = strides.iter().all(|n| *n > 0 && few(n));
+    steps && few(&first_row) && extents.into_iter().all(few)
+}
+
 /// What rows are made of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
@@ -37,8 +46,8 @@ impl Rows<'_> {
     /// Writes the rows of `pixels`, counted from the beginning of output row `first_row`.
     ///
     /// # Safety
-    /// `to` has room for a row of each pixel, as [`crate::kernels::vnni::Plan`] counts them, and no stride
-    /// is 0.
+    /// `to` has room for a row of each pixel, as [`crate::kernels::vnni::Plan`] counts them, and a vector
+    /// behind them, and [`are_counted`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub unsafe fn gather(&self, first_row: usize, pixels: Range<usize>, to: *mut u8) {
         let out_w = self.shape.output[1].max(1);
@@ -138,7 +147,8 @@ impl Rows<'_> {
                 let x = ox * strides[1] + kx * dilations[1];
                 let before = pads[1].saturating_sub(x).min(columns);
                 let until = (in_w + pads[1]).saturating_sub(x).clamp(before, columns);
-                let from = row.map(|row| row + (x + before).saturating_sub(pads[1]) * in_c);
+                let row = row.filter(|_| before < until);
+                let from = row.map(|row| row + (x + before - pads[1]) * in_c);
                 let parts = [(None, 0..before), (from, before..until), (None, until..columns)];
                 for (from, part) in parts {
                     let run = Run::new(part.len() * in_c, self.padding());
@@ -146,7 +156,7 @@ impl Rows<'_> {
                     // values.
                     unsafe {
                         let to = to.add((ky * kernel[1] + kx + part.start) * in_c);
-                        match from.filter(|_| !part.is_empty()) {
+                        match from {
                             Some(from) => run.copy(self.input.as_ptr().add(from), to),
                             None => run.fill(to),
                         }

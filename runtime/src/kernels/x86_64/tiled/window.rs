@@ -21,6 +21,7 @@ impl Window<'_> {
     }
 
     /// The same of a window of any height and width.
+    #[inline(always)]
     pub fn inside_rectangle(&self, height: usize, width: usize) -> Option<usize> {
         let [in_h, in_w, in_c] = self.shape.input;
         let top = (self.corner.0 * self.shape.strides[0]).checked_sub(self.shape.pads[0])?;

@@ -2,7 +2,7 @@
 //!
 //! It is the same on every machine, so that a plan for a board can be made on another one.
 
-use super::tiled::Plan;
+use super::tiled::{AVX2, AVX512, Plan};
 use super::{
     ConvShape, KernelFamily, cortex_m, direct, direct8, generic, tiled, vnni, winograd4,
     winograd4_neon,
@@ -29,6 +29,12 @@ pub enum ConvKernel {
     Winograd4StemAvx2,
     Direct8Vnni,
     PackedVnni,
+    Winograd4Avx512,
+    Winograd4StoredAvx512,
+    Winograd4Int8Avx512,
+    Winograd4Stride2Avx512,
+    StemAvx512,
+    Winograd4StemAvx512,
     Direct8Neon,
     Winograd4Neon,
     Winograd4StemNeon,
@@ -93,6 +99,12 @@ impl ConvKernel {
         Self::Winograd4StemAvx2,
         Self::Direct8Vnni,
         Self::PackedVnni,
+        Self::Winograd4Avx512,
+        Self::Winograd4StoredAvx512,
+        Self::Winograd4Int8Avx512,
+        Self::Winograd4Stride2Avx512,
+        Self::StemAvx512,
+        Self::Winograd4StemAvx512,
         Self::Direct8Neon,
         Self::Winograd4Neon,
         Self::Winograd4StemNeon,
@@ -125,6 +137,12 @@ impl ConvKernel {
             Self::Winograd4StemAvx2 => "conv_winograd4_stem_avx2",
             Self::Direct8Vnni => "conv_direct8_vnni",
             Self::PackedVnni => "conv_packed_vnni",
+            Self::Winograd4Avx512 => "conv_winograd4_avx512",
+            Self::Winograd4StoredAvx512 => "conv_winograd4_stored_avx512",
+            Self::Winograd4Int8Avx512 => "conv_winograd4_int8_avx512",
+            Self::Winograd4Stride2Avx512 => "conv_winograd4_stride2_avx512",
+            Self::StemAvx512 => "conv_stem_avx512",
+            Self::Winograd4StemAvx512 => "conv_winograd4_stem_avx512",
             Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
             Self::Winograd4StemNeon => "conv_winograd4_stem_neon",
@@ -162,7 +180,13 @@ impl ConvKernel {
             | Self::Winograd4Stride2Avx2
             | Self::Winograd4StemAvx2
             | Self::Direct8Vnni
-            | Self::PackedVnni => cfg!(target_arch = "x86_64"),
+            | Self::PackedVnni
+            | Self::Winograd4Avx512
+            | Self::Winograd4StoredAvx512
+            | Self::Winograd4Int8Avx512
+            | Self::Winograd4Stride2Avx512
+            | Self::StemAvx512
+            | Self::Winograd4StemAvx512 => cfg!(target_arch = "x86_64"),
             Self::Direct8Neon
             | Self::Winograd4Neon
             | Self::Winograd4StemNeon
@@ -189,19 +213,23 @@ impl ConvKernel {
             Self::Reference | Self::Generic => portable,
             Self::DirectAvx2 => portable && shape.groups == 1,
             Self::PackedAvx2 => portable && tiled::computes(shape),
-            Self::StemAvx2 => portable && tiled::computes(shape) && tiled::is_stem(shape),
-            Self::Winograd4Avx2 => portable && winograd4::computes(shape),
+            Self::StemAvx2 | Self::StemAvx512 => {
+                portable && tiled::computes(shape) && tiled::is_stem(shape)
+            }
+            Self::Winograd4Avx2 | Self::Winograd4Avx512 => portable && winograd4::computes(shape),
             Self::Direct8Avx2 => avx2(form, shape, WeightLayout::Direct8),
             Self::Direct16Avx2 => avx2(form, shape, WeightLayout::Direct16),
             Self::Winograd2Avx2 => avx2(form, shape, WeightLayout::Winograd2),
-            Self::Winograd4Int8Avx2 => avx2(form, shape, WeightLayout::Winograd4Int8),
-            Self::Winograd4StoredAvx2 => {
+            Self::Winograd4Int8Avx2 | Self::Winograd4Int8Avx512 => {
+                avx2(form, shape, WeightLayout::Winograd4Int8)
+            }
+            Self::Winograd4StoredAvx2 | Self::Winograd4StoredAvx512 => {
                 avx2(form, shape, WeightLayout::Winograd4) && shape.strides == [1, 1]
             }
-            Self::Winograd4Stride2Avx2 => {
+            Self::Winograd4Stride2Avx2 | Self::Winograd4Stride2Avx512 => {
                 avx2(form, shape, WeightLayout::Winograd4) && strided(shape, 3)
             }
-            Self::Winograd4StemAvx2 => {
+            Self::Winograd4StemAvx2 | Self::Winograd4StemAvx512 => {
                 avx2(form, shape, WeightLayout::Winograd4) && strided(shape, 7)
             }
             Self::Direct8Vnni => form == DIRECT8_VNNI && vnni::computes(shape),
@@ -244,7 +272,9 @@ impl ConvKernel {
         match self {
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::pays(shape),
             Self::PackedAvx2 => tiled::pays(shape),
-            Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
+            Self::Winograd4Avx2 | Self::Winograd4Avx512 | Self::Winograd4Neon => {
+                winograd4::pays(shape)
+            }
             _ => true,
         }
     }
@@ -255,11 +285,19 @@ impl ConvKernel {
         let x86_64 = KernelFamily::Avx512Vnni.conv_kernels().contains(&self);
         let rows = match self {
             Self::Winograd4Avx2
+            | Self::Winograd4Avx512
             | Self::Winograd4StoredAvx2
+            | Self::Winograd4StoredAvx512
             | Self::Winograd4Int8Avx2
+            | Self::Winograd4Int8Avx512
             | Self::Winograd4Stride2Avx2
+            | Self::Winograd4Stride2Avx512
             | Self::Winograd4Neon => 4,
-            Self::Winograd4StemAvx2 | Self::StemAvx2 | Self::Winograd4StemNeon => 3,
+            Self::Winograd4StemAvx2
+            | Self::Winograd4StemAvx512
+            | Self::StemAvx2
+            | Self::StemAvx512
+            | Self::Winograd4StemNeon => 3,
             Self::Winograd2Avx2 => 2,
             _ => 1,
         };
@@ -269,7 +307,11 @@ impl ConvKernel {
             rows,
             channels: if in_blocks { 16 } else { 0 },
             transforms_weights: match self {
-                Self::Winograd4Avx2 | Self::Winograd4Int8Avx2 | Self::PackedAvx2 => true,
+                Self::Winograd4Avx2
+                | Self::Winograd4Avx512
+                | Self::Winograd4Int8Avx2
+                | Self::Winograd4Int8Avx512
+                | Self::PackedAvx2 => true,
                 _ => portable && self == Self::Winograd4Neon,
             },
             least_work: match self {
@@ -292,17 +334,23 @@ impl ConvKernel {
             Self::Generic => generic::conv_scratch_bytes(shape),
             Self::DirectAvx2 => DIRECT_AVX2.scratch_bytes(shape),
             Self::PackedAvx2 => Plan::direct_ohwi(shape).scratch_bytes(),
-            Self::StemAvx2 => Plan::stem_ohwi(shape).scratch_bytes(),
+            Self::StemAvx2 => Plan::stem_ohwi(AVX2, shape).scratch_bytes(),
+            Self::StemAvx512 => Plan::stem_ohwi(AVX512, shape).scratch_bytes(),
             Self::Direct8Vnni => vnni::Plan::stored(shape).scratch_bytes(),
             Self::PackedVnni => vnni::Plan::turned(shape).scratch_bytes(),
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::scratch_bytes(shape, form.layout),
             Self::Direct8Avx2 | Self::Direct16Avx2 => Plan::direct(shape).scratch_bytes(),
             Self::Winograd2Avx2 => Plan::winograd2(shape).scratch_bytes(),
-            Self::Winograd4StoredAvx2 => Plan::winograd4(shape).scratch_bytes(),
-            Self::Winograd4Int8Avx2 => Plan::winograd4_int8(shape).scratch_bytes(),
-            Self::Winograd4Stride2Avx2 => Plan::strided4(shape).scratch_bytes(),
-            Self::Winograd4StemAvx2 => Plan::stem(shape).scratch_bytes(),
-            Self::Winograd4Avx2 => Plan::winograd4_ohwi_bytes(shape),
+            Self::Winograd4StoredAvx2 => Plan::winograd4(AVX2, shape).scratch_bytes(),
+            Self::Winograd4StoredAvx512 => Plan::winograd4(AVX512, shape).scratch_bytes(),
+            Self::Winograd4Int8Avx2 => Plan::winograd4_int8(AVX2, shape).scratch_bytes(),
+            Self::Winograd4Int8Avx512 => Plan::winograd4_int8(AVX512, shape).scratch_bytes(),
+            Self::Winograd4Stride2Avx2 => Plan::strided4(AVX2, shape).scratch_bytes(),
+            Self::Winograd4Stride2Avx512 => Plan::strided4(AVX512, shape).scratch_bytes(),
+            Self::Winograd4StemAvx2 => Plan::stem(AVX2, shape).scratch_bytes(),
+            Self::Winograd4StemAvx512 => Plan::stem(AVX512, shape).scratch_bytes(),
+            Self::Winograd4Avx2 => Plan::winograd4_ohwi_bytes(AVX2, shape),
+            Self::Winograd4Avx512 => Plan::winograd4_ohwi_bytes(AVX512, shape),
             Self::Winograd4Neon | Self::Winograd4StemNeon => {
                 winograd4_neon::scratch_bytes(shape, form.layout)
             }
@@ -353,17 +401,23 @@ impl KernelFamily {
                 ConvKernel::DirectAvx2,
             ],
             Self::Avx512Vnni => &[
-                ConvKernel::Direct8Vnni,
-                ConvKernel::PackedVnni,
+                ConvKernel::Winograd4StoredAvx512,
                 ConvKernel::Winograd4StoredAvx2,
+                ConvKernel::Winograd4Int8Avx512,
                 ConvKernel::Winograd4Int8Avx2,
+                ConvKernel::Winograd4Stride2Avx512,
                 ConvKernel::Winograd4Stride2Avx2,
+                ConvKernel::Winograd4StemAvx512,
                 ConvKernel::Winograd4StemAvx2,
+                ConvKernel::Direct8Vnni,
                 ConvKernel::Winograd2Avx2,
                 ConvKernel::Direct16Avx2,
                 ConvKernel::Direct8Avx2,
+                ConvKernel::Winograd4Avx512,
                 ConvKernel::Winograd4Avx2,
+                ConvKernel::StemAvx512,
                 ConvKernel::StemAvx2,
+                ConvKernel::PackedVnni,
                 ConvKernel::PackedAvx2,
                 ConvKernel::DirectAvx2,
             ],

@@ -264,6 +264,30 @@ impl KernelSet {
                 super::x86_64::conv_packed_vnni(token, args);
             }
             #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4Avx512, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_winograd4_avx512(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4StoredAvx512, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_winograd4_stored_avx512(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4Int8Avx512, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_winograd4_int8_avx512(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4Stride2Avx512, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_winograd4_stride2_avx512(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::StemAvx512, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_stem_avx512(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
+            (ConvKernel::Winograd4StemAvx512, Machine::Avx512Vnni(token)) => {
+                super::x86_64::conv_winograd4_stem_avx512(token, args);
+            }
+            #[cfg(target_arch = "x86_64")]
             (kernel, Machine::Avx512Vnni(token)) => {
                 Self { machine: Machine::Avx2(token.avx2()), conv: Some(kernel) }.conv(args);
             }

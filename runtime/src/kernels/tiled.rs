@@ -1,4 +1,4 @@
-//! How the AVX2 kernels divide a convolution into tiles, whatever its form: known on every machine,
+//! How the kernels of AVX2 and AVX-512 divide a convolution into tiles, whatever its form: known on every machine,
 //! for plans of files that are packed elsewhere.
 //!
 //! Every form is the same three things: windows of the input become rows of 16-bit values, one at each
@@ -12,14 +12,10 @@
 use super::ConvShape;
 use crate::format::align_up;
 
-/// Output channels of a block: two vectors of sums.
+/// Output channels of a block: one vector of sums, or two.
 pub(super) const BLOCK: usize = 16;
-/// Tiles that are multiplied at a time.
-pub(super) const GROUP: usize = 6;
-/// Values of one vector of i16.
+/// Values of one vector of i16, or of half a one.
 pub(super) const LANES: usize = 16;
-/// Input channels whose weights are transformed at a time, into a buffer that stays near.
-const PART: usize = 128;
 /// Bytes of weights that stay near while they meet some groups of tiles.
 const PASS_BYTES: usize = 16 << 10;
 /// Most bytes of transformed weights that are made once a call instead of once a block of tiles.
@@ -28,6 +24,20 @@ const KEPT_BYTES: usize = 128 << 10;
 const STEM_DEPTH: usize = 12;
 /// Between positions, so that they do not fall on the same lines of a cache.
 const PAD: usize = 32;
+
+/// What distinguishes the instruction sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Width {
+    /// Most tiles that are multiplied at a time.
+    pub group: usize,
+    /// Input channels whose weights are transformed at a time, into a buffer that stays near.
+    pub part: usize,
+}
+
+/// AVX2.
+pub(super) const AVX2: Width = Width { group: 6, part: 128 };
+/// AVX-512.
+pub(super) const AVX512: Width = Width { group: 12, part: 128 };
 
 /// What distinguishes the forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,53 +98,53 @@ pub(super) struct Plan {
 impl Plan {
     /// `conv_direct8_avx2`, `conv_direct16_avx2`.
     pub fn direct(shape: &ConvShape) -> Self {
-        Self::new(DIRECT, shape, shape.patch_len().saturating_add(1) / 2 * 2, 0)
+        Self::new(DIRECT, AVX2, shape, shape.patch_len().saturating_add(1) / 2 * 2, 0)
     }
 
     /// `conv_winograd2_avx2`.
     pub fn winograd2(shape: &ConvShape) -> Self {
-        Self::new(WINOGRAD2, shape, shape.input[2], 0)
+        Self::new(WINOGRAD2, AVX2, shape, shape.input[2], 0)
     }
 
-    /// `conv_winograd4_avx2`.
-    pub fn winograd4(shape: &ConvShape) -> Self {
-        Self::new(WINOGRAD4, shape, shape.input[2], 0)
+    /// F(4x4, 3x3) with stored weights.
+    pub fn winograd4(width: Width, shape: &ConvShape) -> Self {
+        Self::new(WINOGRAD4, width, shape, shape.input[2], 0)
     }
 
-    /// `conv_winograd4_int8_avx2`.
-    pub fn winograd4_int8(shape: &ConvShape) -> Self {
-        Self::new(WINOGRAD4, shape, shape.input[2], PART)
+    /// F(4x4, 3x3) with weights that are transformed while it runs.
+    pub fn winograd4_int8(width: Width, shape: &ConvShape) -> Self {
+        Self::new(WINOGRAD4, width, shape, shape.input[2], width.part)
     }
 
-    /// Scratch of `conv_winograd4_avx2`: as the one above, and room for the direct convolution that takes its
+    /// Scratch of the same from OHWI weights: as the one above, and room for the direct convolution that takes its
     /// place where sums may be too large.
-    pub fn winograd4_ohwi_bytes(shape: &ConvShape) -> usize {
-        let bytes = Self::winograd4_int8(shape).scratch_bytes();
+    pub fn winograd4_ohwi_bytes(width: Width, shape: &ConvShape) -> usize {
+        let bytes = Self::winograd4_int8(width, shape).scratch_bytes();
         if all_sums_fit(shape) {
             return bytes;
         }
         bytes.max(Self::direct_ohwi(shape).scratch_bytes())
     }
 
-    /// `conv_winograd4_stride2_avx2`.
-    pub fn strided4(shape: &ConvShape) -> Self {
-        Self::new(STRIDED4, shape, shape.input[2], 0)
+    /// F(4x4, 3x3) at stride 2.
+    pub fn strided4(width: Width, shape: &ConvShape) -> Self {
+        Self::new(STRIDED4, width, shape, shape.input[2], 0)
     }
 
-    /// `conv_winograd4_stem_avx2`.
-    pub fn stem(shape: &ConvShape) -> Self {
-        Self::new(STEM, shape, STEM_DEPTH, 0)
+    /// Stems with stored weights.
+    pub fn stem(width: Width, shape: &ConvShape) -> Self {
+        Self::new(STEM, width, shape, STEM_DEPTH, 0)
     }
 
     /// `conv_packed_avx2`.
     pub fn direct_ohwi(shape: &ConvShape) -> Self {
         let depth = shape.patch_len().saturating_add(1) / 2 * 2;
-        Self::new(DIRECT, shape, depth, depth).keeping(shape)
+        Self::new(DIRECT, AVX2, shape, depth, depth).keeping(shape)
     }
 
-    /// `conv_stem_avx2`.
-    pub fn stem_ohwi(shape: &ConvShape) -> Self {
-        Self::new(STEM, shape, STEM_DEPTH, STEM_DEPTH).keeping(shape)
+    /// Stems with OHWI weights.
+    pub fn stem_ohwi(width: Width, shape: &ConvShape) -> Self {
+        Self::new(STEM, width, shape, STEM_DEPTH, STEM_DEPTH).keeping(shape)
     }
 
     /// With the transformed weights of all output channels at once, if they are few.
@@ -145,18 +155,18 @@ impl Plan {
     }
 
     /// The plan of `form` for `shape` with `depth` values a row; `part` as in [`Plan::part`].
-    fn new(form: Form, shape: &ConvShape, depth: usize, part: usize) -> Self {
+    fn new(form: Form, width: Width, shape: &ConvShape, depth: usize, part: usize) -> Self {
         let [out_h, out_w, _] = shape.output;
         let row = depth.saturating_add(LANES - 1) / LANES * LANES;
         // No constant is 0, which the optimiser need not find out: plans are in images without panics.
         let tile = form.tile.max(1);
         let all = out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile));
         let most = form.max_bytes / 2 / form.positions.max(1) / row.max(1);
-        let tiles = all.min(most.max(GROUP)).max(1);
+        let tiles = all.min(most.max(width.group)).max(1);
         let part = part.min(depth);
         // Parts of a row add to the products of all tiles.
         let summed =
-            if part == 0 || part == depth { tiles.min(form.groups * GROUP) } else { tiles };
+            if part == 0 || part == depth { tiles.min(form.groups * width.group) } else { tiles };
         Self {
             depth,
             row,
@@ -235,7 +245,7 @@ pub(super) fn computes(shape: &ConvShape) -> bool {
 /// Whether there are pixels enough for the weights that are turned.
 pub(super) fn pays(shape: &ConvShape) -> bool {
     let [out_h, out_w, _] = shape.output;
-    out_h.saturating_mul(out_w) > 2 * GROUP
+    out_h.saturating_mul(out_w) > 2 * AVX2.group
 }
 
 /// Whether this is a stem: 7x7 at stride 2 over three channels, which is 4x4 at stride 1 over 2x2 pixels

@@ -1,9 +1,10 @@
 //! Direct convolution: a tile is a pixel, its row the whole window in OHWI order.
 
-use core::arch::x86_64::_mm256_loadu_si256;
 use core::ops::Range;
 
-use super::{Pixels, Tiles, Window, ohwi};
+use super::transform::Outputs;
+use super::vector::{Sums, Vectors};
+use super::{Tiles, Window, ohwi};
 use crate::kernels::ConvShape;
 use crate::kernels::tiled::{BLOCK, DIRECT, Form, LANES};
 use crate::kernels::x86_64::patch_avx2;
@@ -22,7 +23,7 @@ impl Tiles for Direct {
     const SHIFT: u32 = 0;
 
     #[inline(always)]
-    unsafe fn input(window: &Window<'_>, to: *mut i16, _stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) {
         let row = window.shape.patch_len().next_multiple_of(LANES);
         // SAFETY: the caller vouches for a row and sixteen values.
         let patch = unsafe { core::slice::from_raw_parts_mut(to, row + LANES) };
@@ -31,11 +32,10 @@ impl Tiles for Direct {
     }
 
     #[inline(always)]
-    unsafe fn output(products: *const i32, _stride: usize, pixels: &mut Pixels) {
-        // SAFETY: the caller vouches for sixteen products.
-        unsafe {
-            pixels[0][0] = _mm256_loadu_si256(products.cast());
-            pixels[1][0] = _mm256_loadu_si256(products.add(BLOCK / 2).cast());
+    unsafe fn output<S: Sums>(products: *const i32, _stride: usize, outputs: &mut Outputs<S>) {
+        for (vector, outputs) in outputs.iter_mut().take(BLOCK / S::LANES).enumerate() {
+            // SAFETY: the caller vouches for the instructions and for sixteen products.
+            outputs[0] = unsafe { S::load(products.add(vector * S::LANES)) };
         }
     }
 }
@@ -46,13 +46,13 @@ impl Tiles for DirectOhwi {
     const SHIFT: u32 = Direct::SHIFT;
 
     #[inline(always)]
-    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
         // SAFETY: the caller vouches for the same.
-        unsafe { Direct::input(window, to, stride) }
+        unsafe { Direct::input::<V>(window, to, stride) }
     }
 
     #[inline(always)]
-    unsafe fn weights(
+    unsafe fn weights<V: Vectors>(
         shape: &ConvShape,
         weights: &[i8],
         oc: usize,
@@ -66,8 +66,8 @@ impl Tiles for DirectOhwi {
     }
 
     #[inline(always)]
-    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
         // SAFETY: the caller vouches for the same.
-        unsafe { Direct::output(products, stride, pixels) }
+        unsafe { Direct::output(products, stride, outputs) }
     }
 }

@@ -1,37 +1,35 @@
-//! Rows times a block of output channels: up to six rows in twelve accumulators. A pair of values of a
-//! row is broadcast and meets the same pair of eight channels in one `vpmaddwd`; sums wrap.
+//! Rows times a block of output channels: a group of rows in as many accumulators as the registers hold. A
+//! pair of values of a row is broadcast and meets the same pair of some channels in one multiply-add; sums
+//! wrap.
 
-use core::arch::x86_64::{
-    __m256i, _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi32,
-    _mm256_setzero_si256, _mm256_storeu_si256,
-};
 use core::ops::Range;
 
-use super::widen;
-use crate::kernels::tiled::{BLOCK, GROUP, LANES};
+use super::Tiles;
+use super::vector::{Sums, Vectors, Words};
+use crate::kernels::tiled::BLOCK;
 
 /// A weight in 16 bits, or in eight.
 pub(super) trait Weight: Copy {
-    /// Sixteen weights in 16 bits.
+    /// A vector of weights in 16 bits.
     ///
     /// # Safety
-    /// The CPU has AVX2, and `from` points to sixteen readable weights.
-    unsafe fn load(from: *const Self) -> __m256i;
+    /// The CPU has the instructions, and `from` points to a vector of readable weights.
+    unsafe fn load<W: Words>(from: *const Self) -> W;
 }
 
 impl Weight for i16 {
     #[inline(always)]
-    unsafe fn load(from: *const Self) -> __m256i {
-        // SAFETY: the caller vouches for 32 readable bytes; the load needs no alignment.
-        unsafe { _mm256_loadu_si256(from.cast()) }
+    unsafe fn load<W: Words>(from: *const Self) -> W {
+        // SAFETY: the caller vouches for the same.
+        unsafe { W::load(from) }
     }
 }
 
 impl Weight for i8 {
     #[inline(always)]
-    unsafe fn load(from: *const Self) -> __m256i {
-        // SAFETY: the caller vouches for 16 readable bytes.
-        unsafe { widen(from) }
+    unsafe fn load<W: Words>(from: *const Self) -> W {
+        // SAFETY: the caller vouches for the same.
+        unsafe { W::widen(from) }
     }
 }
 
@@ -57,89 +55,90 @@ pub(super) struct Operands<'a, W> {
     pub products_stride: usize,
 }
 
-/// Multiplies `count` rows at each of `positions`, at most [`GROUP`], with the weights that `filter` names
-/// for a position.
-#[target_feature(enable = "avx2")]
-#[inline]
-pub(super) fn group<W: Weight>(
+/// Multiplies `count` rows at each of `positions`, at most [`Width::group`](crate::kernels::tiled::Width), with the weights that `T`
+/// names for a position.
+///
+/// # Safety
+/// The CPU has the instructions.
+#[inline(always)]
+pub(super) unsafe fn group<V: Vectors, T: Tiles, W: Weight>(
     count: usize,
     positions: Range<usize>,
-    filter: impl Fn(usize) -> usize,
     operands: Operands<'_, W>,
 ) {
-    match count {
-        0 => {}
-        1 => rows_times_block::<1, W>(positions, filter, operands),
-        2 => rows_times_block::<2, W>(positions, filter, operands),
-        3 => rows_times_block::<3, W>(positions, filter, operands),
-        4 => rows_times_block::<4, W>(positions, filter, operands),
-        5 => rows_times_block::<5, W>(positions, filter, operands),
-        _ => rows_times_block::<GROUP, W>(positions, filter, operands),
+    macro_rules! rows {
+        ($($count:literal)*) => {
+            match count {
+                $($count if $count <= V::WIDTH.group => {
+                    // SAFETY: the caller vouches for the instructions, with which the closure is compiled.
+                    unsafe { V::run(#[inline(always)] || {
+                        rows_times_block::<$count, V, T, W>(positions, operands);
+                    }) };
+                })*
+                _ => {}
+            }
+        };
     }
+    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
 }
 
-#[target_feature(enable = "avx2")]
-fn rows_times_block<const T: usize, W: Weight>(
+/// # Safety
+/// The CPU has the instructions.
+#[inline(always)]
+unsafe fn rows_times_block<const N: usize, V: Vectors, T: Tiles, W: Weight>(
     positions: Range<usize>,
-    filter: impl Fn(usize) -> usize,
     operands: Operands<'_, W>,
 ) {
-    let Operands {
-        rows,
-        step,
-        stride,
-        weights,
-        weights_step,
-        weights_stride,
-        pairs,
-        add,
-        products,
-        products_stride,
-    } = operands;
+    let Operands { rows, step, stride, weights, pairs, add, products, .. } = operands;
+    let vectors = BLOCK / V::Sums::LANES;
     for position in positions {
         let rows = rows.get(position * stride..).unwrap_or_default();
-        let weights = weights.get(filter(position) * weights_stride..).unwrap_or_default();
-        let products = products.get_mut(position * products_stride..).unwrap_or_default();
-        let needed = T.saturating_sub(1).saturating_mul(step).saturating_add(2 * pairs);
+        let weights = weights.get(T::filter(position) * operands.weights_stride..);
+        let weights = weights.unwrap_or_default();
+        let products = products.get_mut(position * operands.products_stride..).unwrap_or_default();
+        let needed = N.saturating_sub(1).saturating_mul(step).saturating_add(2 * pairs);
+        let weights_step = operands.weights_step;
         let needed_weights = pairs.saturating_sub(1).saturating_mul(weights_step) + BLOCK * 2;
-        if rows.len() < needed || weights.len() < needed_weights || products.len() < T * BLOCK {
+        if rows.len() < needed || weights.len() < needed_weights || products.len() < N * BLOCK {
             return;
         }
         let (rows, weights) = (rows.as_ptr(), weights.as_ptr());
         let products = products.as_mut_ptr();
-        let mut sums = [[_mm256_setzero_si256(); 2]; T];
+        // SAFETY: the caller vouches for the instructions.
+        let mut sums = [[unsafe { V::Sums::zero() }; 2]; N];
         if add {
             for (row, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: `row < T`, and there are `T * BLOCK` products; the loads need no alignment.
-                *sums = unsafe {
-                    let from = products.add(row * BLOCK);
-                    [
-                        _mm256_loadu_si256(from.cast()),
-                        _mm256_loadu_si256(from.add(BLOCK / 2).cast()),
-                    ]
-                };
+                for (vector, sums) in sums.iter_mut().take(vectors).enumerate() {
+                    // SAFETY: `row < N`, and there are `N * BLOCK` products.
+                    *sums = unsafe {
+                        V::Sums::load(products.add(row * BLOCK + vector * V::Sums::LANES))
+                    };
+                }
             }
         }
         for pair in 0..pairs {
             // SAFETY: `pair < pairs`, so 32 weights are readable within `needed_weights`.
-            let low = unsafe { W::load(weights.add(pair * weights_step)) };
-            // SAFETY: the same.
-            let high = unsafe { W::load(weights.add(pair * weights_step + LANES)) };
-            for (row, [sum_low, sum_high]) in sums.iter_mut().enumerate() {
-                // SAFETY: `row < T` and `pair < pairs`, so both values lie within `needed`.
+            let first: V::Words = unsafe { W::load(weights.add(pair * weights_step)) };
+            let mut block = [first; 2];
+            if vectors == 2 {
+                // SAFETY: the same.
+                block[1] = unsafe { W::load(weights.add(pair * weights_step + V::Words::LANES)) };
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: `row < N` and `pair < pairs`, so both values lie within `needed`.
                 let value =
                     unsafe { rows.add(row * step + pair * 2).cast::<i32>().read_unaligned() };
-                let value = _mm256_set1_epi32(value);
-                *sum_low = _mm256_add_epi32(*sum_low, _mm256_madd_epi16(value, low));
-                *sum_high = _mm256_add_epi32(*sum_high, _mm256_madd_epi16(value, high));
+                // SAFETY: the caller vouches for the instructions.
+                let value = unsafe { V::Words::broadcast(value) };
+                for (sums, &weights) in sums.iter_mut().zip(&block).take(vectors) {
+                    *sums = V::add_products(*sums, value, weights);
+                }
             }
         }
-        for (row, &[low, high]) in sums.iter().enumerate() {
-            // SAFETY: `row < T`, and there are `T * BLOCK` products; the stores need no alignment.
-            unsafe {
-                let to = products.add(row * BLOCK);
-                _mm256_storeu_si256(to.cast(), low);
-                _mm256_storeu_si256(to.add(BLOCK / 2).cast(), high);
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, sums) in sums.iter().take(vectors).enumerate() {
+                // SAFETY: `row < N`, and there are `N * BLOCK` products.
+                unsafe { sums.store(products.add(row * BLOCK + vector * V::Sums::LANES)) };
             }
         }
     }

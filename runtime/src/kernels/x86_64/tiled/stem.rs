@@ -6,14 +6,16 @@
 //! only the negative end is reached.
 
 use core::arch::x86_64::{
-    __m256i, _mm_loadl_epi64, _mm_setr_epi8, _mm_shuffle_epi8, _mm_unpacklo_epi64,
-    _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_loadu_si256, _mm256_slli_epi32,
-    _mm256_sub_epi32,
+    __m128i, _mm_loadl_epi64, _mm_setr_epi8, _mm_shuffle_epi8, _mm_unpacklo_epi64,
 };
 use core::ops::Range;
 
-use super::winograd4::transform_tile;
-use super::{Pixels, Tiles, Window};
+use super::avx2::Words256;
+use super::transform::{self, Output, Outputs};
+use super::vector::{Sums, Vectors};
+use super::window::Pixels;
+use super::winograd4::Winograd4;
+use super::{Tiles, Window};
 use crate::kernels::ConvShape;
 use crate::kernels::tiled::{BLOCK, Form, STEM};
 use crate::kernels::winograd4::NINTH;
@@ -28,8 +30,6 @@ const KERNEL: usize = 7;
 const TAPS: usize = KERNEL * KERNEL * CHANNELS;
 /// Channels of the input.
 const CHANNELS: usize = 3;
-/// Output channels of one vector.
-const HALF: usize = BLOCK / 2;
 /// A copied row of the window, with room for a load of eight bytes at its end.
 const COPIED_ROW: usize = EXTENT * CHANNELS + 4;
 
@@ -47,15 +47,15 @@ impl Tiles for Stem {
     const SHIFT: u32 = 6;
 
     #[inline(always)]
-    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
         // SAFETY: the caller vouches for AVX2 and for `to`.
         unsafe { input(window, to, stride) }
     }
 
     #[inline(always)]
-    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
         // SAFETY: the caller vouches for AVX2 and for the products.
-        unsafe { output(products, stride, pixels) }
+        unsafe { transform::output::<WINDOW, TILE, S, Stem>(products, stride, outputs) }
     }
 }
 
@@ -65,13 +65,13 @@ impl Tiles for StemOhwi {
     const SHIFT: u32 = Stem::SHIFT;
 
     #[inline(always)]
-    unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
         // SAFETY: the caller vouches for the same.
         unsafe { input(window, to, stride) }
     }
 
     #[inline(always)]
-    unsafe fn weights(
+    unsafe fn weights<V: Vectors>(
         _shape: &ConvShape,
         weights: &[i8],
         oc: usize,
@@ -83,9 +83,9 @@ impl Tiles for StemOhwi {
     }
 
     #[inline(always)]
-    unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
         // SAFETY: the caller vouches for the same.
-        unsafe { output(products, stride, pixels) }
+        unsafe { transform::output::<WINDOW, TILE, S, Stem>(products, stride, outputs) }
     }
 }
 
@@ -175,16 +175,30 @@ unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
 #[inline]
 unsafe fn transform(pixels: *const i8, row: usize, to: *mut i16, stride: usize) {
     let order = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1);
-    let pixel = |y: usize, x: usize| {
-        // SAFETY: the caller vouches for eight bytes at either row.
-        let (upper, lower) = unsafe {
-            let from = pixels.add(2 * y * row + 2 * x * CHANNELS);
-            (_mm_loadl_epi64(from.cast()), _mm_loadl_epi64(from.add(row).cast()))
-        };
-        _mm256_cvtepi8_epi16(_mm_shuffle_epi8(_mm_unpacklo_epi64(upper, lower), order))
-    };
-    // SAFETY: the caller vouches for `to`.
-    unsafe { transform_tile(pixel, to, stride) };
+    let pixels = Folded { pixels, row, order };
+    // SAFETY: the caller vouches for the pixels and for `to`.
+    unsafe { super::transform::tile::<WINDOW, Words256, Winograd4>(&pixels, 0, to, stride) };
+}
+
+/// 2x2 pixels as one of twelve channels.
+struct Folded {
+    pixels: *const i8,
+    row: usize,
+    /// Brings twice six of eight bytes together.
+    order: __m128i,
+}
+
+impl Pixels<Words256> for Folded {
+    #[inline(always)]
+    unsafe fn read(&self, y: usize, x: usize, _channel: usize) -> Words256 {
+        // SAFETY: the caller vouches for the instructions and for eight bytes at either row.
+        unsafe {
+            let from = self.pixels.add(2 * y * self.row + 2 * x * CHANNELS);
+            let (upper, lower) =
+                (_mm_loadl_epi64(from.cast()), _mm_loadl_epi64(from.add(self.row).cast()));
+            Words256::widen_sixteen(_mm_shuffle_epi8(_mm_unpacklo_epi64(upper, lower), self.order))
+        }
+    }
 }
 
 /// The window of a tile at the border, with its padding.
@@ -208,46 +222,12 @@ fn copy(window: &Window<'_>) -> [[i8; COPIED_ROW]; EXTENT] {
     copied
 }
 
-/// `A^T m A`, eight output channels at a time.
-///
-/// # Safety
-/// [`BLOCK`] products are readable at each of 36 positions, `stride` sums apart.
-#[target_feature(enable = "avx2")]
-#[inline]
-unsafe fn output(products: *const i32, stride: usize, pixels: &mut Pixels) {
-    for (half, pixels) in pixels.iter_mut().enumerate() {
-        // SAFETY: the caller vouches for the products; the load needs no alignment.
-        let product = |y: usize, x: usize| unsafe {
-            _mm256_loadu_si256(products.add((y * WINDOW + x) * stride + half * HALF).cast())
-        };
-        let column = |x| {
-            let product = |y| product(y, x);
-            let column = [product(0), product(1), product(2), product(3), product(4), product(5)];
-            transform_output(column)
-        };
-        let columns = [column(0), column(1), column(2), column(3), column(4), column(5)];
-        for y in 0..TILE {
-            let at = |x: usize| columns[x][y];
-            let row = transform_output([at(0), at(1), at(2), at(3), at(4), at(5)]);
-            for (x, &value) in row.iter().enumerate() {
-                pixels[y * TILE + x] = value;
-            }
-        }
-    }
-}
-
 /// The rows [1 1 1 1 1 0] [0 1 -1 2 -2 0] [0 1 1 4 4 2].
-#[target_feature(enable = "avx2")]
-#[inline]
-fn transform_output([m0, m1, m2, m3, m4, m5]: [__m256i; WINDOW]) -> [__m256i; TILE] {
-    let (near, near_odd) = (_mm256_add_epi32(m1, m2), _mm256_sub_epi32(m1, m2));
-    let (far, far_odd) = (_mm256_add_epi32(m3, m4), _mm256_sub_epi32(m3, m4));
-    [
-        _mm256_add_epi32(m0, _mm256_add_epi32(near, far)),
-        _mm256_add_epi32(near_odd, _mm256_slli_epi32::<1>(far_odd)),
-        _mm256_add_epi32(
-            near,
-            _mm256_add_epi32(_mm256_slli_epi32::<2>(far), _mm256_slli_epi32::<1>(m5)),
-        ),
-    ]
+impl Output<WINDOW, TILE> for Stem {
+    #[inline(always)]
+    fn axis<S: Sums>([m0, m1, m2, m3, m4, m5]: [S; WINDOW]) -> [S; TILE] {
+        let (near, near_odd) = (m1 + m2, m1 - m2);
+        let (far, far_odd) = (m3 + m4, m3 - m4);
+        [m0 + (near + far), near_odd + far_odd.twice(), near + (far.times4() + m5.twice())]
+    }
 }

@@ -1,0 +1,143 @@
+//! The kernels: a form, an instruction set, and where the weights come from.
+
+use super::Tiles;
+use super::direct::{Direct, DirectOhwi};
+use super::driver::{self, Source};
+use super::stem::{Stem, StemOhwi};
+use super::strided4::Strided4;
+use super::vector::Vectors;
+use super::winograd2::Winograd2;
+use super::winograd4::{Winograd4, Winograd4Int8, Winograd4Ohwi};
+use crate::kernels::ConvArgs;
+use crate::kernels::tiled::{self, Plan};
+use crate::kernels::x86_64::{Avx2, Avx512Vnni};
+
+/// See [`crate::kernels::reference::conv`]; weights in int8, widened as they are multiplied.
+pub fn conv_direct8_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let (plan, source) = (Plan::direct(args.shape), Source::Narrow(args.weights.int8()));
+    conv::<Avx2, Direct>(token, plan, source, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; weights in 16 bits.
+pub fn conv_direct16_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let (plan, source) = (Plan::direct(args.shape), Source::Stored(args.weights.int16()));
+    conv::<Avx2, Direct>(token, plan, source, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(2x2, 3x3) with stored weights.
+pub fn conv_winograd2_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let (plan, source) = (Plan::winograd2(args.shape), Source::Stored(args.weights.int16()));
+    conv::<Avx2, Winograd2>(token, plan, source, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with stored weights.
+pub fn conv_winograd4_stored_avx2(token: Avx2, args: ConvArgs<'_>) {
+    winograd4_stored(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with stored weights.
+pub fn conv_winograd4_stored_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
+    winograd4_stored(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
+pub fn conv_winograd4_int8_avx2(token: Avx2, args: ConvArgs<'_>) {
+    winograd4_int8(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
+pub fn conv_winograd4_int8_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
+    winograd4_int8(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) at stride 2 with stored weights.
+pub fn conv_winograd4_stride2_avx2(token: Avx2, args: ConvArgs<'_>) {
+    winograd4_stride2(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) at stride 2 with stored weights.
+pub fn conv_winograd4_stride2_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
+    winograd4_stride2(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with stored weights.
+pub fn conv_winograd4_stem_avx2(token: Avx2, args: ConvArgs<'_>) {
+    stem_stored(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with stored weights.
+pub fn conv_winograd4_stem_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
+    stem_stored(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; OHWI weights in 16 bits and pairs, turned while it runs.
+pub fn conv_packed_avx2(token: Avx2, args: ConvArgs<'_>) {
+    let plan = Plan::direct_ohwi(args.shape);
+    let source = Source::Transformed(args.weights.as_ohwi());
+    conv::<Avx2, DirectOhwi>(token, plan, source, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
+pub fn conv_winograd4_avx2(token: Avx2, args: ConvArgs<'_>) {
+    winograd4_ohwi(token, token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
+pub fn conv_winograd4_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
+    winograd4_ohwi(token, token.avx2(), args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.
+pub fn conv_stem_avx2(token: Avx2, args: ConvArgs<'_>) {
+    stem_ohwi(token, args);
+}
+
+/// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.
+pub fn conv_stem_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
+    stem_ohwi(token, args);
+}
+
+fn winograd4_stored<V: Vectors>(token: V, args: ConvArgs<'_>) {
+    let (plan, source) =
+        (Plan::winograd4(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
+    conv::<V, Winograd4>(token, plan, source, args);
+}
+
+fn winograd4_int8<V: Vectors>(token: V, args: ConvArgs<'_>) {
+    let plan = Plan::winograd4_int8(V::WIDTH, args.shape);
+    let source = Source::Transformed(args.weights.int8());
+    conv::<V, Winograd4Int8>(token, plan, source, args);
+}
+
+fn winograd4_stride2<V: Vectors>(token: V, args: ConvArgs<'_>) {
+    let (plan, source) =
+        (Plan::strided4(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
+    conv::<V, Strided4>(token, plan, source, args);
+}
+
+fn stem_stored<V: Vectors>(token: V, args: ConvArgs<'_>) {
+    let (plan, source) = (Plan::stem(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
+    conv::<V, Stem>(token, plan, source, args);
+}
+
+fn stem_ohwi<V: Vectors>(token: V, args: ConvArgs<'_>) {
+    let plan = Plan::stem_ohwi(V::WIDTH, args.shape);
+    let source = Source::Transformed(args.weights.as_ohwi());
+    conv::<V, StemOhwi>(token, plan, source, args);
+}
+
+fn winograd4_ohwi<V: Vectors>(token: V, avx2: Avx2, args: ConvArgs<'_>) {
+    let weights = args.weights.as_ohwi();
+    // Where the sums need fewer bits than the division leaves, they may be of any size.
+    if args.requantization.shift < Winograd4Ohwi::SHIFT && !tiled::sums_fit(args.shape, weights) {
+        return conv_packed_avx2(avx2, args);
+    }
+    let plan = Plan::winograd4_int8(V::WIDTH, args.shape);
+    conv::<V, Winograd4Ohwi>(token, plan, Source::Transformed(weights), args);
+}
+
+/// Does nothing if a slice is too short.
+fn conv<V: Vectors, T: Tiles>(_token: V, plan: Plan, source: Source<'_>, args: ConvArgs<'_>) {
+    // SAFETY: the token proves that the CPU has the instructions.
+    unsafe { driver::conv::<V, T>(plan, source, args) };
+}

@@ -1,6 +1,6 @@
 //! `kernel-bench`: times, and with valgrind instructions, of every kernel on every layer shape.
 //!
-//!     kernel-bench FILE.fxn... [--callgrind]   one JSON object on standard output
+//!     kernel-bench FILE.fxn... [--callgrind] [--only=TEXT]   one JSON object on standard output
 //!     kernel-bench --one FILE.fxn STEP KERNEL RUNS   what is counted under valgrind
 
 use std::path::Path;
@@ -25,22 +25,26 @@ fn main() -> anyhow::Result<()> {
     }
     let (flags, files): (Vec<&str>, Vec<&str>) =
         args.iter().map(String::as_str).partition(|arg| arg.starts_with("--"));
-    let callgrind = match flags.as_slice() {
-        [] => false,
-        ["--callgrind"] => true,
-        _ => bail!("kernel-bench FILE.fxn... [--callgrind]"),
-    };
+    let (mut callgrind, mut only) = (false, "");
+    for flag in flags {
+        match flag.split_once('=') {
+            None if flag == "--callgrind" => callgrind = true,
+            Some(("--only", text)) => only = text,
+            _ => bail!("kernel-bench FILE.fxn... [--callgrind] [--only=TEXT]"),
+        }
+    }
     ensure!(!files.is_empty(), "give portable model files");
     let mut rows = Vec::new();
     for file in files {
-        rows.extend(measure(Path::new(file), callgrind).with_context(|| file.to_owned())?);
+        rows.extend(measure(Path::new(file), callgrind, only).with_context(|| file.to_owned())?);
     }
     let set = KernelSet::detect();
     println!("{}", json!({ "peak_gmacs": peak::gmacs(), "kernels": set.name(), "rows": rows }));
     Ok(())
 }
 
-fn measure(path: &Path, callgrind: bool) -> anyhow::Result<Vec<Value>> {
+/// Cases whose layer and kernel, as they are printed, have `only` in them.
+fn measure(path: &Path, callgrind: bool, only: &str) -> anyhow::Result<Vec<Value>> {
     let (bytes, set) = (std::fs::read(path)?, KernelSet::detect());
     let portable = AlignedBytes::from_slice(&bytes);
     let mut rows = Vec::new();
@@ -50,6 +54,9 @@ fn measure(path: &Path, callgrind: bool) -> anyhow::Result<Vec<Value>> {
             std::fs::write(&file, &*variant.file)?;
         }
         for case in cases(&variant, set)? {
+            if !format!("{} {} {}", case.network, case.what, case.kernel).contains(only) {
+                continue;
+            }
             let (best, median) = time(&variant, set, &case)?;
             let instructions = match callgrind {
                 true => Some(instructions(&file, &case)?),

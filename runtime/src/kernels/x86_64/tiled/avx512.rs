@@ -1,5 +1,6 @@
 //! [`Vectors`] of AVX-512 with its instructions for neural networks: 512 bits, a block of sums.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 use core::ops::{Add, Sub};
 
@@ -33,7 +34,7 @@ impl Vectors for Avx512Vnni {
         Words512(b): Words512,
     ) -> Sums512 {
         // SAFETY: there are vectors only where there are their instructions.
-        Sums512(unsafe { _mm512_dpwssd_epi32(sums, a, b) })
+        Sums512(unsafe { dpwssd(sums, a, b) })
     }
 
     #[inline(always)]
@@ -46,6 +47,23 @@ impl Vectors for Avx512Vnni {
             unsafe { ohwi::turn(rows, pitch, vectors, to) }
         }
     }
+}
+
+/// `_mm512_dpwssd_epi32`, which the compiler takes apart into a multiplication and an addition.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn dpwssd(mut sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: the instruction reads and writes registers only.
+    unsafe {
+        asm!(
+            "vpdpwssd {sums}, {a}, {b}",
+            sums = inout(zmm_reg) sums,
+            a = in(zmm_reg) a,
+            b = in(zmm_reg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sums
 }
 
 /// Thirty-two 16-bit values.

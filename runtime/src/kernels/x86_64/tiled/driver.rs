@@ -68,8 +68,9 @@ struct TileBlock {
 }
 
 /// A convolution whose parts fit together.
+#[derive(Debug, Clone, Copy)]
 struct Task<'a> {
-    shape: &'a ConvShape,
+    shape: ConvShape,
     plan: Plan,
     source: Source<'a>,
     input: &'a [i8],
@@ -107,6 +108,13 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
             unsafe { task.transform_weights::<V, T>(oc, 0..plan.depth, to) };
         }
     }
+    // SAFETY: the caller vouches for the instructions.
+    let mut outputs = unsafe {
+        V::run(
+            #[inline(always)]
+            || [[V::Sums::zero(); MAX_PIXELS]; 2],
+        )
+    };
     let mut first = 0;
     for block in 0..blocks {
         let count = (tiles - first).div_ceil(blocks - block).min(plan.tiles);
@@ -117,7 +125,7 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
             // SAFETY: the caller vouches for the instructions.
             unsafe {
                 let epilogue = Epilogue::new::<V, T>(channels.part(oc..oc + BLOCK), rq)?;
-                task.channels::<V, T>(&mut buffers, block, oc, &epilogue)?;
+                task.channels::<V, T>(&mut buffers, &mut outputs, block, oc, &epilogue)?;
             }
         }
         first += count;
@@ -128,7 +136,7 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
 impl<'a> Task<'a> {
     /// Checks that all slices have the lengths that the shape asks for.
     fn new<T: Tiles>(plan: Plan, source: Source<'a>, args: &'a mut ConvArgs<'_>) -> Option<Self> {
-        let shape = args.shape;
+        let shape = *args.shape;
         let [in_h, in_w, in_c] = shape.input;
         let [_, out_w, out_c] = shape.output;
         let row = out_w.checked_mul(out_c).filter(|&row| row > 0)?;
@@ -186,24 +194,23 @@ impl<'a> Task<'a> {
         if buffers.rows.len() < needed || block.count > tiles {
             return;
         }
-        let (shape, input, padding) = (self.shape, self.input, &*buffers.padding);
+        let (shape, input, padding) = (&self.shape, self.input, &*buffers.padding);
         let rows = buffers.rows.as_mut_ptr();
-        let mut next = self.corner::<T>(block.first);
-        // SAFETY: the caller vouches for the instructions.
+        // SAFETY: the caller vouches for the instructions; `tile < tiles`, so a row ends within `needed` at
+        // every position, and what is behind the last one as well.
         unsafe {
             V::run(
                 #[inline(always)]
-                || {
+                move || {
+                    let mut next = self.corner::<T>(block.first);
                     for tile in 0..block.count {
                         let corner = (self.first_row + next.0, next.1);
                         next = self.next_corner::<T>(next);
                         let window = Window { shape, input, corner, padding };
-                        // `tile < tiles`, so a row ends within `needed` at every position, and what is behind
-                        // the last one as well.
                         T::input::<V>(&window, rows.add(tile * row), stride);
                     }
                 },
-            )
+            );
         };
     }
 
@@ -220,7 +227,7 @@ impl<'a> Task<'a> {
         unsafe {
             V::run(
                 #[inline(always)]
-                || T::weights::<V>(self.shape, weights, oc, part, to),
+                || T::weights::<V>(&self.shape, weights, oc, part, to),
             )
         };
     }
@@ -232,6 +239,7 @@ impl<'a> Task<'a> {
     unsafe fn channels<V: Vectors, T: Tiles>(
         &self,
         buffers: &mut Buffers<'_>,
+        outputs: &mut Outputs<V::Sums>,
         block: TileBlock,
         oc: usize,
         epilogue: &Epilogue<V::Block>,
@@ -252,7 +260,7 @@ impl<'a> Task<'a> {
             }
             let tiles = TileBlock { first: block.first + held.start, count: held.len() };
             // SAFETY: the caller vouches for the instructions.
-            unsafe { self.finish::<V, T>(buffers.products, tiles, oc, epilogue)? };
+            unsafe { self.finish::<V, T>(buffers.products, outputs, tiles, oc, epilogue)? };
         }
         Some(())
     }
@@ -331,6 +339,7 @@ impl<'a> Task<'a> {
     unsafe fn finish<V: Vectors, T: Tiles>(
         &self,
         products: &[i32],
+        outputs: &mut Outputs<V::Sums>,
         tiles: TileBlock,
         oc: usize,
         epilogue: &Epilogue<V::Block>,
@@ -338,20 +347,21 @@ impl<'a> Task<'a> {
         let stride = self.plan.products_stride();
         let needed = (T::FORM.positions - 1) * stride + tiles.count * BLOCK;
         let products = products.get(..needed)?.as_ptr();
-        let mut corner = self.corner::<T>(tiles.first);
         // SAFETY: the caller vouches for the instructions, and products of all tiles are there.
         unsafe {
             V::run(
                 #[inline(always)]
-                || {
-                    let mut outputs = [[V::Sums::zero(); MAX_PIXELS]; 2];
+                move || {
+                    // Copies stay in registers, since no store can be meant for them.
+                    let task = *self;
+                    let mut corner = task.corner::<T>(tiles.first);
                     for tile in 0..tiles.count {
-                        T::output::<V::Sums>(products.add(tile * BLOCK), stride, &mut outputs);
-                        self.store::<V, T>(corner, oc, &outputs, epilogue);
-                        corner = self.next_corner::<T>(corner);
+                        T::output::<V::Sums>(products.add(tile * BLOCK), stride, outputs);
+                        task.store::<V, T>(corner, oc, outputs, epilogue);
+                        corner = task.next_corner::<T>(corner);
                     }
                 },
-            )
+            );
         };
         Some(())
     }

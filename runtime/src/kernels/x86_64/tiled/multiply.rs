@@ -90,20 +90,24 @@ unsafe fn rows_times_block<const N: usize, V: Vectors, T: Tiles, W: Weight>(
     operands: Operands<'_, W>,
 ) {
     let Operands { rows, step, stride, weights, pairs, add, products, .. } = operands;
+    let (weights_step, products_stride) = (operands.weights_step, operands.products_stride);
     let vectors = BLOCK / V::Sums::LANES;
+    let last = positions.end.saturating_sub(1);
+    let ends = |stride: usize, len: usize| last.saturating_mul(stride).saturating_add(len);
+    let row_len = N.saturating_sub(1).saturating_mul(step).saturating_add(2 * pairs);
+    let block_len = pairs.saturating_sub(1).saturating_mul(weights_step) + BLOCK * 2;
+    if rows.len() < ends(stride, row_len) || products.len() < ends(products_stride, N * BLOCK) {
+        return;
+    }
     for position in positions {
-        let rows = rows.get(position * stride..).unwrap_or_default();
         let weights = weights.get(T::filter(position) * operands.weights_stride..);
-        let weights = weights.unwrap_or_default();
-        let products = products.get_mut(position * operands.products_stride..).unwrap_or_default();
-        let needed = N.saturating_sub(1).saturating_mul(step).saturating_add(2 * pairs);
-        let weights_step = operands.weights_step;
-        let needed_weights = pairs.saturating_sub(1).saturating_mul(weights_step) + BLOCK * 2;
-        if rows.len() < needed || weights.len() < needed_weights || products.len() < N * BLOCK {
-            return;
-        }
-        let (rows, weights) = (rows.as_ptr(), weights.as_ptr());
-        let products = products.as_mut_ptr();
+        let Some(weights) = weights.filter(|weights| weights.len() >= block_len) else { return };
+        let weights = weights.as_ptr();
+        // SAFETY: `position <= last`, whose rows and products are there.
+        let (rows, products) = unsafe {
+            let products = products.as_mut_ptr().add(position * products_stride);
+            (rows.as_ptr().add(position * stride), products)
+        };
         // SAFETY: the caller vouches for the instructions.
         let mut sums = [[unsafe { V::Sums::zero() }; 2]; N];
         if add {
@@ -117,7 +121,7 @@ unsafe fn rows_times_block<const N: usize, V: Vectors, T: Tiles, W: Weight>(
             }
         }
         for pair in 0..pairs {
-            // SAFETY: `pair < pairs`, so 32 weights are readable within `needed_weights`.
+            // SAFETY: `pair < pairs`, so 32 weights are readable within `block_len`.
             let first: V::Words = unsafe { W::load(weights.add(pair * weights_step)) };
             let mut block = [first; 2];
             if vectors == 2 {
@@ -125,7 +129,7 @@ unsafe fn rows_times_block<const N: usize, V: Vectors, T: Tiles, W: Weight>(
                 block[1] = unsafe { W::load(weights.add(pair * weights_step + V::Words::LANES)) };
             }
             for (row, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: `row < N` and `pair < pairs`, so both values lie within `needed`.
+                // SAFETY: `row < N` and `pair < pairs`, so both values lie within `row_len`.
                 let value =
                     unsafe { rows.add(row * step + pair * 2).cast::<i32>().read_unaligned() };
                 // SAFETY: the caller vouches for the instructions.

@@ -387,8 +387,9 @@ impl<'a> Task<'a> {
         let height = self.rows.saturating_sub(top).min(T::FORM.tile);
         let width = out_w.saturating_sub(left).min(T::FORM.tile);
         for y in 0..height {
+            let at = at + y * out_w * out_c;
             for x in 0..width {
-                let (pixel, at) = (y * T::FORM.tile + x, at + (y * out_w + x) * out_c);
+                let (pixel, at) = (y * T::FORM.tile + x, at + x * out_c);
                 // SAFETY: `top + y < rows` and `left + x < out_w`, and `oc + BLOCK <= out_c`.
                 unsafe { self.store_pixel::<V>(outputs, pixel, at, epilogue) };
             }

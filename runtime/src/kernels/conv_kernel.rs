@@ -343,14 +343,16 @@ impl ConvKernel {
             Self::Winograd2Avx2 => Plan::winograd2(shape).scratch_bytes(),
             Self::Winograd4StoredAvx2 => Plan::winograd4(AVX2, shape).scratch_bytes(),
             Self::Winograd4StoredAvx512 => Plan::winograd4(AVX512, shape).scratch_bytes(),
-            Self::Winograd4Int8Avx2 => Plan::winograd4_int8(AVX2, shape).scratch_bytes(),
-            Self::Winograd4Int8Avx512 => Plan::winograd4_int8(AVX512, shape).scratch_bytes(),
+            Self::Winograd4Int8Avx2 => Plan::winograd4_int8(shape).scratch_bytes(),
+            Self::Winograd4Int8Avx512 => Plan::winograd4(AVX512, shape).scratch_bytes(),
             Self::Winograd4Stride2Avx2 => Plan::strided4(AVX2, shape).scratch_bytes(),
             Self::Winograd4Stride2Avx512 => Plan::strided4(AVX512, shape).scratch_bytes(),
             Self::Winograd4StemAvx2 => Plan::stem(AVX2, shape).scratch_bytes(),
             Self::Winograd4StemAvx512 => Plan::stem(AVX512, shape).scratch_bytes(),
-            Self::Winograd4Avx2 => Plan::winograd4_ohwi_bytes(AVX2, shape),
-            Self::Winograd4Avx512 => Plan::winograd4_ohwi_bytes(AVX512, shape),
+            Self::Winograd4Avx2 => Plan::winograd4_ohwi_bytes(Plan::winograd4_int8(shape), shape),
+            Self::Winograd4Avx512 => {
+                Plan::winograd4_ohwi_bytes(Plan::winograd4_turned(shape), shape)
+            }
             Self::Winograd4Neon | Self::Winograd4StemNeon => {
                 winograd4_neon::scratch_bytes(shape, form.layout)
             }

@@ -30,14 +30,18 @@ const PAD: usize = 32;
 pub(super) struct Width {
     /// Most tiles that are multiplied at a time.
     pub group: usize,
-    /// Input channels whose weights are transformed at a time, into a buffer that stays near.
-    pub part: usize,
 }
 
 /// AVX2.
-pub(super) const AVX2: Width = Width { group: 6, part: 128 };
+pub(super) const AVX2: Width = Width { group: 6 };
 /// AVX-512.
-pub(super) const AVX512: Width = Width { group: 12, part: 128 };
+pub(super) const AVX512: Width = Width { group: 12 };
+/// Tiles that are multiplied at a time with weights that are transformed at the same time.
+pub(super) const FUSED: usize = 4;
+/// Input channels whose weights are transformed at a time, into a buffer that stays near.
+const PART: usize = 128;
+/// Taps of F(4x4, 3x3).
+pub(super) const TAPS: usize = 9;
 
 /// What distinguishes the forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +93,9 @@ pub(super) struct Plan {
     pub pass: usize,
     /// Blocks of output channels whose transformed weights are there at once.
     pub kept: usize,
+    /// Transformed or turned weights of a block of output channels, in 16-bit values.
+    pub block_weights: usize,
     positions: usize,
-    filters: usize,
     /// Bytes of a pixel of padding.
     padding: usize,
 }
@@ -111,15 +116,22 @@ impl Plan {
         Self::new(WINOGRAD4, width, shape, shape.input[2], 0)
     }
 
-    /// F(4x4, 3x3) with weights that are transformed while it runs.
-    pub fn winograd4_int8(width: Width, shape: &ConvShape) -> Self {
-        Self::new(WINOGRAD4, width, shape, shape.input[2], width.part)
+    /// F(4x4, 3x3) with weights that are transformed before they are multiplied.
+    pub fn winograd4_int8(shape: &ConvShape) -> Self {
+        Self::new(WINOGRAD4, AVX2, shape, shape.input[2], PART)
     }
 
-    /// Scratch of the same from OHWI weights: as the one above, and room for the direct convolution that takes its
+    /// F(4x4, 3x3) with OHWI weights that are turned, and transformed as they are multiplied.
+    pub fn winograd4_turned(shape: &ConvShape) -> Self {
+        let plan = Self::winograd4(AVX512, shape);
+        let block_weights = plan.depth.saturating_mul(BLOCK * TAPS) / 2;
+        Self { block_weights, ..plan }.keeping(shape)
+    }
+
+    /// Scratch of F(4x4, 3x3) from OHWI weights: what `plan` needs, or the direct convolution that takes its
     /// place where sums may be too large.
-    pub fn winograd4_ohwi_bytes(width: Width, shape: &ConvShape) -> usize {
-        let bytes = Self::winograd4_int8(width, shape).scratch_bytes();
+    pub fn winograd4_ohwi_bytes(plan: Self, shape: &ConvShape) -> usize {
+        let bytes = plan.scratch_bytes();
         if all_sums_fit(shape) {
             return bytes;
         }
@@ -150,7 +162,7 @@ impl Plan {
     /// With the transformed weights of all output channels at once, if they are few.
     fn keeping(self, shape: &ConvShape) -> Self {
         let blocks = shape.output[2] / BLOCK;
-        let bytes = self.block_weights().saturating_mul(2).saturating_mul(blocks);
+        let bytes = self.block_weights.saturating_mul(2).saturating_mul(blocks);
         Self { kept: if bytes <= KEPT_BYTES { blocks } else { 1 }, ..self }
     }
 
@@ -177,8 +189,8 @@ impl Plan {
             part,
             kept: 1,
             pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).min(form.positions).max(1),
+            block_weights: part.saturating_mul(BLOCK * form.filters),
             positions: form.positions,
-            filters: form.filters,
             padding: shape.input[2],
         }
     }
@@ -187,13 +199,8 @@ impl Plan {
         align_up(self.stride.saturating_mul(self.positions * 2))
     }
 
-    /// Transformed weights of a block of output channels, in 16-bit values.
-    pub fn block_weights(&self) -> usize {
-        self.part.saturating_mul(BLOCK * self.filters)
-    }
-
     pub fn weights_bytes(&self) -> usize {
-        align_up(self.block_weights().saturating_mul(2).saturating_mul(self.kept))
+        align_up(self.block_weights.saturating_mul(2).saturating_mul(self.kept))
     }
 
     /// From the products of one position to those of the next, in sums.

@@ -11,15 +11,16 @@
 use core::arch::x86_64::{_mm_loadu_si128, _mm_storeu_si128};
 use core::ops::Range;
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::Tiles;
 use super::epilogue::Epilogue;
+use super::fused;
 use super::multiply::{self, Operands, Weight};
 use super::transform::{MAX_PIXELS, Outputs};
 use super::vector::{Block, Sums, Vectors};
 use super::window::Window;
-use crate::kernels::tiled::{BLOCK, LANES, Plan};
+use crate::kernels::tiled::{BLOCK, FUSED, LANES, Plan};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 
 /// Where weights come from.
@@ -31,6 +32,10 @@ pub(super) enum Source<'w> {
     Narrow(&'w [i8]),
     /// In an order that [`Tiles::weights`] reads.
     Transformed(&'w [i8]),
+    /// Blocks of `[pair of values][tap][output channel][2]`, transformed as they are multiplied.
+    Taps(&'w [i8]),
+    /// What [`Tiles::weights`] turns into such blocks.
+    Turned(&'w [i8]),
 }
 
 /// The buffers in the scratch.
@@ -102,7 +107,7 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
     // Blocks of one size, give or take a tile.
     let blocks = tiles.div_ceil(plan.tiles);
     if plan.kept > 1 {
-        let blocks = buffers.weights.chunks_exact_mut(plan.block_weights().max(1));
+        let blocks = buffers.weights.chunks_exact_mut(plan.block_weights.max(1));
         for (oc, to) in (0..out_c).step_by(BLOCK).zip(blocks) {
             // SAFETY: the caller vouches for the instructions.
             unsafe { task.transform_weights::<V, T>(oc, 0..plan.depth, to) };
@@ -147,6 +152,9 @@ impl<'a> Task<'a> {
         let enough = match source {
             Source::Stored(weights) => weights.len() >= values,
             Source::Narrow(weights) => weights.len() >= values,
+            Source::Taps(weights) | Source::Turned(weights) => {
+                weights.len() >= out_c * shape.patch_len()
+            }
             Source::Transformed(weights) => {
                 plan.part > 0 && weights.len() >= out_c * shape.patch_len()
             }
@@ -222,7 +230,7 @@ impl<'a> Task<'a> {
         part: Range<usize>,
         to: &mut [i16],
     ) {
-        let Source::Transformed(weights) = self.source else { return };
+        let (Source::Transformed(weights) | Source::Turned(weights)) = self.source else { return };
         // SAFETY: the caller vouches for the instructions.
         unsafe {
             V::run(
@@ -280,18 +288,25 @@ impl<'a> Task<'a> {
         let first = oc / BLOCK * T::FORM.filters * depth;
         let Buffers { rows, weights: buffer, products, .. } = buffers;
         let rows = rows.get(part.start..)?;
+        let kept = if self.plan.kept < 2 { 0 } else { oc / BLOCK * self.plan.block_weights };
         let weights = match self.source {
+            Source::Taps(weights) => {
+                let taps = weights.get(oc * self.shape.patch_len()..)?;
+                // SAFETY: the caller vouches for the instructions.
+                return unsafe { self.fused::<V>(rows, taps, held, products) };
+            }
+            Source::Turned(_) => {
+                let taps = FromBytes::ref_from_bytes(buffer.get(kept..)?.as_bytes()).ok()?;
+                // SAFETY: the caller vouches for the instructions.
+                return unsafe { self.fused::<V>(rows, taps, held, products) };
+            }
             Source::Narrow(weights) => {
                 let weights = (weights.get(first..)?, BLOCK * 2, depth);
                 // SAFETY: the caller vouches for the instructions.
                 return unsafe { self.passes::<V, T, _>(rows, weights, held, part, products) };
             }
             Source::Stored(weights) => (weights.get(first..)?, BLOCK * 2, depth),
-            Source::Transformed(_) => {
-                let first =
-                    if self.plan.kept < 2 { 0 } else { oc / BLOCK * self.plan.block_weights() };
-                (buffer.get(first..)?, T::FORM.filters * BLOCK * 2, BLOCK * 2)
-            }
+            Source::Transformed(_) => (buffer.get(kept..)?, T::FORM.filters * BLOCK * 2, BLOCK * 2),
         };
         // SAFETY: the caller vouches for the instructions.
         unsafe { self.passes::<V, T, _>(rows, weights, held, part, products) }
@@ -328,6 +343,34 @@ impl<'a> Task<'a> {
                 // SAFETY: the caller vouches for the instructions.
                 unsafe { multiply::group::<V, T, W>(group.len(), positions.clone(), operands) };
             }
+        }
+        Some(())
+    }
+
+    /// Multiplies all groups with filters that are transformed at the same time.
+    ///
+    /// # Safety
+    /// The CPU has the instructions.
+    unsafe fn fused<V: Vectors>(
+        &self,
+        rows: &[i16],
+        taps: &[i8],
+        held: Range<usize>,
+        products: &mut [i32],
+    ) -> Option<()> {
+        let Plan { row, stride, depth, .. } = self.plan;
+        for group in parts(held.len(), FUSED) {
+            let operands = fused::Operands {
+                rows: rows.get((held.start + group.start) * row..)?,
+                step: row,
+                stride,
+                taps,
+                pairs: depth / 2,
+                products: products.get_mut(group.start * BLOCK..)?,
+                products_stride: self.plan.products_stride(),
+            };
+            // SAFETY: the caller vouches for the instructions.
+            unsafe { fused::group::<V>(group.len(), operands) };
         }
         Some(())
     }

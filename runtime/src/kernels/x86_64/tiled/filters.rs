@@ -4,18 +4,21 @@
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ops::Range;
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use super::vector::{MOST_TURNED, Turned, Vectors, Words};
 use crate::kernels::ConvShape;
-use crate::kernels::tiled::{BLOCK, LANES};
+use crate::kernels::tiled::{BLOCK, LANES, TAPS};
 
 /// Positions on an axis.
-const WINDOW: usize = 6;
+pub(super) const WINDOW: usize = 6;
 const POSITIONS: usize = WINDOW * WINDOW;
 /// Taps on an axis.
-const KERNEL: usize = 3;
-const TAPS: usize = KERNEL * KERNEL;
+pub(super) const KERNEL: usize = 3;
 /// Weights of a pair of values for a block of output channels.
-const ROW: usize = BLOCK * 2;
+pub(super) const ROW: usize = BLOCK * 2;
+/// Taps of a pair of values for a block of output channels.
+pub(super) const PAIR: usize = TAPS * ROW;
 /// Bytes of a line of the cache: OHWI weights are read in whole ones, since the rows of many networks lie
 /// a power of two apart and would drive each other out of it.
 const LINE: usize = MOST_TURNED * LANES;
@@ -37,9 +40,9 @@ pub(super) unsafe fn from_pairs<V: Vectors>(
     const AHEAD: usize = 16;
     let first = (oc * shape.input[2] + part.start * BLOCK) * TAPS;
     let Some(weights) = weights.get(first..) else { return };
-    let filters = weights.chunks_exact(TAPS * ROW).zip(to.chunks_exact_mut(POSITIONS * ROW));
+    let filters = weights.chunks_exact(PAIR).zip(to.chunks_exact_mut(POSITIONS * ROW));
     for (taps, to) in filters.take(part.len() / 2) {
-        for line in (0..TAPS * ROW).step_by(LINE) {
+        for line in (0..PAIR).step_by(LINE) {
             // SAFETY: a hint may name any address: behind the last weights as well.
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(taps.as_ptr().wrapping_add(AHEAD * TAPS * ROW + line));
@@ -89,6 +92,40 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
     }
 }
 
+/// OHWI weights to `[pair of input channels][tap][output channel][2]`, for the fused multiplications.
+///
+/// # Safety
+/// The CPU has the instructions.
+#[inline(always)]
+pub(super) unsafe fn turn<V: Vectors>(
+    shape: &ConvShape,
+    weights: &[i8],
+    oc: usize,
+    to: &mut [i16],
+) {
+    let in_c = shape.input[2];
+    let weights = weights.get(oc * TAPS * in_c..).unwrap_or_default();
+    let room = <[[[i8; ROW]; TAPS]]>::mut_from_prefix_with_elems(to.as_mut_bytes(), in_c / 2);
+    let Ok((to, _)) = room else { return };
+    if weights.len() < BLOCK * TAPS * in_c {
+        return;
+    }
+    let mut turned = Turned::EMPTY;
+    for first in (0..in_c).step_by(LINE) {
+        let vectors = LINE.min(in_c - first) / LANES;
+        for tap in 0..TAPS {
+            // SAFETY: these channels are some of the block's filters', all of which are there.
+            unsafe {
+                let rows = weights.as_ptr().add(tap * in_c + first);
+                V::turn(rows, TAPS * in_c, vectors, &mut turned);
+            }
+            for (to, pair) in to[first / 2..].iter_mut().zip(&turned.0).take(vectors * PAIRS) {
+                to[tap] = *pair;
+            }
+        }
+    }
+}
+
 /// Transforms the filters of a block for a pair of values, taps `pitch` weights apart, and writes their
 /// positions [`ROW`] values apart.
 ///
@@ -122,7 +159,7 @@ unsafe fn transform<W: Words>(taps: *const i8, pitch: usize, to: *mut i16) {
 
 /// The rows [1 0 0] [1 1 1] [1 -1 1] [1 2 4] [1 -2 4] [0 0 1].
 #[inline(always)]
-fn axis<W: Words>([a, b, c]: [W; KERNEL]) -> [W; WINDOW] {
+pub(super) fn axis<W: Words>([a, b, c]: [W; KERNEL]) -> [W; WINDOW] {
     let (near, far, twice) = (a + c, a + c.times4(), b.twice());
     [a, near + b, near - b, far + twice, far - twice, c]
 }

@@ -7,9 +7,9 @@ use super::stem::{Stem, StemOhwi};
 use super::strided4::Strided4;
 use super::vector::Vectors;
 use super::winograd2::Winograd2;
-use super::winograd4::{Winograd4, Winograd4Int8, Winograd4Ohwi};
+use super::winograd4::{Winograd4, Winograd4Int8, Winograd4Ohwi, Winograd4Turned};
 use crate::kernels::ConvArgs;
-use crate::kernels::tiled::{self, Plan};
+use crate::kernels::tiled::{self, AVX512, Plan};
 use crate::kernels::x86_64::{Avx2, Avx512Vnni};
 
 /// See [`crate::kernels::reference::conv`]; weights in int8, widened as they are multiplied.
@@ -42,12 +42,16 @@ pub fn conv_winograd4_stored_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
 pub fn conv_winograd4_int8_avx2(token: Avx2, args: ConvArgs<'_>) {
-    winograd4_int8(token, args);
+    let plan = Plan::winograd4_int8(args.shape);
+    let source = Source::Transformed(args.weights.int8());
+    conv::<_, Winograd4Int8>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
 pub fn conv_winograd4_int8_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
-    winograd4_int8(token, args);
+    let plan = Plan::winograd4(AVX512, args.shape);
+    let source = Source::Taps(args.weights.int8());
+    conv::<_, Winograd4Int8>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) at stride 2 with stored weights.
@@ -79,12 +83,22 @@ pub fn conv_packed_avx2(token: Avx2, args: ConvArgs<'_>) {
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
 pub fn conv_winograd4_avx2(token: Avx2, args: ConvArgs<'_>) {
-    winograd4_ohwi(token, token, args);
+    if !is_exact(&args) {
+        return conv_packed_avx2(token, args);
+    }
+    let plan = Plan::winograd4_int8(args.shape);
+    let source = Source::Transformed(args.weights.as_ohwi());
+    conv::<_, Winograd4Ohwi>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
 pub fn conv_winograd4_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
-    winograd4_ohwi(token, token.avx2(), args);
+    if !is_exact(&args) {
+        return conv_packed_avx2(token.avx2(), args);
+    }
+    let plan = Plan::winograd4_turned(args.shape);
+    let source = Source::Turned(args.weights.as_ohwi());
+    conv::<_, Winograd4Turned>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.
@@ -101,12 +115,6 @@ fn winograd4_stored<V: Vectors>(token: V, args: ConvArgs<'_>) {
     let (plan, source) =
         (Plan::winograd4(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
     conv::<V, Winograd4>(token, plan, source, args);
-}
-
-fn winograd4_int8<V: Vectors>(token: V, args: ConvArgs<'_>) {
-    let plan = Plan::winograd4_int8(V::WIDTH, args.shape);
-    let source = Source::Transformed(args.weights.int8());
-    conv::<V, Winograd4Int8>(token, plan, source, args);
 }
 
 fn winograd4_stride2<V: Vectors>(token: V, args: ConvArgs<'_>) {
@@ -126,14 +134,11 @@ fn stem_ohwi<V: Vectors>(token: V, args: ConvArgs<'_>) {
     conv::<V, StemOhwi>(token, plan, source, args);
 }
 
-fn winograd4_ohwi<V: Vectors>(token: V, avx2: Avx2, args: ConvArgs<'_>) {
-    let weights = args.weights.as_ohwi();
-    // Where the sums need fewer bits than the division leaves, they may be of any size.
-    if args.requantization.shift < Winograd4Ohwi::SHIFT && !tiled::sums_fit(args.shape, weights) {
-        return conv_packed_avx2(avx2, args);
-    }
-    let plan = Plan::winograd4_int8(V::WIDTH, args.shape);
-    conv::<V, Winograd4Ohwi>(token, plan, Source::Transformed(weights), args);
+/// Whether F(4x4, 3x3) of OHWI weights is exact: where the sums need fewer bits than the division leaves,
+/// they may be of any size.
+fn is_exact(args: &ConvArgs<'_>) -> bool {
+    args.requantization.shift >= Winograd4::SHIFT
+        || tiled::sums_fit(args.shape, args.weights.as_ohwi())
 }
 
 /// Does nothing if a slice is too short.

@@ -9,6 +9,7 @@ mod direct;
 mod driver;
 mod epilogue;
 mod filters;
+mod fused;
 mod kernels;
 mod multiply;
 mod ohwi;

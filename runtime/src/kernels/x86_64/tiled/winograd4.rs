@@ -29,6 +29,10 @@ pub(super) struct Winograd4Int8;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Winograd4Ohwi;
 
+/// The same from OHWI weights that are brought into the order of those blocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Winograd4Turned;
+
 impl Tiles for Winograd4 {
     const FORM: Form = WINOGRAD4;
     const INVERSE: i32 = NINTH;
@@ -98,6 +102,36 @@ impl Tiles for Winograd4Ohwi {
     ) {
         // SAFETY: the caller vouches for the instructions.
         unsafe { filters::from_ohwi::<V>(shape, weights, oc, part, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
+        // SAFETY: the caller vouches for the instructions and for the products.
+        unsafe { transform::output::<WINDOW, TILE, S, Winograd4Int8>(products, stride, outputs) }
+    }
+}
+
+impl Tiles for Winograd4Turned {
+    const FORM: Form = WINOGRAD4;
+    const INVERSE: i32 = NINTH;
+    const SHIFT: u32 = 6;
+
+    #[inline(always)]
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
+        // SAFETY: the caller vouches for the instructions and for `to`.
+        unsafe { transform::input::<WINDOW, V, Winograd4>(window, to, stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<V: Vectors>(
+        shape: &ConvShape,
+        weights: &[i8],
+        oc: usize,
+        _part: Range<usize>,
+        to: &mut [i16],
+    ) {
+        // SAFETY: the caller vouches for the instructions.
+        unsafe { filters::turn::<V>(shape, weights, oc, to) }
     }
 
     #[inline(always)]

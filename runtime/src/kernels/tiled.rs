@@ -10,7 +10,7 @@
 //! scratch by it.
 
 use super::ConvShape;
-use crate::format::align_up;
+use crate::format::ALIGNMENT;
 
 /// Output channels of a block: one vector of sums, or two.
 pub(super) const BLOCK: usize = 16;
@@ -30,12 +30,14 @@ const PAD: usize = 32;
 pub(super) struct Width {
     /// Most tiles that are multiplied at a time.
     pub group: usize,
+    /// Alignment of buffers, in bytes: that of vectors which may not lie across lines of the cache.
+    pub alignment: usize,
 }
 
 /// AVX2.
-pub(super) const AVX2: Width = Width { group: 6 };
+pub(super) const AVX2: Width = Width { group: 6, alignment: ALIGNMENT };
 /// AVX-512.
-pub(super) const AVX512: Width = Width { group: 12 };
+pub(super) const AVX512: Width = Width { group: 12, alignment: 64 };
 /// Tiles that are multiplied at a time with weights that are transformed at the same time.
 pub(super) const FUSED: usize = 4;
 /// Input channels whose weights are transformed at a time, into a buffer that stays near.
@@ -95,6 +97,8 @@ pub(super) struct Plan {
     pub kept: usize,
     /// Transformed or turned weights of a block of output channels, in 16-bit values.
     pub block_weights: usize,
+    /// Alignment of the buffers.
+    pub alignment: usize,
     positions: usize,
     /// Bytes of a pixel of padding.
     padding: usize,
@@ -190,17 +194,23 @@ impl Plan {
             kept: 1,
             pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).min(form.positions).max(1),
             block_weights: part.saturating_mul(BLOCK * form.filters),
+            alignment: width.alignment,
             positions: form.positions,
             padding: shape.input[2],
         }
     }
 
+    /// The bytes that a buffer takes.
+    fn aligned(&self, bytes: usize) -> usize {
+        bytes.saturating_add(self.alignment - 1) & !(self.alignment - 1)
+    }
+
     pub fn rows_bytes(&self) -> usize {
-        align_up(self.stride.saturating_mul(self.positions * 2))
+        self.aligned(self.stride.saturating_mul(self.positions * 2))
     }
 
     pub fn weights_bytes(&self) -> usize {
-        align_up(self.block_weights.saturating_mul(2).saturating_mul(self.kept))
+        self.aligned(self.block_weights.saturating_mul(2).saturating_mul(self.kept))
     }
 
     /// From the products of one position to those of the next, in sums.
@@ -209,16 +219,17 @@ impl Plan {
     }
 
     pub fn products_bytes(&self) -> usize {
-        self.products_stride().saturating_mul(self.positions * 4)
+        self.aligned(self.products_stride().saturating_mul(self.positions * 4))
     }
 
     pub fn padding_bytes(&self) -> usize {
-        align_up(self.padding)
+        self.aligned(self.padding)
     }
 
-    /// Rows, weights, products and padding, one behind the other.
+    /// Rows, weights, products and padding, one behind the other, from the first aligned byte.
     pub fn scratch_bytes(&self) -> usize {
-        self.rows_bytes()
+        (self.alignment - ALIGNMENT)
+            .saturating_add(self.rows_bytes())
             .saturating_add(self.weights_bytes())
             .saturating_add(self.products_bytes())
             .saturating_add(self.padding_bytes())

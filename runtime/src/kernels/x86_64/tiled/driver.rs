@@ -51,6 +51,8 @@ struct Buffers<'s> {
 
 impl<'s> Buffers<'s> {
     fn new(scratch: &'s mut [u8], plan: &Plan) -> Option<Self> {
+        let unaligned = scratch.as_ptr().align_offset(plan.alignment);
+        let (_, scratch) = scratch.split_at_mut_checked(unaligned)?;
         let (rows, rest) = scratch.split_at_mut_checked(plan.rows_bytes())?;
         let (weights, rest) = rest.split_at_mut_checked(plan.weights_bytes())?;
         let (products, rest) = rest.split_at_mut_checked(plan.products_bytes())?;

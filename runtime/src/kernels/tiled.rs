@@ -37,7 +37,7 @@ pub(super) struct Width {
 /// AVX2.
 pub(super) const AVX2: Width = Width { group: 6, alignment: ALIGNMENT };
 /// AVX-512.
-pub(super) const AVX512: Width = Width { group: 12, alignment: 64 };
+pub(super) const AVX512: Width = Width { group: 16, alignment: 64 };
 /// Tiles that are multiplied at a time with weights that are transformed at the same time.
 pub(super) const FUSED: usize = 4;
 /// Input channels whose weights are transformed at a time, into a buffer that stays near.

@@ -398,7 +398,7 @@ impl<'a> Task<'a> {
                 #[inline(always)]
                 move || {
                     // Copies stay in registers, since no store can be meant for them.
-                    let task = *self;
+                    let (task, epilogue) = (*self, &{ *epilogue });
                     let mut corner = task.corner::<T>(tiles.first);
                     for tile in 0..tiles.count {
                         T::output::<V::Sums>(products.add(tile * BLOCK), stride, outputs);

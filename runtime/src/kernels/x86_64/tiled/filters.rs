@@ -144,12 +144,12 @@ unsafe fn transform<W: Words>(taps: *const i8, pitch: usize, to: *mut i16) {
                 // SAFETY: the caller vouches for the taps.
                 *tap = unsafe { W::widen(taps.add((y * KERNEL + x) * pitch + first)) };
             }
-            for (row, value) in rows.iter_mut().zip(axis(column)) {
-                row[x] = value;
+            for (row, value) in rows.iter_mut().zip(&axis(column)) {
+                row[x] = *value;
             }
         }
-        for (y, row) in rows.into_iter().enumerate() {
-            for (x, value) in axis(row).into_iter().enumerate() {
+        for (y, row) in rows.iter().enumerate() {
+            for (x, value) in axis(*row).iter().enumerate() {
                 // SAFETY: the caller vouches for the positions.
                 unsafe { value.store(to.add((y * WINDOW + x) * ROW + first)) };
             }

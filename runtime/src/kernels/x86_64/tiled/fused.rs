@@ -66,8 +66,8 @@ unsafe fn rows_times_filters<const N: usize, V: Vectors>(operands: Operands<'_>)
                 let rows = rows.add($y * WINDOW * stride);
                 row_of_positions::<$y, N, V>(rows, (step, stride), taps, pairs)
             };
-            for (x, sums) in sums.into_iter().enumerate() {
-                for (row, sums) in sums.into_iter().enumerate() {
+            for (x, sums) in sums.iter().enumerate() {
+                for (row, sums) in sums.iter().enumerate() {
                     let at = ($y * WINDOW + x) * products_stride + row * BLOCK;
                     // SAFETY: all positions have `N` blocks of products.
                     unsafe { sums.store(products.add(at)) };
@@ -102,7 +102,7 @@ unsafe fn row_of_positions<const Y: usize, const N: usize, V: Vectors>(
             }
             *to = filters::axis(column)[Y];
         }
-        for (x, weights) in filters::axis(columns).into_iter().enumerate() {
+        for (x, &weights) in filters::axis(columns).iter().enumerate() {
             for (row, sums) in sums[x].iter_mut().enumerate() {
                 // SAFETY: the caller vouches for the pair of this row at this position.
                 let value = unsafe {

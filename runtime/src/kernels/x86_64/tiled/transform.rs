@@ -87,12 +87,12 @@ pub(super) unsafe fn tile<const N: usize, W: Words, F: Input<N>>(
             *pixel = unsafe { pixels.read(y, x, channel) };
         }
         let column = F::axis(column);
-        for (row, value) in rows.iter_mut().zip(column) {
-            row[x] = value;
+        for (row, value) in rows.iter_mut().zip(&column) {
+            row[x] = *value;
         }
     }
-    for (y, row) in rows.into_iter().enumerate() {
-        for (x, value) in F::axis(row).into_iter().enumerate() {
+    for (y, row) in rows.iter().enumerate() {
+        for (x, value) in F::axis(*row).iter().enumerate() {
             // SAFETY: the caller vouches for the positions.
             unsafe { value.store(to.add((y * N + x) * stride)) };
         }
@@ -121,13 +121,13 @@ pub(super) unsafe fn output<const N: usize, const M: usize, S: Sums, F: Output<N
                 // SAFETY: the caller vouches for the products.
                 *product = unsafe { S::load(products.add(at)) };
             }
-            for (row, value) in rows.iter_mut().zip(F::axis(column)) {
-                row[x] = value;
+            for (row, value) in rows.iter_mut().zip(&F::axis(column)) {
+                row[x] = *value;
             }
         }
-        for (outputs, row) in outputs.chunks_exact_mut(M).zip(rows) {
-            for (output, value) in outputs.iter_mut().zip(F::axis(row)) {
-                *output = value;
+        for (outputs, row) in outputs.chunks_exact_mut(M).zip(&rows) {
+            for (output, value) in outputs.iter_mut().zip(&F::axis(*row)) {
+                *output = *value;
             }
         }
     }

@@ -33,7 +33,6 @@ pub enum ConvKernel {
     Winograd4StoredAvx512,
     Winograd4Int8Avx512,
     Winograd4Stride2Avx512,
-    StemAvx512,
     Winograd4StemAvx512,
     Direct8Neon,
     Winograd4Neon,
@@ -103,7 +102,6 @@ impl ConvKernel {
         Self::Winograd4StoredAvx512,
         Self::Winograd4Int8Avx512,
         Self::Winograd4Stride2Avx512,
-        Self::StemAvx512,
         Self::Winograd4StemAvx512,
         Self::Direct8Neon,
         Self::Winograd4Neon,
@@ -141,7 +139,6 @@ impl ConvKernel {
             Self::Winograd4StoredAvx512 => "conv_winograd4_stored_avx512",
             Self::Winograd4Int8Avx512 => "conv_winograd4_int8_avx512",
             Self::Winograd4Stride2Avx512 => "conv_winograd4_stride2_avx512",
-            Self::StemAvx512 => "conv_stem_avx512",
             Self::Winograd4StemAvx512 => "conv_winograd4_stem_avx512",
             Self::Direct8Neon => "conv_direct8_neon",
             Self::Winograd4Neon => "conv_winograd4_neon",
@@ -185,7 +182,6 @@ impl ConvKernel {
             | Self::Winograd4StoredAvx512
             | Self::Winograd4Int8Avx512
             | Self::Winograd4Stride2Avx512
-            | Self::StemAvx512
             | Self::Winograd4StemAvx512 => cfg!(target_arch = "x86_64"),
             Self::Direct8Neon
             | Self::Winograd4Neon
@@ -213,9 +209,7 @@ impl ConvKernel {
             Self::Reference | Self::Generic => portable,
             Self::DirectAvx2 => portable && shape.groups == 1,
             Self::PackedAvx2 => portable && tiled::computes(shape),
-            Self::StemAvx2 | Self::StemAvx512 => {
-                portable && tiled::computes(shape) && tiled::is_stem(shape)
-            }
+            Self::StemAvx2 => portable && tiled::computes(shape) && tiled::is_stem(shape),
             Self::Winograd4Avx2 | Self::Winograd4Avx512 => portable && winograd4::computes(shape),
             Self::Direct8Avx2 => avx2(form, shape, WeightLayout::Direct8),
             Self::Direct16Avx2 => avx2(form, shape, WeightLayout::Direct16),
@@ -272,9 +266,8 @@ impl ConvKernel {
         match self {
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::pays(shape),
             Self::PackedAvx2 => tiled::pays(shape),
-            Self::Winograd4Avx2 | Self::Winograd4Avx512 | Self::Winograd4Neon => {
-                winograd4::pays(shape)
-            }
+            Self::Winograd4Avx512 => tiled::winograd4_pays(shape),
+            Self::Winograd4Avx2 | Self::Winograd4Neon => winograd4::pays(shape),
             _ => true,
         }
     }
@@ -296,7 +289,6 @@ impl ConvKernel {
             Self::Winograd4StemAvx2
             | Self::Winograd4StemAvx512
             | Self::StemAvx2
-            | Self::StemAvx512
             | Self::Winograd4StemNeon => 3,
             Self::Winograd2Avx2 => 2,
             _ => 1,
@@ -310,7 +302,6 @@ impl ConvKernel {
                 Self::Winograd4Avx2
                 | Self::Winograd4Avx512
                 | Self::Winograd4Int8Avx2
-                | Self::Winograd4Int8Avx512
                 | Self::PackedAvx2 => true,
                 _ => portable && self == Self::Winograd4Neon,
             },
@@ -334,8 +325,7 @@ impl ConvKernel {
             Self::Generic => generic::conv_scratch_bytes(shape),
             Self::DirectAvx2 => DIRECT_AVX2.scratch_bytes(shape),
             Self::PackedAvx2 => Plan::direct_ohwi(shape).scratch_bytes(),
-            Self::StemAvx2 => Plan::stem_ohwi(AVX2, shape).scratch_bytes(),
-            Self::StemAvx512 => Plan::stem_ohwi(AVX512, shape).scratch_bytes(),
+            Self::StemAvx2 => Plan::stem_ohwi(shape).scratch_bytes(),
             Self::Direct8Vnni => vnni::Plan::stored(shape).scratch_bytes(),
             Self::PackedVnni => vnni::Plan::turned(shape).scratch_bytes(),
             Self::Direct8Neon | Self::Direct8Dotprod => direct8::scratch_bytes(shape, form.layout),
@@ -404,22 +394,21 @@ impl KernelFamily {
             ],
             Self::Avx512Vnni => &[
                 ConvKernel::Winograd4StoredAvx512,
-                ConvKernel::Winograd4StoredAvx2,
                 ConvKernel::Winograd4Int8Avx512,
-                ConvKernel::Winograd4Int8Avx2,
                 ConvKernel::Winograd4Stride2Avx512,
-                ConvKernel::Winograd4Stride2Avx2,
                 ConvKernel::Winograd4StemAvx512,
-                ConvKernel::Winograd4StemAvx2,
                 ConvKernel::Direct8Vnni,
+                ConvKernel::Winograd4Avx512,
+                ConvKernel::PackedVnni,
+                ConvKernel::Winograd4StoredAvx2,
+                ConvKernel::Winograd4Int8Avx2,
+                ConvKernel::Winograd4Stride2Avx2,
+                ConvKernel::Winograd4StemAvx2,
                 ConvKernel::Winograd2Avx2,
                 ConvKernel::Direct16Avx2,
                 ConvKernel::Direct8Avx2,
-                ConvKernel::Winograd4Avx512,
                 ConvKernel::Winograd4Avx2,
-                ConvKernel::StemAvx512,
                 ConvKernel::StemAvx2,
-                ConvKernel::PackedVnni,
                 ConvKernel::PackedAvx2,
                 ConvKernel::DirectAvx2,
             ],

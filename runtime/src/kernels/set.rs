@@ -280,10 +280,6 @@ impl KernelSet {
                 super::x86_64::conv_winograd4_stride2_avx512(token, args);
             }
             #[cfg(target_arch = "x86_64")]
-            (ConvKernel::StemAvx512, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_stem_avx512(token, args);
-            }
-            #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4StemAvx512, Machine::Avx512Vnni(token)) => {
                 super::x86_64::conv_winograd4_stem_avx512(token, args);
             }

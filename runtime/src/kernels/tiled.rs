@@ -159,8 +159,8 @@ impl Plan {
     }
 
     /// Stems with OHWI weights.
-    pub fn stem_ohwi(width: Width, shape: &ConvShape) -> Self {
-        Self::new(STEM, width, shape, STEM_DEPTH, STEM_DEPTH).keeping(shape)
+    pub fn stem_ohwi(shape: &ConvShape) -> Self {
+        Self::new(STEM, AVX2, shape, STEM_DEPTH, STEM_DEPTH).keeping(shape)
     }
 
     /// With the transformed weights of all output channels at once, if they are few.
@@ -264,6 +264,14 @@ pub(super) fn computes(shape: &ConvShape) -> bool {
 pub(super) fn pays(shape: &ConvShape) -> bool {
     let [out_h, out_w, _] = shape.output;
     out_h.saturating_mul(out_w) > 2 * AVX2.group
+}
+
+/// Whether F(4x4, 3x3) of OHWI weights pays with AVX-512, where direct convolution by products of bytes
+/// would do: the weights are turned for more than one group of tiles.
+pub(super) fn winograd4_pays(shape: &ConvShape) -> bool {
+    let [out_h, out_w, _] = shape.output;
+    let tile = WINOGRAD4.tile.max(1);
+    out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile)) > AVX512.group
 }
 
 /// Whether this is a stem: 7x7 at stride 2 over three channels, which is 4x4 at stride 1 over 2x2 pixels

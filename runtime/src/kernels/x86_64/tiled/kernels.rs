@@ -103,12 +103,9 @@ pub fn conv_winograd4_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
 
 /// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.
 pub fn conv_stem_avx2(token: Avx2, args: ConvArgs<'_>) {
-    stem_ohwi(token, args);
-}
-
-/// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.
-pub fn conv_stem_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
-    stem_ohwi(token, args);
+    let plan = Plan::stem_ohwi(args.shape);
+    let source = Source::Transformed(args.weights.as_ohwi());
+    conv::<_, StemOhwi>(token, plan, source, args);
 }
 
 fn winograd4_stored<V: Vectors>(token: V, args: ConvArgs<'_>) {
@@ -126,12 +123,6 @@ fn winograd4_stride2<V: Vectors>(token: V, args: ConvArgs<'_>) {
 fn stem_stored<V: Vectors>(token: V, args: ConvArgs<'_>) {
     let (plan, source) = (Plan::stem(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
     conv::<V, Stem>(token, plan, source, args);
-}
-
-fn stem_ohwi<V: Vectors>(token: V, args: ConvArgs<'_>) {
-    let plan = Plan::stem_ohwi(V::WIDTH, args.shape);
-    let source = Source::Transformed(args.weights.as_ohwi());
-    conv::<V, StemOhwi>(token, plan, source, args);
 }
 
 /// Whether F(4x4, 3x3) of OHWI weights is exact: where the sums need fewer bits than the division leaves,

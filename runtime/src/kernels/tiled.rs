@@ -1,5 +1,5 @@
-//! How the kernels of AVX2 and AVX-512 divide a convolution into tiles, whatever its form: known on every machine,
-//! for plans of files that are packed elsewhere.
+//! How the kernels of AVX2 and AVX-512 divide a convolution into tiles, whatever its form: known on every
+//! machine, for plans of files that are packed elsewhere.
 //!
 //! Every form is the same three things: windows of the input become rows of 16-bit values, one at each
 //! of some positions; rows meet blocks of sixteen output channels in multiply-adds; the products of a

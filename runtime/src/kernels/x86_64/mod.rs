@@ -15,7 +15,13 @@ pub use logits_avx2::logits_avx2;
 pub use logits_vnni::logits_vnni;
 pub use max_pool_avx2::max_pool_avx2;
 pub use max_pool_avx512::max_pool_avx512;
-pub use tiled::*;
+pub use tiled::{
+    conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_winograd2_avx2,
+    conv_winograd4_avx2, conv_winograd4_avx512, conv_winograd4_int8_avx2,
+    conv_winograd4_int8_avx512, conv_winograd4_stem_avx2, conv_winograd4_stem_avx512,
+    conv_winograd4_stored_avx2, conv_winograd4_stored_avx512, conv_winograd4_stride2_avx2,
+    conv_winograd4_stride2_avx512,
+};
 
 pub use vnni::{conv_direct8_vnni, conv_packed_vnni};
 

@@ -1,6 +1,14 @@
 //! [`Vectors`] of AVX2: 256 bits, half a block of sums.
 
-use core::arch::x86_64::*;
+use core::arch::x86_64::{
+    __m128i, __m256i, _mm_loadu_si128, _mm_packs_epi16, _mm_srli_si128, _mm256_add_epi16,
+    _mm256_add_epi32, _mm256_blend_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
+    _mm256_cvtepi8_epi32, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_mul_epi32, _mm256_mullo_epi32, _mm256_packs_epi32, _mm256_permute4x64_epi64,
+    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_sll_epi32, _mm256_slli_epi16,
+    _mm256_slli_epi32, _mm256_sra_epi32, _mm256_srli_epi64, _mm256_storeu_si256, _mm256_sub_epi16,
+    _mm256_sub_epi32,
+};
 use core::ops::{Add, Sub};
 
 use super::ohwi;

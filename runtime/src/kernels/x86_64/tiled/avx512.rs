@@ -1,7 +1,13 @@
 //! [`Vectors`] of AVX-512 with its instructions for neural networks: 512 bits, a block of sums.
 
 use core::arch::asm;
-use core::arch::x86_64::*;
+use core::arch::x86_64::{
+    __m128i, __m512i, _mm256_loadu_si256, _mm512_add_epi16, _mm512_add_epi32, _mm512_cvtepi8_epi16,
+    _mm512_cvtepi8_epi32, _mm512_cvtsepi32_epi8, _mm512_loadu_si512, _mm512_mask_blend_epi32,
+    _mm512_mul_epi32, _mm512_mullo_epi32, _mm512_set1_epi32, _mm512_setzero_si512,
+    _mm512_sll_epi32, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_sra_epi32, _mm512_srli_epi64,
+    _mm512_storeu_si512, _mm512_sub_epi16, _mm512_sub_epi32,
+};
 use core::ops::{Add, Sub};
 
 use super::avx2::wrapping;

@@ -55,8 +55,8 @@ pub(super) struct Operands<'a, W> {
     pub products_stride: usize,
 }
 
-/// Multiplies `count` rows at each of `positions`, at most [`Width::group`](crate::kernels::tiled::Width), with the weights that `T`
-/// names for a position.
+/// Multiplies `count` rows at each of `positions`, at most a
+/// [group](crate::kernels::tiled::Width::group), with the weights that `T` names for a position.
 ///
 /// # Safety
 /// The CPU has the instructions.

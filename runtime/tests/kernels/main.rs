@@ -180,6 +180,20 @@ macro_rules! kernel_suite {
                 }
             }
 
+            /// Every remainder of tiles that are multiplied together, from plain and packed weights.
+            #[test]
+            fn conv_3x3_of_every_count_of_tiles_is_exact() {
+                for tiles in 1..=34 {
+                    let fills = (Fill::Random, [Fill::Random, Fill::Highest][tiles % 2]);
+                    let in_c = if tiles % 3 == 0 { 48 } else { 16 };
+                    let mut case = square(4 * tiles - tiles % 4, 3, in_c, 16, fills);
+                    case.axes[0].extent = 3;
+                    case.seed = 2;
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check(kernels, &conv.oracle()));
+                }
+            }
+
             /// Patch lengths around whole vectors, channel counts around whole tiles, one pixel.
             #[test]
             fn conv_of_every_remainder_is_exact() {

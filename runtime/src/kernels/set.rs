@@ -106,7 +106,8 @@ impl KernelFamily {
                 self.conv_kernel(shape, weights.form).name()
             }
             (Operator::MaxPool { .. }, Self::Reference) => "max_pool_reference",
-            (Operator::MaxPool { .. }, Self::Avx2 | Self::Avx512Vnni) => "max_pool_avx2",
+            (Operator::MaxPool { .. }, Self::Avx2) => "max_pool_avx2",
+            (Operator::MaxPool { .. }, Self::Avx512Vnni) => "max_pool_avx512",
             (Operator::MaxPool { .. }, _) => "max_pool_generic",
             (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
             (Operator::AveragePool { .. }, _) => "average_pool_generic",
@@ -387,7 +388,7 @@ impl KernelSet {
             }
             #[cfg(target_arch = "x86_64")]
             Machine::Avx512Vnni(token) => {
-                super::x86_64::max_pool_avx2(token.avx2(), shape, clamp, input, output);
+                super::x86_64::max_pool_avx512(token, shape, clamp, input, output);
             }
             _ => generic::max_pool(shape, clamp, input, output),
         }

@@ -4,6 +4,7 @@ mod conv_direct_avx2;
 mod logits_avx2;
 mod logits_vnni;
 mod max_pool_avx2;
+mod max_pool_avx512;
 mod patch_avx2;
 mod requantize_avx2;
 mod tiled;
@@ -13,6 +14,7 @@ pub use conv_direct_avx2::conv_direct_avx2;
 pub use logits_avx2::logits_avx2;
 pub use logits_vnni::logits_vnni;
 pub use max_pool_avx2::max_pool_avx2;
+pub use max_pool_avx512::max_pool_avx512;
 pub use tiled::{
     conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_u8s8_avx2,
     conv_winograd2_avx2, conv_winograd4_avx2, conv_winograd4_avx512, conv_winograd4_int8_avx2,

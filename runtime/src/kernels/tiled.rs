@@ -267,11 +267,11 @@ pub(super) fn pays(shape: &ConvShape) -> bool {
 }
 
 /// Whether F(4x4, 3x3) of OHWI weights pays with AVX-512, where direct convolution by products of bytes
-/// would do: the weights are turned for more than half a group of tiles.
+/// would do: the weights are turned for more than one group of tiles.
 pub(super) fn winograd4_pays(shape: &ConvShape) -> bool {
     let [out_h, out_w, _] = shape.output;
     let tile = WINOGRAD4.tile.max(1);
-    out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile)) > AVX512.group / 2
+    out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile)) > AVX512.group
 }
 
 /// Whether this is a stem: 7x7 at stride 2 over three channels, which is 4x4 at stride 1 over 2x2 pixels

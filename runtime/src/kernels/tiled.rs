@@ -274,7 +274,7 @@ pub(super) fn pays(shape: &ConvShape) -> bool {
 }
 
 /// Whether F(4x4, 3x3) of OHWI weights pays with AVX-512, where direct convolution by products of bytes
-/// would do: the weights are turned for more than a group of tiles.
+/// would do: the weights are turned for more than one group of tiles.
 pub(super) fn winograd4_pays(shape: &ConvShape) -> bool {
     let [out_h, out_w, _] = shape.output;
     let tile = WINOGRAD4.tile.max(1);

@@ -21,7 +21,7 @@ pub(super) const ROW: usize = BLOCK * 2;
 pub(super) const PAIR: usize = TAPS * ROW;
 /// Bytes of a line of the cache: OHWI weights are read in whole ones, since the rows of many networks lie
 /// a power of two apart and would drive each other out of it.
-const LINE: usize = MOST_TURNED * LANES;
+pub(super) const LINE: usize = MOST_TURNED * LANES;
 const PAIRS: usize = LANES / 2;
 
 /// From blocks of `[pair of input channels][tap][output channel][2]`.

@@ -310,11 +310,7 @@ impl ConvKernel {
                 | Self::PackedAvx2 => true,
                 _ => portable && self == Self::Winograd4Neon,
             },
-            least_work: match self {
-                Self::Direct8Vnni | Self::PackedVnni => 15_000_000,
-                _ if x86_64 => 5_000_000,
-                _ => 500_000,
-            },
+            least_work: if x86_64 { 2_000_000 } else { 500_000 },
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) fn run<'m>(
     let mut rows = Rows { first: 0, count: 0, room: map.rows, height: map.height };
     let mut pooled = 0;
     while rows.end() < rows.height {
-        let to = rows.height.min(rows.first + rows.room);
+        let to = last_row(&shape, &rows);
         // The checker saw to it that a window fits, so there is always room for more.
         if to <= rows.end() {
             return;
@@ -73,14 +73,26 @@ const fn first_row(shape: &PoolShape, row: usize) -> usize {
     (row * shape.strides[0]).saturating_sub(shape.pads[0])
 }
 
+/// The row up to which there is room, or fewer to where a window ends: a row behind it would only wait for
+/// the next turn, in the room of a row of that.
+fn last_row(shape: &PoolShape, rows: &Rows) -> usize {
+    let to = rows.height.min(rows.first + rows.room);
+    let windows = windows_above(shape, to);
+    let end = (windows.saturating_sub(1) * shape.strides[0] + shape.kernel[0])
+        .saturating_sub(shape.pads[0]);
+    if to < rows.height && rows.end() < end && end < to { end } else { to }
+}
+
 /// Output rows whose windows end within the rows that are there.
 fn complete_windows(shape: &PoolShape, rows: &Rows) -> usize {
-    if rows.end() >= rows.height {
-        return shape.output[0];
-    }
-    let padded = rows.end() + shape.pads[0];
-    let windows =
-        padded.checked_sub(shape.kernel[0]).map_or(0, |n| n / shape.strides[0].max(1) + 1);
+    let all = rows.end() >= rows.height;
+    if all { shape.output[0] } else { windows_above(shape, rows.end()) }
+}
+
+/// Output rows whose windows end above row `end` of the map.
+fn windows_above(shape: &PoolShape, end: usize) -> usize {
+    let padded = (end + shape.pads[0]).checked_sub(shape.kernel[0]);
+    let windows = padded.map_or(0, |n| n / shape.strides[0].max(1) + 1);
     windows.min(shape.output[0])
 }
 

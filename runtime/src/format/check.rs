@@ -459,8 +459,7 @@ fn check_weights(
     let (weights, channels) = match kind {
         StepKind::Conv => {
             let form = WeightForm { target: model.target(), layout };
-            let earlier = model.steps.iter().take(usize::from(step)).rev();
-            let range = model::value_range(earlier, input);
+            let range = model.value_range(usize::from(step), input);
             let shape = model::conv_shape(record, (input, range), output);
             (layouts::weights_bytes(form, &shape).ok_or(error)?, outputs)
         }

@@ -346,18 +346,18 @@ impl<'m> Model<'m> {
             tensor => Some(self.activation(tensor)?),
         };
         let layer = self.layer(usize::from(record.layer))?;
-        let range = value_range(self.steps.iter().take(index).rev(), &input);
-        let operator = self.operator(record, (&input, range), &output)?;
+        let operator = self.operator(index, &input, &output)?;
         let in_place = record.flags & super::flags::IN_PLACE != 0;
         Some(Step { index, layer, input, operand, output, in_place, operator })
     }
 
     fn operator(
         &self,
-        record: &'m StepRecord,
-        (input, range): (&Activation, (i8, i8)),
+        index: usize,
+        input: &Activation,
         output: &Activation,
     ) -> Option<Operator<'m>> {
+        let record = self.steps.get(index)?;
         let clamp = (record.clamp_min, record.clamp_max);
         let requantization = Requantization {
             shift: record.shift,
@@ -368,7 +368,7 @@ impl<'m> Model<'m> {
         };
         Some(match StepKind::from_code(record.kind)? {
             StepKind::Conv => Operator::Conv {
-                shape: conv_shape(record, (input, range), output),
+                shape: conv_shape(record, (input, self.value_range(index, input)), output),
                 weights: self.weights(record)?,
                 channels: self.channels(record)?,
                 requantization,
@@ -396,6 +396,11 @@ impl<'m> Model<'m> {
                 shift: record.shift,
             },
         })
+    }
+
+    /// Least and greatest value of `tensor`, padding included, when step `index` reads it.
+    pub(super) fn value_range(&self, index: usize, tensor: &Activation) -> (i8, i8) {
+        value_range(self.steps.iter().take(index).rev(), tensor)
     }
 
     pub(super) fn slice(&self, offset: u32, len: u32) -> &'m [u8] {

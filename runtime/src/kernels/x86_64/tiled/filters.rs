@@ -1,5 +1,5 @@
 //! `G g G^T` of F(4x4, 3x3) while a layer runs, without the factors of `G`: see
-//! [`Winograd4Int8`](super::winograd4::Winograd4Int8).
+//! [`Winograd4From`](super::winograd4::Winograd4From).
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ops::Range;

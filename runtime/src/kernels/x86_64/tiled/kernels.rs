@@ -8,7 +8,7 @@ use super::strided4::Strided4;
 use super::u8s8::U8s8;
 use super::vector::Vectors;
 use super::winograd2::Winograd2;
-use super::winograd4::{Winograd4, Winograd4Int8, Winograd4Ohwi, Winograd4Turned};
+use super::winograd4::{Ohwi, Pairs, Turned, Winograd4, Winograd4From};
 use crate::kernels::ConvArgs;
 use crate::kernels::tiled::{self, AVX512, Plan};
 use crate::kernels::x86_64::{Avx2, Avx512Vnni};
@@ -51,14 +51,14 @@ pub fn conv_winograd4_stored_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
 pub fn conv_winograd4_int8_avx2(token: Avx2, args: ConvArgs<'_>) {
     let plan = Plan::winograd4_int8(args.shape);
     let source = Source::Transformed(args.weights.int8());
-    conv::<_, Winograd4Int8>(token, plan, source, args);
+    conv::<_, Winograd4From<Pairs>>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
 pub fn conv_winograd4_int8_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
     let plan = Plan::winograd4(AVX512, args.shape);
     let source = Source::Taps(args.weights.int8());
-    conv::<_, Winograd4Int8>(token, plan, source, args);
+    conv::<_, Winograd4From<Pairs>>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) at stride 2 with stored weights.
@@ -95,7 +95,7 @@ pub fn conv_winograd4_avx2(token: Avx2, args: ConvArgs<'_>) {
     }
     let plan = Plan::winograd4_int8(args.shape);
     let source = Source::Transformed(args.weights.as_ohwi());
-    conv::<_, Winograd4Ohwi>(token, plan, source, args);
+    conv::<_, Winograd4From<Ohwi>>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
@@ -105,7 +105,7 @@ pub fn conv_winograd4_avx512(token: Avx512Vnni, args: ConvArgs<'_>) {
     }
     let plan = Plan::winograd4_turned(args.shape);
     let source = Source::Turned(args.weights.as_ohwi());
-    conv::<_, Winograd4Turned>(token, plan, source, args);
+    conv::<_, Winograd4From<Turned>>(token, plan, source, args);
 }
 
 /// See [`crate::kernels::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.

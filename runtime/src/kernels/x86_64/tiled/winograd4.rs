@@ -1,5 +1,6 @@
 //! F(4x4, 3x3): see [`crate::kernels::winograd4`] for the arithmetic.
 
+use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::filters;
@@ -17,21 +18,39 @@ const TILE: usize = 4;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Winograd4;
 
-/// With weights that are transformed while the layer runs, from blocks of
-/// `[pair of input channels][tap][output channel][2]`.
+/// With weights that are transformed while the layer runs, from an order `O`.
 ///
 /// `G` is left without the factors 6, -4, -4, 1, 1, 12 of its rows, which the output's transform
 /// applies instead: many weights meet few tiles.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Winograd4Int8;
+pub(super) struct Winograd4From<O>(PhantomData<O>);
 
-/// The same from OHWI weights.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Winograd4Ohwi;
+/// An order of weights in int8.
+pub(super) trait Order {
+    /// See [`Tiles::weights`].
+    ///
+    /// # Safety
+    /// The CPU has the instructions.
+    unsafe fn weights<V: Vectors>(
+        shape: &ConvShape,
+        weights: &[i8],
+        oc: usize,
+        part: Range<usize>,
+        to: &mut [i16],
+    );
+}
 
-/// The same from OHWI weights that are brought into the order of those blocks.
+/// Blocks of `[pair of input channels][tap][output channel][2]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Winograd4Turned;
+pub(super) struct Pairs;
+
+/// OHWI.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ohwi;
+
+/// OHWI, brought into the order of [`Pairs`] alone: they are transformed as they are multiplied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turned;
 
 impl Tiles for Winograd4 {
     const FORM: Form = WINOGRAD4;
@@ -51,17 +70,37 @@ impl Tiles for Winograd4 {
     }
 }
 
-impl Tiles for Winograd4Int8 {
-    const FORM: Form = WINOGRAD4;
-    const INVERSE: i32 = NINTH;
-    const SHIFT: u32 = 6;
+impl<O: Order> Tiles for Winograd4From<O> {
+    const FORM: Form = Winograd4::FORM;
+    const INVERSE: i32 = Winograd4::INVERSE;
+    const SHIFT: u32 = Winograd4::SHIFT;
 
     #[inline(always)]
     unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
-        // SAFETY: the caller vouches for the instructions and for `to`.
-        unsafe { transform::input::<WINDOW, V, Winograd4>(window, to, stride) }
+        // SAFETY: the caller vouches for the same.
+        unsafe { <Winograd4 as Tiles>::input::<V>(window, to, stride) }
     }
 
+    #[inline(always)]
+    unsafe fn weights<V: Vectors>(
+        shape: &ConvShape,
+        weights: &[i8],
+        oc: usize,
+        part: Range<usize>,
+        to: &mut [i16],
+    ) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { O::weights::<V>(shape, weights, oc, part, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
+        // SAFETY: the caller vouches for the instructions and for the products.
+        unsafe { transform::output::<WINDOW, TILE, S, Self>(products, stride, outputs) }
+    }
+}
+
+impl Order for Pairs {
     #[inline(always)]
     unsafe fn weights<V: Vectors>(
         shape: &ConvShape,
@@ -73,25 +112,9 @@ impl Tiles for Winograd4Int8 {
         // SAFETY: the caller vouches for the instructions.
         unsafe { filters::from_pairs::<V>(shape, weights, oc, part, to) }
     }
-
-    #[inline(always)]
-    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
-        // SAFETY: the caller vouches for the instructions and for the products.
-        unsafe { transform::output::<WINDOW, TILE, S, Winograd4Int8>(products, stride, outputs) }
-    }
 }
 
-impl Tiles for Winograd4Ohwi {
-    const FORM: Form = WINOGRAD4;
-    const INVERSE: i32 = NINTH;
-    const SHIFT: u32 = 6;
-
-    #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
-        // SAFETY: the caller vouches for the instructions and for `to`.
-        unsafe { transform::input::<WINDOW, V, Winograd4>(window, to, stride) }
-    }
-
+impl Order for Ohwi {
     #[inline(always)]
     unsafe fn weights<V: Vectors>(
         shape: &ConvShape,
@@ -103,25 +126,9 @@ impl Tiles for Winograd4Ohwi {
         // SAFETY: the caller vouches for the instructions.
         unsafe { filters::from_ohwi::<V>(shape, weights, oc, part, to) }
     }
-
-    #[inline(always)]
-    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
-        // SAFETY: the caller vouches for the instructions and for the products.
-        unsafe { transform::output::<WINDOW, TILE, S, Winograd4Int8>(products, stride, outputs) }
-    }
 }
 
-impl Tiles for Winograd4Turned {
-    const FORM: Form = WINOGRAD4;
-    const INVERSE: i32 = NINTH;
-    const SHIFT: u32 = 6;
-
-    #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
-        // SAFETY: the caller vouches for the instructions and for `to`.
-        unsafe { transform::input::<WINDOW, V, Winograd4>(window, to, stride) }
-    }
-
+impl Order for Turned {
     #[inline(always)]
     unsafe fn weights<V: Vectors>(
         shape: &ConvShape,
@@ -132,12 +139,6 @@ impl Tiles for Winograd4Turned {
     ) {
         // SAFETY: the caller vouches for the instructions.
         unsafe { filters::turn::<V>(shape, weights, oc, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
-        // SAFETY: the caller vouches for the instructions and for the products.
-        unsafe { transform::output::<WINDOW, TILE, S, Winograd4Int8>(products, stride, outputs) }
     }
 }
 
@@ -176,7 +177,7 @@ impl Output<WINDOW, TILE> for Winograd4 {
 }
 
 /// The same with the columns times 6, -4, -4, 1, 1, 12.
-impl Output<WINDOW, TILE> for Winograd4Int8 {
+impl<O> Output<WINDOW, TILE> for Winograd4From<O> {
     #[inline(always)]
     fn axis<S: Sums>([m0, m1, m2, m3, m4, m5]: [S; WINDOW]) -> [S; TILE] {
         let (near, near_odd) = ((m1 + m2).times4(), (m1 - m2).times4());

@@ -66,7 +66,7 @@ fn largest_part(extent: usize, unit: usize, threads: usize) -> usize {
     extent.div_ceil(unit.max(1)).div_ceil(threads.max(1)).saturating_mul(unit).max(1)
 }
 
-/// Scratch of one part: what its kernel needs and, of a block of channels, room for its output.
+/// Scratch of one part, whichever: what its kernel needs and, of a block of channels, room for its output.
 #[derive(Debug, Clone, Copy)]
 struct Share {
     kernel: usize,
@@ -80,16 +80,17 @@ impl Share {
         form: WeightForm,
         kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
     ) -> Self {
+        let kernel_bytes = |shape: &ConvShape| kernel_of(shape, form).scratch_bytes(shape, form);
         match division {
-            Division::Rows(_) => {
-                let kernel = kernel_of(shape, form).scratch_bytes(shape, form);
-                Self { kernel: align_up(kernel), output: 0 }
-            }
+            // A band's kernel sees the whole shape.
+            Division::Rows(_) => Self { kernel: align_up(kernel_bytes(shape)), output: 0 },
             Division::Channels(channels) => {
-                let block = of_channels(shape, channels);
-                let kernel = kernel_of(&block, form).scratch_bytes(&block, form);
-                let [height, width, _] = shape.output;
+                let [height, width, all] = shape.output;
+                // A smaller block may need more: its kernel keeps more weights, or is another one.
+                let kernel =
+                    block_sizes(all, channels).map(|n| kernel_bytes(&of_channels(shape, n)));
                 let output = height.saturating_mul(width).saturating_mul(channels);
+                let kernel = kernel.into_iter().max().unwrap_or(0);
                 Self { kernel: align_up(kernel), output: align_up(output) }
             }
         }
@@ -98,6 +99,13 @@ impl Share {
     const fn bytes(self) -> usize {
         self.kernel.saturating_add(self.output)
     }
+}
+
+/// Channels of the first blocks and of the last, of blocks of `channels` of `all`.
+fn block_sizes(all: usize, channels: usize) -> [usize; 2] {
+    let first = channels.min(all);
+    let last = all.checked_rem(channels).filter(|&rest| rest > 0);
+    [first, last.unwrap_or(first)]
 }
 
 /// The same convolution to fewer channels.
@@ -364,7 +372,12 @@ fn run<P: Send>(mut parts: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
 }
 
 #[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[cfg(test)]
 mod tests {
+    use super::support::{Random, shapes};
     use super::*;
     use crate::AlignedBytes;
     use crate::format::Channels;
@@ -436,6 +449,65 @@ mod tests {
         }
         let _ = (kernels, shape);
         forms
+    }
+
+    /// A smaller block may need more scratch than a larger one, on this machine or on another.
+    #[test]
+    fn scratch_of_a_division_covers_every_block() {
+        let random = &mut Random::new(3);
+        let of_chance = (0..200).map(|_| shapes::random(30, random));
+        let mut smaller_needs_more = 0;
+        for shape in shapes::networks().into_iter().chain(of_chance) {
+            for (family, form) in families().flat_map(|family| forms_of(family, &shape)) {
+                let kernel_of = |shape: &ConvShape, form| family.conv_kernel(shape, form);
+                let kernel = kernel_of(&shape, form);
+                let mut divisions = Vec::new();
+                for threads in 1..=33 {
+                    let division = Division::of(kernel, &shape, form, threads);
+                    if !divisions.contains(&division) {
+                        divisions.push(division);
+                    }
+                }
+                for division in divisions {
+                    let Division::Channels(channels) = division else { continue };
+                    let share = Share::of(division, &shape, form, kernel_of);
+                    let [height, width, all] = shape.output;
+                    let needed = |first: usize| {
+                        let block = of_channels(&shape, channels.min(all - first));
+                        kernel_of(&block, form).scratch_bytes(&block, form)
+                    };
+                    for first in (0..all).step_by(channels) {
+                        let bytes = needed(first);
+                        assert!(
+                            bytes <= share.kernel,
+                            "{family:?} {form:?} {shape:?} {division:?}"
+                        );
+                        smaller_needs_more += usize::from(bytes > needed(0));
+                    }
+                    assert!(share.output >= height * width * channels);
+                }
+            }
+        }
+        assert!(smaller_needs_more > 0, "no case that tells");
+    }
+
+    fn families() -> impl Iterator<Item = KernelFamily> {
+        let targets = crate::format::Target::ALL.into_iter();
+        targets.filter_map(KernelFamily::of).chain([KernelFamily::Generic])
+    }
+
+    /// The family, with each form of weights that it reads.
+    fn forms_of(
+        family: KernelFamily,
+        shape: &ConvShape,
+    ) -> impl Iterator<Item = (KernelFamily, WeightForm)> {
+        let targets = crate::format::Target::ALL.into_iter().filter(move |&t| family.runs(t));
+        let layouts =
+            |target| crate::format::WeightLayout::ALL.map(|layout| WeightForm { target, layout });
+        let shape = *shape;
+        let exists =
+            move |form: &WeightForm| crate::layouts::weights_bytes(*form, &shape).is_some();
+        targets.flat_map(layouts).filter(exists).map(move |form| (family, form))
     }
 
     #[test]

@@ -39,6 +39,10 @@
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+// What test programs share names this crate as they do.
+#[cfg(test)]
+extern crate self as fixnet;
+
 mod arena;
 mod bands;
 pub mod error;

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "write")]
 pub mod model;
+pub mod shapes;
 
 use fixnet::AlignedBytes;
 

@@ -7,8 +7,10 @@ use core::ops::Range;
 
 use zerocopy::FromBytes;
 #[cfg(feature = "std")]
-use zerocopy::{Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout};
 
+#[cfg(feature = "std")]
+use crate::error::SessionError;
 #[cfg(feature = "std")]
 use crate::format::ALIGNMENT;
 
@@ -51,13 +53,45 @@ struct Block([u8; ALIGNMENT]);
 
 #[cfg(feature = "std")]
 impl AlignedBytes {
-    /// `len` zeros.
+    /// `len` zeros, for a length that comes from a file: however large, it ends no program.
+    ///
+    /// ```
+    /// # use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+    /// fn classify(model: &Model, rgb: &[u8], threads: usize) -> Result<Vec<i32>, SessionError> {
+    ///     let kernels = KernelSet::detect();
+    ///     let needed = model.required_by_threads(kernels, threads).arena();
+    ///     let mut arena = AlignedBytes::try_zeroed(needed)?;
+    ///     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
+    ///     session.set_rgb(rgb)?;
+    ///     Ok(session.run().to_vec())
+    /// }
+    /// # assert!(AlignedBytes::try_zeroed(usize::MAX).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// [`SessionError::OutOfMemory`].
+    pub fn try_zeroed(len: usize) -> Result<Self, SessionError> {
+        let blocks = Block::new_vec_zeroed(len.div_ceil(ALIGNMENT));
+        let blocks = blocks.map_err(|_| SessionError::OutOfMemory { needed: len })?;
+        Ok(Self { blocks, len })
+    }
+
+    /// `len` zeros, for a length that the program itself chooses.
+    ///
+    /// # Panics
+    /// If the machine does not have the memory; [`AlignedBytes::try_zeroed`] reports that.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
-        Self { blocks: std::vec![Block([0; ALIGNMENT]); len.div_ceil(ALIGNMENT)], len }
+        match Self::try_zeroed(len) {
+            Ok(zeros) => zeros,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// An aligned copy.
+    ///
+    /// # Panics
+    /// As [`AlignedBytes::zeroed`].
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Self {
         let mut aligned = Self::zeroed(bytes.len());

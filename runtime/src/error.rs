@@ -44,8 +44,13 @@ pub enum ModelError {
     Overlap { step: u16 },
     /// A step reads a tensor that no earlier step has left intact.
     NotWritten { step: u16, tensor: u16 },
-    /// More multiply-accumulates than [`crate::format::MAX_MACS`].
-    TooMuchWork { macs: u64 },
+    /// More multiply-accumulates than [`crate::format::Limits::macs`]; `needed` counts those of all
+    /// steps.
+    TooMuchWork { needed: u64, limit: u64 },
+    /// Steps visit more elements than [`crate::format::Limits::elements`].
+    TooManyElements { needed: u64, limit: u64 },
+    /// More bytes of activations than [`crate::format::Limits::arena`].
+    ArenaTooLarge { needed: usize, limit: usize },
     /// A float part has a kind, place or shape that does not fit the plan.
     BadFloatPart { part: u16 },
     /// A float part does not have the checksum in the plan.
@@ -95,7 +100,15 @@ impl fmt::Display for ModelError {
             Self::NotWritten { step, tensor } => {
                 write!(f, "step {step} reads tensor {tensor}, which is not intact by then")
             }
-            Self::TooMuchWork { macs } => write!(f, "{macs} multiply-accumulates are too many"),
+            Self::TooMuchWork { needed, limit } => {
+                write!(f, "the model needs {needed} multiply-accumulates and the limit is {limit}")
+            }
+            Self::TooManyElements { needed, limit } => {
+                write!(f, "the model's steps visit {needed} elements and the limit is {limit}")
+            }
+            Self::ArenaTooLarge { needed, limit } => {
+                write!(f, "the model needs {needed} bytes of activations and the limit is {limit}")
+            }
             Self::BadFloatPart { part } => {
                 write!(f, "float part {part} does not fit the plan or the file")
             }
@@ -112,13 +125,15 @@ impl fmt::Display for ModelError {
 
 impl core::error::Error for ModelError {}
 
-/// Why a session could not be made, or an input not be set.
+/// Why a session could not be made, its memory not be had, or an input not be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SessionError {
     /// The arena is too small for the activations and the kernels' scratch.
     ArenaTooSmall { needed: usize, available: usize },
+    /// This machine does not give `needed` bytes; see `AlignedBytes::try_zeroed`.
+    OutOfMemory { needed: usize },
     /// The arena does not start at a multiple of `needed`; see [`crate::Arena`].
     ArenaMisaligned { needed: usize, address: usize },
     /// The input has another length than the model's.
@@ -136,6 +151,9 @@ impl fmt::Display for SessionError {
         match *self {
             Self::ArenaTooSmall { needed, available } => {
                 write!(f, "the arena has {available} bytes and {needed} are needed")
+            }
+            Self::OutOfMemory { needed } => {
+                write!(f, "{needed} bytes of memory are needed and cannot be had")
             }
             Self::ArenaMisaligned { needed, address } => {
                 write!(f, "the arena lies at {address:#x}, not at a multiple of {needed}")

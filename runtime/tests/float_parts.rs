@@ -6,7 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use fixnet::format::{
-    self, CRC32, FloatPartKind, FloatPartRecord, FloatPartSpec, Header, MAX_MACS, ModelSpec, NONE,
+    self, CRC32, FloatPartKind, FloatPartRecord, FloatPartSpec, Header, Limits, ModelSpec, NONE,
     Target,
 };
 use fixnet::{AlignedBytes, Model, ModelError, Session, SessionError};
@@ -188,8 +188,9 @@ fn parts_that_do_not_fit_are_refused() {
         bad(|p| p.input.height = 0);
         bad(|p| p.output.channels = 0);
         bad(|p| p.output.channels = u32::MAX);
-        bad(|p| p.macs = MAX_MACS + 1);
-        bad(|p| p.macs = u64::MAX);
+        let limit = Limits::DEFAULT.macs;
+        let endless = forged_part(&spec, part, |p| p.macs = Limits::DEFAULT.macs + 1);
+        assert_eq!(endless, ModelError::TooMuchWork { needed: limit + 1, limit });
     }
     let shape = |part: usize, change: fn(&mut FloatPartRecord)| {
         let found = forged_part(&between(), part, change);

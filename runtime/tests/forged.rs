@@ -4,7 +4,7 @@
 mod support;
 
 use fixnet::format::{
-    self, CRC32, Header, LayerRecord, MAX_MACS, ModelSpec, Operator, StepKind, StepRecord, Target,
+    self, CRC32, Header, LayerRecord, Limits, ModelSpec, Operator, StepKind, StepRecord, Target,
     TensorRecord, WeightLayout, flags,
 };
 use fixnet::profile::Checksums;
@@ -329,24 +329,97 @@ fn bad_preprocessing_is_refused() {
     assert_eq!(gray, ModelError::BadReference { step: 8 });
 }
 
-/// Two tensors of 2^28 elements fit any limit on size; a window of 2^20 taps over them does not.
+/// `side` x `side` x 64 through one `first` step, an average over the whole map, and logits.
+fn heavy(first: StepRecord, side: u32) -> ModelSpec {
+    let random = &mut Random::new(1);
+    let map = [side, side, 64];
+    let bytes = side * side * 64;
+    let conv = first.kind == StepKind::Conv as u8;
+    let (weights, channels) = if conv { (64 * 9 * 64, 64) } else { (0, 0) };
+    let average =
+        StepRecord { kernel: [side as u16; 2], ..model::record(StepKind::AveragePool, 1, 2) };
+    let logits = model::record(StepKind::Logits, 2, 3);
+    let mut steps = vec![
+        model::step(first, 0, weights, channels, random),
+        model::step(average, 0, 0, 1, random),
+        model::step(logits, 0, 64, 1, random),
+    ];
+    for (step, name) in steps.iter_mut().zip(["first", "average", "fc"]) {
+        step.layer_name = name.to_owned();
+    }
+    ModelSpec {
+        tensors: vec![
+            model::tensor(0, map),
+            model::tensor(bytes, map),
+            model::tensor(0, [1, 1, 64]),
+            model::logits(64, 1),
+        ],
+        steps,
+        output_tensor: 3,
+        arena_bytes: 2 * bytes,
+        preprocess: None,
+        ..small()
+    }
+}
+
+/// What a layer table says of itself is not believed.
+#[test]
+fn work_is_counted_from_the_steps() {
+    let mut spec = small();
+    spec.steps.iter_mut().for_each(|step| step.macs = 0);
+    let file = model::file(&spec);
+    let model = Model::new_checked(&file).unwrap();
+    assert_eq!(model.macs(), 13_824 + 9_216 + 9_216 + 864 + 120);
+    assert_eq!(model.elements(), 512 + 1_152 + 128 + 128 + 48 + 48 + 48 + 48 + 10);
+    assert_eq!(model.layers().map(|layer| layer.macs).sum::<u64>(), model.macs());
+    assert_eq!(model.macs() + model.elements(), work(&model) + 816 + 10);
+}
+
+/// What is needed passes, one less is refused with both figures.
+#[test]
+fn limits_are_exact() {
+    let file = model::file(&small());
+    let check = |limits: Limits| Model::new_checked_with(&file, &limits).map(|_| ());
+    let model = Model::new_checked(&file).unwrap();
+    let (macs, elements, arena) = (model.macs(), model.elements(), model::SMALL_ARENA as usize);
+    let limits = Limits::DEFAULT.with_macs(macs).with_elements(elements).with_arena(arena);
+    assert_eq!(check(limits), Ok(()));
+    let fewer = check(limits.with_macs(macs - 1)).unwrap_err();
+    assert_eq!(fewer, ModelError::TooMuchWork { needed: macs, limit: macs - 1 });
+    let fewer = check(limits.with_elements(elements - 1)).unwrap_err();
+    assert_eq!(fewer, ModelError::TooManyElements { needed: elements, limit: elements - 1 });
+    let less = check(limits.with_arena(arena - 1)).unwrap_err();
+    assert_eq!(less, ModelError::ArenaTooLarge { needed: arena, limit: arena - 1 });
+}
+
+/// Each of these would run for minutes, whatever it claims.
 #[test]
 fn endless_work_is_refused() {
-    let side = 1 << 14;
-    let mut spec = small();
-    spec.tensors[0] = model::tensor(0, [side, side, 1]);
-    spec.tensors[1] = model::tensor(1 << 28, [side, side, 1]);
-    spec.arena_bytes = u32::MAX;
-    let window = StepRecord {
-        kernel: [1023, 1023],
-        pads: [511; 4],
-        ..model::record(StepKind::MaxPool, 0, 1)
-    };
-    spec.steps[0] = model::step(window, 0, 0, 0, &mut support::Random::new(1));
-    match format::write(&spec).map(|_| ()) {
-        Err(ModelError::TooMuchWork { macs }) => assert!(macs > MAX_MACS),
-        other => panic!("{other:?}"),
-    }
+    let conv = model::window(model::record(StepKind::Conv, 0, 1), 1);
+    let file = model::file(&heavy(conv, 2048));
+    let limit = Limits::DEFAULT.macs;
+    let needed = 2048 * 2048 * 64 * 576 + 64;
+    let refused = Model::new_checked(&file).unwrap_err();
+    assert_eq!(refused, ModelError::TooMuchWork { needed, limit });
+    let allowed = Limits::DEFAULT.with_macs(needed);
+    assert_eq!(Model::new_checked_with(&file, &allowed).unwrap().macs(), needed);
+
+    let pool =
+        StepRecord { kernel: [63, 63], pads: [31; 4], ..model::record(StepKind::MaxPool, 0, 1) };
+    let file = model::file(&heavy(pool, 1024));
+    let limit = Limits::DEFAULT.elements;
+    let needed = (1024 * 1024 * 64) * (63 * 63 + 1) + 1;
+    let refused = Model::new_checked(&file).unwrap_err();
+    assert_eq!(refused, ModelError::TooManyElements { needed, limit });
+}
+
+/// A small file may not ask for all of a machine's memory.
+#[test]
+fn an_arena_beyond_the_limit_is_refused() {
+    let file = model::file(&ModelSpec { arena_bytes: u32::MAX, ..small() });
+    let (needed, limit) = (u32::MAX as usize, Limits::DEFAULT.arena);
+    let refused = Model::new_checked(&file).unwrap_err();
+    assert_eq!(refused, ModelError::ArenaTooLarge { needed, limit });
 }
 
 // ---- By chance ----------------------------------------------------------------------------------
@@ -378,7 +451,8 @@ fn refuse_or_run(bytes: &AlignedBytes) -> bool {
             return false;
         }
     };
-    let _ = (model.verify_weights(), model.name(), model.macs(), model.weight_bytes());
+    let _ = (model.verify_weights(), model.name(), model.weight_bytes());
+    assert!(model.macs() <= work(&model));
     assert_eq!(model.steps().count(), model.step_count());
     assert_eq!(model.layers().count(), model.step_count());
     let largest = KernelSet::available().map(|set| model.required(set).arena()).max().unwrap();

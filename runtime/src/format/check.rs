@@ -8,9 +8,9 @@
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::{
-    ALIGNMENT, Activation, CRC32, FloatPartKind, Header, MAGIC, MAX_MACS, MAX_RECORDS, Model, NONE,
+    ALIGNMENT, Activation, CRC32, FloatPartKind, Header, Limits, MAGIC, MAX_RECORDS, Model, NONE,
     PreprocessRecord, StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR, VERSION_MINOR,
-    WeightForm, WeightLayout, flags, float_part, flow, model,
+    WeightForm, WeightLayout, Work, flags, float_part, flow, model,
 };
 use crate::error::ModelError;
 use crate::layouts;
@@ -27,8 +27,9 @@ const BYTES_SINCE: u16 = 3;
 /// Largest left shift of an accumulator.
 const MAX_SHIFT: u32 = 30;
 
-pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
+pub(super) fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> {
     let header = check_header(bytes)?;
+    limits.check_arena(header.arena_bytes as usize)?;
     let float_parts = float_part::table(bytes, header)?;
     let mut model = Model { bytes, header, tensors: &[], steps: &[], layers: &[], float_parts };
     if float_part::is_whole(float_parts) {
@@ -42,21 +43,18 @@ pub(super) fn check(bytes: &[u8]) -> Result<Model<'_>, ModelError> {
     check_tensors(&model)?;
     check_layers(&model)?;
     check_preprocess(&model)?;
-    let mut macs = 0u64;
+    let mut work = Work::default();
     let mut free = u64::from(header.plan_bytes);
     for (index, record) in model.steps.iter().enumerate() {
-        let step = index as u16;
-        let work = check_step(&model, step, record, &mut free)?;
-        macs = macs.saturating_add(work);
-        if macs > MAX_MACS {
-            return Err(ModelError::TooMuchWork { macs });
-        }
-        check_layer(&model, index, record, work)?;
+        let step_work = check_step(&model, index as u16, record, &mut free)?;
+        work = work.plus(step_work);
+        check_layer(&model, index, record, step_work)?;
         flow::check_streaming(&model, index, record)?;
         flow::check_liveness(&model, index, record)?;
     }
-    float_part::check(&model, &mut free)?;
+    float_part::check(&model, limits, &mut free)?;
     check_ends(&model)?;
+    limits.check_work(work)?;
     Ok(model)
 }
 
@@ -275,7 +273,7 @@ fn check_step(
     step: u16,
     record: &StepRecord,
     free: &mut u64,
-) -> Result<u64, ModelError> {
+) -> Result<Work, ModelError> {
     let reference = ModelError::BadReference { step };
     let kind = StepKind::from_code(record.kind).ok_or(reference)?;
     let input = model.activation(record.input).ok_or(reference)?;
@@ -292,7 +290,7 @@ fn check_step(
     check_shape(step, record, kind, &input, &output)?;
     check_weights(model, step, record, kind, (&input, &output), free)?;
     check_constants(model, step, record, kind)?;
-    Ok(work(record, kind, &input, &output))
+    Ok(Work::of(record, kind, &input, &output))
 }
 
 /// Each step computes the next layer of the list, and the list says so truthfully.
@@ -302,16 +300,17 @@ fn check_layer(
     model: &Model<'_>,
     index: usize,
     record: &StepRecord,
-    work: u64,
+    work: Work,
 ) -> Result<(), ModelError> {
     let step = index as u16;
     if record.layer != step || record.layer_count != 1 {
         return Err(ModelError::BadReference { step });
     }
     let reference = ModelError::BadReference { step };
-    let layer = model.layer(index).ok_or(reference)?;
+    let layer = model.layers.get(index).ok_or(reference)?;
     let output = model.activation(record.output).ok_or(reference)?;
-    if layer.shape != output.shape() || layer.macs > work {
+    let shape = [layer.height.into(), layer.width.into(), layer.channels as usize];
+    if shape != output.shape() || layer.macs > work.macs.max(work.elements) {
         return Err(ModelError::BadShape { step });
     }
     Ok(())
@@ -432,12 +431,6 @@ fn windows_fit(record: &StepRecord, input: &Activation, output: &Activation) -> 
     })
 }
 
-/// Elements of one window of a convolution.
-fn patch_elements(record: &StepRecord, input: &Activation) -> u64 {
-    let window = u64::from(record.kernel[0]) * u64::from(record.kernel[1]);
-    window.saturating_mul(input.channels as u64 / u64::from(record.groups.max(1)))
-}
-
 const fn has_channels(kind: StepKind) -> bool {
     matches!(kind, StepKind::Conv | StepKind::AveragePool | StepKind::Logits)
 }
@@ -486,18 +479,6 @@ pub(super) fn blob_fits(model: &Model<'_>, offset: u32, len: u32, free: &mut u64
         && end <= u64::from(model.header.file_bytes);
     *free = end;
     fits
-}
-
-/// Work of a step in multiply-accumulates, or in elements visited where there are none.
-fn work(record: &StepRecord, kind: StepKind, input: &Activation, output: &Activation) -> u64 {
-    let outputs = output.elements() as u64;
-    let window = u64::from(record.kernel[0]) * u64::from(record.kernel[1]);
-    match kind {
-        StepKind::Conv => outputs.saturating_mul(patch_elements(record, input)),
-        StepKind::MaxPool | StepKind::AveragePool => outputs.saturating_mul(window),
-        StepKind::Logits => outputs.saturating_mul(input.elements() as u64),
-        StepKind::Add | StepKind::Subsample => outputs,
-    }
 }
 
 /// The plan begins with its int8 input and ends with its i32 logits, or with anything that a float

@@ -5,7 +5,7 @@
 //! a part; what its ONNX model computes is between the file's maker and tract.
 
 use super::check::{blob_fits, plan_section};
-use super::{ALIGNMENT, Header, MAX_MACS, Model};
+use super::{ALIGNMENT, Header, Limits, Model};
 use crate::error::ModelError;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -169,7 +169,7 @@ pub(super) fn is_whole(parts: &[FloatPartRecord]) -> bool {
 
 /// Kinds in order, shapes that fit the plan, and bytes behind all weights; `free` is the first byte
 /// behind those.
-pub(super) fn check(model: &Model<'_>, free: &mut u64) -> Result<(), ModelError> {
+pub(super) fn check(model: &Model<'_>, limits: &Limits, free: &mut u64) -> Result<(), ModelError> {
     let mut before = None;
     for (index, record) in model.float_parts.iter().enumerate() {
         let error = ModelError::BadFloatPart { part: index as u16 };
@@ -186,10 +186,11 @@ pub(super) fn check(model: &Model<'_>, free: &mut u64) -> Result<(), ModelError>
             FloatPartKind::Whole => scores,
         };
         let fits = record.bytes > 0 && blob_fits(model, record.offset, record.bytes, free);
-        let work = record.macs <= MAX_MACS && record.reserved == 0;
-        if !(in_order && alone && sized && joined && fits && work) {
+        let reserved = record.reserved == 0;
+        if !(in_order && alone && sized && joined && fits && reserved) {
             return Err(error);
         }
+        limits.check_macs(record.macs)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod check;
 mod float_part;
 mod flow;
 mod layout;
+mod limits;
 mod model;
 mod payload;
 #[cfg(feature = "write")]
@@ -21,6 +22,7 @@ mod writer;
 pub use activation::Activation;
 pub use float_part::{FloatPart, FloatPartKind, FloatPartRecord, MAX_FLOAT_PARTS, ShapeRecord};
 pub use layout::{Target, WeightForm, WeightLayout, Weights};
+pub use limits::Limits;
 pub use model::{Channels, Layer, Model, Operator, Step};
 #[cfg(feature = "write")]
 pub use payload::write_payload;
@@ -32,6 +34,7 @@ pub use repack::unpack;
 #[cfg(feature = "write")]
 pub use writer::{FloatPartSpec, ModelSpec, PreprocessSpec, StepSpec, write};
 
+use limits::Work;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 #[cfg(target_endian = "big")]
@@ -49,8 +52,6 @@ pub const VERSION_MINOR: u16 = 3;
 pub const ALIGNMENT: usize = 16;
 /// Most steps, tensors or layers of one model: bounds the work of checking.
 pub const MAX_RECORDS: usize = 1024;
-/// Most multiply-accumulates of one inference that a reader accepts.
-pub const MAX_MACS: u64 = 1 << 38;
 /// Marks an absent tensor or step reference.
 pub const NONE: u16 = u16::MAX;
 
@@ -181,6 +182,7 @@ pub struct LayerRecord {
     pub channels: u32,
     pub height: u16,
     pub width: u16,
+    /// As the writer counts them; a reader counts for itself.
     pub macs: u64,
 }
 

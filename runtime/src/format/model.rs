@@ -5,8 +5,9 @@ use core::ops::Range;
 use zerocopy::FromBytes;
 
 use super::{
-    Activation, FloatPartKind, FloatPartRecord, Header, LayerRecord, NONE, PreprocessRecord,
-    StepKind, StepRecord, Target, TensorRecord, WeightForm, WeightLayout, Weights, check,
+    Activation, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits, NONE,
+    PreprocessRecord, StepKind, StepRecord, Target, TensorRecord, WeightForm, WeightLayout,
+    Weights, Work, check,
 };
 use crate::bands;
 use crate::error::ModelError;
@@ -32,6 +33,7 @@ pub struct Layer<'m> {
     pub name: &'m str,
     /// Height, width, channels of its output.
     pub shape: [usize; 3],
+    /// Multiply-accumulates, counted from the step.
     pub macs: u64,
 }
 
@@ -112,12 +114,23 @@ impl<'m> Model<'m> {
     /// After it nothing that the runtime does with this model can panic, read out of bounds or run
     /// without end, whatever the weights are.
     ///
+    /// The model's work and memory are within [`Limits::DEFAULT`].
+    ///
     /// # Errors
     /// A [`ModelError`] that says what is wrong and where.
     pub fn new_checked(bytes: &'m [u8]) -> Result<Self, ModelError> {
+        Self::new_checked_with(bytes, &Limits::DEFAULT)
+    }
+
+    /// [`Model::new_checked`] with other limits on work and memory.
+    ///
+    /// # Errors
+    /// As [`Model::new_checked`]; [`ModelError::TooMuchWork`], [`ModelError::TooManyElements`] and
+    /// [`ModelError::ArenaTooLarge`] say what is needed and which limit it exceeds.
+    pub fn new_checked_with(bytes: &'m [u8], limits: &Limits) -> Result<Self, ModelError> {
         // Flash may not hold what the compiler saw in an included file: without this it may decide
         // the checks of a constant at build time.
-        check::check(core::hint::black_box(bytes))
+        check::check(core::hint::black_box(bytes), limits)
     }
 
     /// Compares the checksum of every layer's weights and constants, and of every float part, with
@@ -198,10 +211,31 @@ impl<'m> Model<'m> {
         self.steps.get(index).map_or(0, bytes)
     }
 
-    /// Multiply-accumulates of one inference.
+    /// Multiply-accumulates of one inference, counted from the steps; without those of float parts.
     #[must_use]
     pub fn macs(&self) -> u64 {
-        self.layers.iter().map(|l| l.macs).fold(0, u64::saturating_add)
+        self.work().macs
+    }
+
+    /// Elements of one inference that are visited apart from multiply-accumulates: those of pools'
+    /// windows, and those that every other step writes.
+    #[must_use]
+    pub fn elements(&self) -> u64 {
+        self.work().elements
+    }
+
+    fn work(&self) -> Work {
+        (0..self.steps.len()).map(|step| self.work_of(step)).fold(Work::default(), Work::plus)
+    }
+
+    fn work_of(&self, step: usize) -> Work {
+        let work = || {
+            let record = self.steps.get(step)?;
+            let kind = StepKind::from_code(record.kind)?;
+            let (input, output) = (self.activation(record.input)?, self.activation(record.output)?);
+            Some(Work::of(record, kind, &input, &output))
+        };
+        work().unwrap_or_default()
     }
 
     /// Major and minor version of the format that the file is written in.
@@ -265,7 +299,7 @@ impl<'m> Model<'m> {
         Some(Layer {
             name: self.text(record.name_offset, record.name_bytes),
             shape: [record.height.into(), record.width.into(), record.channels as usize],
-            macs: record.macs,
+            macs: self.work_of(index).macs,
         })
     }
 

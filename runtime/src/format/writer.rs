@@ -1,7 +1,8 @@
 //! The writer (host only): turns a planned network into the bytes that [`super::Model`] reads.
 //!
 //! The writer lays out sections and fills in offsets and checksums; every other field is the
-//! planner's. It checks its own result, so it never gives out a file that the reader refuses.
+//! planner's. It checks its own result, so it never gives out a file that breaks a rule; how much
+//! work and memory a reader accepts is the reader's ([`super::Limits`]).
 
 use std::string::String;
 use std::vec::Vec;
@@ -9,8 +10,8 @@ use std::vec::Vec;
 use zerocopy::IntoBytes;
 
 use super::{
-    ALIGNMENT, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, MAGIC, PreprocessRecord,
-    ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR, check,
+    ALIGNMENT, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits, MAGIC,
+    PreprocessRecord, ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR, check,
 };
 use crate::AlignedBytes;
 use crate::Model;
@@ -158,7 +159,8 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
     file[..size_of::<Header>()].copy_from_slice(header.as_bytes());
     header.plan_crc32 = CRC32.checksum(&file[16..plan_bytes as usize]);
     file[..size_of::<Header>()].copy_from_slice(header.as_bytes());
-    Model::new_checked(&bytes)?.verify_weights()?;
+    // How much a reader accepts is the reader's.
+    Model::new_checked_with(&bytes, &Limits::NONE)?.verify_weights()?;
     Ok(bytes)
 }
 

@@ -17,7 +17,7 @@ use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::{Value, json};
 
 use super::{
-    KernelArgs, Shape, check_model, parse_shape, positive, progress, read_model, thread_count,
+    KernelArgs, LimitArgs, Shape, parse_shape, positive, progress, read_model, thread_count,
 };
 use crate::bench::{Contestant, Limits, Times, take_turns};
 use crate::data::RgbPixels;
@@ -60,6 +60,8 @@ pub struct Args {
     /// of fixnet or of the runtime of --against.
     #[arg(long, conflicts_with_all = ["runs", "json"])]
     worker: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -92,7 +94,7 @@ impl Rival {
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
-    let model = check_model(&args.file, &bytes)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     let kernels = args.kernels.choose(&args.file, &model)?;
     let [height, width, _] = model.image_shape();
     let image = match args.worker {
@@ -101,7 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => worker::picture(width, height),
     };
     let required = model.required_by_threads(kernels, args.threads);
-    let mut arena = AlignedBytes::zeroed(required.arena());
+    let mut arena = AlignedBytes::try_zeroed(required.arena())?;
     let pool = match args.threads {
         1 => None,
         threads => Some(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?),

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use fixnet::AlignedBytes;
 use serde_json::{Value, json};
 
-use super::{check_model, read_model, with_spinner};
+use super::{LimitArgs, read_model, with_spinner};
 use crate::boards::{Board, FitError, fit_bare_metal, fit_linux};
 use crate::firmware::{build_minimal, image_size};
 use crate::output::{print, print_json};
@@ -26,6 +26,8 @@ pub struct Args {
     /// the board's budget (Cortex-M).
     #[arg(long, requires = "board", requires = "file")]
     code: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -42,7 +44,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let file = args.file.as_deref().map(|path| anyhow::Ok((path, read_model(path)?)));
     let file: Option<(&Path, AlignedBytes)> = file.transpose()?;
-    let model = file.as_ref().map(|(path, bytes)| check_model(path, bytes)).transpose()?;
+    let model =
+        file.as_ref().map(|(path, bytes)| args.limits.check_model(path, bytes)).transpose()?;
     if let (true, [board], Some((path, bytes))) = (args.code, boards.as_slice(), &file) {
         return code(args, board, path, bytes);
     }

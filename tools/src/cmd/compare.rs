@@ -7,8 +7,8 @@ use anyhow::Context;
 
 use super::quantize::run_comparison;
 use super::{
-    KernelArgs, Shape, check_model, embedded_recipe, over_images, parse_shape, positive,
-    read_model, thread_count, whole_and_portable, with_spinner,
+    KernelArgs, LimitArgs, Shape, embedded_recipe, over_images, parse_shape, positive, read_model,
+    thread_count, whole_and_portable, with_spinner,
 };
 use crate::data::OpenOptions;
 use crate::images::Images;
@@ -54,6 +54,8 @@ pub struct Args {
     /// Images at once, each on one thread [default: as many as there are cores].
     #[arg(long, value_name = "N", value_parser = thread_count())]
     threads: Option<usize>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -68,8 +70,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn compare(args: &Args) -> anyhow::Result<ExitCode> {
-    let bytes = whole_and_portable(&args.file, &read_model(&args.file)?)?;
-    let model = check_model(&args.file, &bytes)?;
+    let bytes = whole_and_portable(&args.file, &read_model(&args.file)?, args.limits)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
     let shape = args.input_shape.as_ref().map(|s| s.0.clone());
     let source = with_spinner("loading", || Source::load_as(&model, &args.model, shape))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use fixnet::KernelSet;
 
-use super::{check_model, parse_kernels, read_model, shown_family};
+use super::{LimitArgs, parse_kernels, read_model, shown_family};
 use crate::output::{print, print_json, write_atomically};
 use crate::report;
 
@@ -21,6 +21,8 @@ pub struct Args {
     /// Draw the arena over time.
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -32,7 +34,7 @@ pub struct Args {
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
-    let model = check_model(&args.file, &bytes)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     let kernels = shown_family(&model, args.kernels);
     if let Some(path) = &args.svg {
         anyhow::ensure!(

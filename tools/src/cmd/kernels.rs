@@ -7,7 +7,7 @@ use fixnet::format::{ModelSpec, Target};
 use fixnet::kernels::ConvKernel;
 use fixnet::{AlignedBytes, KernelFamily, KernelSet, Model};
 
-use super::check_model;
+use super::LimitArgs;
 
 /// Which kernels run.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -81,8 +81,12 @@ pub fn shown_family(model: &Model<'_>, asked: Option<KernelSet>) -> KernelFamily
 ///
 /// # Errors
 /// One line that names the file.
-pub fn runnable_here(path: &Path, bytes: AlignedBytes) -> anyhow::Result<AlignedBytes> {
-    let model = check_model(path, &bytes)?;
+pub fn runnable_here(
+    path: &Path,
+    bytes: AlignedBytes,
+    limits: LimitArgs,
+) -> anyhow::Result<AlignedBytes> {
+    let model = limits.check_model(path, &bytes)?;
     if KernelSet::detect().family().runs(model.target()) {
         return Ok(bytes);
     }
@@ -93,11 +97,15 @@ pub fn runnable_here(path: &Path, bytes: AlignedBytes) -> anyhow::Result<Aligned
 ///
 /// # Errors
 /// One line that names the file.
-pub fn whole_and_portable(path: &Path, bytes: &AlignedBytes) -> anyhow::Result<AlignedBytes> {
-    let model = check_model(path, bytes)?;
+pub fn whole_and_portable(
+    path: &Path,
+    bytes: &AlignedBytes,
+    limits: LimitArgs,
+) -> anyhow::Result<AlignedBytes> {
+    let model = limits.check_model(path, bytes)?;
     let file = || path.display().to_string();
     let portable = fixnet::format::unpack(&model).with_context(file)?;
-    let spec = ModelSpec::of(&check_model(path, &portable)?).with_whole_tensors();
+    let spec = ModelSpec::of(&limits.check_model(path, &portable)?).with_whole_tensors();
     fixnet::format::write(&spec).with_context(file)
 }
 

@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod flash;
 pub mod inspect;
 mod kernels;
+mod limits;
 #[cfg(feature = "tract")]
 pub mod make_model;
 pub mod pack;
@@ -23,6 +24,7 @@ pub mod run;
 pub use kernels::{
     KernelArgs, check_target, parse_kernels, runnable_here, shown_family, whole_and_portable,
 };
+pub use limits::LimitArgs;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -99,28 +101,18 @@ fn read_aligned(path: &Path) -> io::Result<AlignedBytes> {
     }
     // Pipes have no length.
     let len = if metadata.is_file() { metadata.len() as usize } else { 0 };
-    let mut bytes = AlignedBytes::zeroed(len);
+    let mut bytes = AlignedBytes::try_zeroed(len).map_err(io::Error::other)?;
     file.read_exact(bytes.as_mut_slice())?;
     let mut rest = Vec::new();
     file.take(MAX_MODEL_BYTES).read_to_end(&mut rest)?;
     if rest.is_empty() {
         return Ok(bytes);
     }
-    Ok(AlignedBytes::from_slice(&[&bytes, rest.as_slice()].concat()))
-}
-
-/// Checks a model file and its weights.
-///
-/// # Errors
-/// One line that names the file and the remedy.
-pub fn check_model<'m>(path: &Path, bytes: &'m [u8]) -> anyhow::Result<Model<'m>> {
-    let checked = Model::new_checked(bytes).and_then(|model| {
-        model.verify_weights()?;
-        Ok(model)
-    });
-    checked.map_err(|error| {
-        anyhow::anyhow!("{}: {error}; make the file again with `fixnet quantize`", path.display())
-    })
+    let mut all = AlignedBytes::try_zeroed(len + rest.len()).map_err(io::Error::other)?;
+    let (first, second) = all.as_mut_slice().split_at_mut(len);
+    first.copy_from_slice(&bytes);
+    second.copy_from_slice(&rest);
+    Ok(all)
 }
 
 /// The preprocessing that a model file carries.

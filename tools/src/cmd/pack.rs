@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use fixnet::format::{self, ModelSpec, Target};
 
-use super::{check_model, read_model, shown_family};
+use super::{LimitArgs, read_model, shown_family};
 use crate::output::{check_destination, print, print_json, write_atomically};
 use crate::packing::{self, parse_target};
 use crate::report;
@@ -26,6 +26,8 @@ pub struct Args {
     /// Output file.
     #[arg(long, value_name = "FILE.fxn")]
     out: PathBuf,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print the plan as JSON.
     #[arg(long)]
     json: bool,
@@ -38,7 +40,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     check_destination(&args.out)?;
     let bytes = read_model(&args.file)?;
-    let model = check_model(&args.file, &bytes)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     let file = || args.file.display().to_string();
     anyhow::ensure!(
         model.step_count() > 0,
@@ -46,10 +48,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         file()
     );
     let portable = format::unpack(&model).with_context(file)?;
-    let portable = ModelSpec::of(&check_model(&args.file, &portable)?);
+    let portable = ModelSpec::of(&args.limits.check_model(&args.file, &portable)?);
     let packed = packing::pack(&portable, args.target, args.max_bytes).with_context(file)?;
     let bytes = format::write(&packed).with_context(file)?;
-    let model = check_model(&args.out, &bytes)?;
+    let model = args.limits.check_model(&args.out, &bytes)?;
     write_atomically(&args.out, &bytes)?;
     let family = shown_family(&model, None);
     if args.json {

@@ -12,7 +12,7 @@ use fixnet::format::{CRC32, payload_flags};
 use fixnet::{KernelSet, Model};
 use serde_json::Value;
 
-use super::{check_model, embedded_recipe, positive, read_model, runnable_here, with_spinner};
+use super::{LimitArgs, embedded_recipe, positive, read_model, runnable_here, with_spinner};
 use crate::boards::{Board, Emulator, Place, fit_bare_metal};
 use crate::data::dead_leaves::dead_leaves;
 use crate::data::{InputSize, Recipe, Source};
@@ -62,6 +62,8 @@ pub struct Args {
     /// Read the clock only around a whole inference, to see what reading it costs.
     #[arg(long)]
     no_layer_clock: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print figures as JSON: one object, or an array for more than one image.
     #[arg(long)]
     json: bool,
@@ -96,11 +98,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         check_destination(path)?;
     }
     let bytes = read_model(&args.file)?;
-    let model = check_model(&args.file, &bytes)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     let fit = fit_bare_metal(&board, &model)?;
     let inputs = inputs(args, &model)?;
-    let here = runnable_here(&args.file, read_model(&args.file)?)?;
-    let host_model = check_model(&args.file, &here)?;
+    let here = runnable_here(&args.file, read_model(&args.file)?, args.limits)?;
+    let host_model = args.limits.check_model(&args.file, &here)?;
     let hosts: Vec<HostResult> = inputs
         .iter()
         .map(|input| host_result(&host_model, &input.rgb, KernelSet::detect()))

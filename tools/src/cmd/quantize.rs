@@ -11,7 +11,7 @@ use fixnet::hybrid::HybridModel;
 use fixnet::{AlignedBytes, KernelSet, Model};
 
 use super::{
-    Shape, check_model, over_images, parse_kernels, parse_shape, positive, progress, shown_family,
+    LimitArgs, Shape, over_images, parse_kernels, parse_shape, positive, progress, shown_family,
     thread_count, with_spinner,
 };
 use crate::boards::{self, Board};
@@ -84,6 +84,8 @@ pub struct Args {
     /// Do not compare with the float network.
     #[arg(long)]
     no_compare: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print figures as JSON.
     #[arg(long)]
     json: bool,
@@ -128,6 +130,7 @@ fn quantize_source(
     board: Option<&Board>,
     out: &Path,
 ) -> anyhow::Result<ExitCode> {
+    args.limits.check_macs(&source.name, source.network.macs())?;
     let recipe = recipe(args, source)?;
     let calibration = calibration_images(args)?;
     let judged = if args.no_compare { None } else { Some(comparison_images(args, source)?) };
@@ -136,12 +139,12 @@ fn quantize_source(
     let packed =
         packing::pack(&spec, args.target, args.max_bytes).with_context(|| source.name.clone())?;
     let bytes = model_file(source, &packed)?;
-    let model = check_model(out, &bytes)?;
+    let model = args.limits.check_model(out, &bytes)?;
     if let Some(board) = board {
         fit(board, &model)?;
     }
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let subjects = source.subjects(check_model(out, &portable)?, &recipe, kernels)?;
+    let subjects = source.subjects(args.limits.check_model(out, &portable)?, &recipe, kernels)?;
     let (comparison, origin) = match &judged {
         Some((images, origin)) => {
             let layer_images = super::compare::LAYER_IMAGES;

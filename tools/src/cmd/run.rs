@@ -16,7 +16,7 @@ use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, StepInfo};
 use serde_json::Value;
 
 use super::{
-    KernelArgs, Shape, check_model, embedded_recipe, on_threads, parse_shape, positive, read_model,
+    KernelArgs, LimitArgs, Shape, embedded_recipe, on_threads, parse_shape, positive, read_model,
     thread_count,
 };
 use crate::data::{InputSize, Recipe, Source};
@@ -57,6 +57,8 @@ pub struct Args {
     /// Classes to print.
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = positive())]
     top: usize,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print figures as JSON: one object, or an array for more than one image.
     #[arg(long)]
     json: bool,
@@ -77,7 +79,7 @@ enum Backend {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     check_flags(args)?;
     let bytes = read_model(&args.file)?;
-    let model = check_model(&args.file, &bytes)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
     let float = match args.backend {
         Backend::Fixnet => None,
@@ -164,7 +166,7 @@ fn fixnet_run_on(
     input: &[i8],
 ) -> anyhow::Result<(Scores, Vec<Row>)> {
     let kernels = args.kernels.choose(&args.file, model)?;
-    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
+    let mut arena = AlignedBytes::try_zeroed(model.required_by_threads(kernels, threads).arena())?;
     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
     session.input_mut().copy_from_slice(input);
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());

@@ -120,10 +120,15 @@ pub fn compare(
     let results: Vec<Result<OneImage, CompareError>> = (0..images.len())
         .into_par_iter()
         .map_init(
-            || AlignedBytes::zeroed(needed),
+            || AlignedBytes::try_zeroed(needed),
             |arena, index| {
                 let with_layers = index < layer_images;
-                let result = one_image(subjects, images, index, with_layers, arena.as_mut_slice());
+                let result = match arena {
+                    Ok(arena) => {
+                        one_image(subjects, images, index, with_layers, arena.as_mut_slice())
+                    }
+                    Err(error) => Err(HybridError::from(*error).into()),
+                };
                 done();
                 result
             },

@@ -102,6 +102,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Multiply-accumulates of all layers.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.macs(self)).fold(0, u64::saturating_add)
+    }
+
     /// The tensor of the i32 logits; none if the network ends in int8, before a float tail.
     #[must_use]
     pub fn logits(&self) -> Option<TensorId> {

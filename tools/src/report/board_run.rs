@@ -44,7 +44,7 @@ pub fn host_result(
     rgb: &[u8],
     kernels: KernelSet,
 ) -> Result<HostResult, SessionError> {
-    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut arena = AlignedBytes::try_zeroed(model.required(kernels).arena())?;
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
     session.set_rgb(rgb)?;
     let input_crc32 = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap_or_default());

@@ -36,7 +36,7 @@ pub fn time_plan(
     kernels: KernelSet,
 ) -> Result<Vec<LayerTime>, HybridError> {
     let model = hybrid.model();
-    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut arena = AlignedBytes::try_zeroed(model.required(kernels).arena())?;
     let mut session = hybrid.session(arena.as_mut_slice(), kernels, 1)?;
     Ok(time_session(session.plan(), &vec![0; model.input().elements()]))
 }

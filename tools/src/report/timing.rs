@@ -46,7 +46,7 @@ pub fn time_layers_by_threads(
     if needed != available {
         return Err(SessionError::InputLength { needed, available });
     }
-    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
+    let mut arena = AlignedBytes::try_zeroed(model.required_by_threads(kernels, threads).arena())?;
     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
     Ok(time_session(&mut session, input))
 }

@@ -36,7 +36,7 @@ pub(super) fn rows(
     image: &RgbPixels,
 ) -> anyhow::Result<Vec<Row>> {
     let hybrid = HybridModel::load(model)?;
-    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
+    let mut arena = AlignedBytes::try_zeroed(model.required_by_threads(kernels, threads).arena())?;
     let mut session = hybrid.session(arena.as_mut_slice(), kernels, threads)?;
     Ok(in_pool(pool, || time_hybrid(&hybrid, &mut session, kernels, &image.data))?)
 }

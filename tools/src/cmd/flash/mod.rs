@@ -11,7 +11,7 @@ use anyhow::{anyhow, bail};
 use fixnet::Model;
 use fixnet::format::CRC32;
 
-use super::{check_model, embedded_recipe, positive, read_model};
+use super::{embedded_recipe, positive, read_model};
 use crate::boards::Board;
 use crate::firmware::BoardReport;
 use crate::flash::smoke::{Smoke, SmokeError};
@@ -43,6 +43,8 @@ pub struct Args {
     /// Give up after this time.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = positive())]
     time_limit: usize,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print the board's run as JSON.
     #[arg(long)]
     json: bool,
@@ -121,10 +123,11 @@ struct Job<'a> {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    args.limits.check_board()?;
     let board = Board::load(&args.board)?;
     let way = way(args, &board)?;
     let bytes = read_model(&args.file)?;
-    let model = check_model(&args.file, &bytes)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     if model.float_parts().next().is_some() {
         bail!(
             "{}: the model has parts in float, whose values differ between machines, so its first \

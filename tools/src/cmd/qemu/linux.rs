@@ -10,7 +10,7 @@ use fixnet::{KernelSet, Model};
 
 use super::{Args, Rival, print_runs};
 use crate::boards::{Board, fit_linux};
-use crate::cmd::{check_model, embedded_recipe, read_model, runnable_here, with_spinner};
+use crate::cmd::{embedded_recipe, read_model, runnable_here, with_spinner};
 use crate::data::{InputSize, Recipe, Source};
 use crate::firmware::BoardReport;
 use crate::flash::program;
@@ -27,12 +27,12 @@ pub(super) fn run(args: &Args, board: &Board, cpu: &str) -> anyhow::Result<ExitC
         ensure!(!given, "{flag} is for boards without an operating system; leave it out");
     }
     let bytes = read_model(&args.file)?;
-    let model = check_model(&args.file, &bytes)?;
+    let model = args.limits.check_model(&args.file, &bytes)?;
     if model.float_parts().next().is_some() {
         bail!("{}: has parts in float, which have no layers to count", args.file.display());
     }
-    let here = runnable_here(&args.file, read_model(&args.file)?)?;
-    let host_model = check_model(&args.file, &here)?;
+    let here = runnable_here(&args.file, read_model(&args.file)?, args.limits)?;
+    let host_model = args.limits.check_model(&args.file, &here)?;
     let scratch = tempfile::tempdir().context("a temporary folder cannot be made")?;
     let recipe = embedded_recipe(&args.file, &model)?;
     let inputs = inputs(args, &host_model, &recipe, scratch.path())?;
@@ -119,6 +119,9 @@ fn emulate(
     }
     if let Some(kernels) = &args.kernels {
         arguments.extend(["--kernels".into(), kernels.into()]);
+    }
+    if let Some(macs) = args.limits.max_macs {
+        arguments.extend(["--max-macs".into(), macs.to_string().into()]);
     }
     if args.count {
         arguments.push("--marks".into());

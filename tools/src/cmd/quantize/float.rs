@@ -8,7 +8,7 @@ use fixnet::format::Target;
 
 use super::{Args, fit};
 use crate::boards::Board;
-use crate::cmd::{check_model, shown_family};
+use crate::cmd::shown_family;
 use crate::import::{ImportError, ImportOptions, Problem};
 use crate::lower::LowerError;
 use crate::output::{print, print_json, write_atomically};
@@ -123,12 +123,13 @@ pub(super) fn write_whole(
         "--target {}: the whole network stays in float and has no weights to pack; leave the flag out",
         args.target.name()
     );
+    args.limits.check_macs(name, part.macs())?;
     let recipe = args.preprocess.resolve(None)?.recipe;
     let [height, width, _] = part.input;
     recipe.check_mean_image(crate::data::InputSize { height, width })?;
     let bytes = fixnet::format::write(&quantize::whole(name, part, &recipe))
         .with_context(|| format!("{name}: the planned file is inconsistent"))?;
-    let model = check_model(out, &bytes)?;
+    let model = args.limits.check_model(out, &bytes)?;
     if let Some(board) = board {
         fit(board, &model)?;
     }

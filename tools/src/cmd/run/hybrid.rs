@@ -22,7 +22,7 @@ pub(super) fn run(
     );
     let kernels = args.kernels.choose(&args.file, model)?;
     let hybrid = HybridModel::load(model)?;
-    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut arena = AlignedBytes::try_zeroed(model.required(kernels).arena())?;
     let mut session = hybrid.session(arena.as_mut_slice(), kernels, 1)?;
     session.set_rgb(&pixels.data)?;
     session.run_head()?;

@@ -4,8 +4,10 @@
 //! an operating system. It can be tapped at inner tensors by their ONNX names, which is how
 //! calibration and the per-layer comparison see the network, and timed node by node.
 
+mod guard;
+mod sizes;
+
 use std::format;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::{String, ToString};
 use std::sync::Arc;
 use std::vec;
@@ -19,8 +21,9 @@ use tract_onnx::tract_hir::internal::DimLike;
 
 use crate::profile::Clock;
 
-/// Most input values of a model that comes as bytes.
-const MAX_INPUT_ELEMENTS: usize = 1 << 28;
+use guard::guarded;
+pub use guard::silence_caught_panics;
+use sizes::{bounded, check_file, check_inferred, check_typed};
 
 /// Why the float reference could not be made or run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,27 +54,6 @@ impl core::fmt::Display for FloatError {
 
 impl core::error::Error for FloatError {}
 
-/// Runs tract, which panics on some models that it should refuse.
-fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
-    // Nothing of a model or session that panicked is used again.
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|e| line(&e)),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-            Err(format!(
-                "tract panicked: {}",
-                text.split_whitespace().collect::<Vec<_>>().join(" ")
-            ))
-        }
-    }
-}
-
-/// One line of an error with its causes.
-fn line(error: &TractError) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// A float network, optimised for this machine. Cheap to clone and shared between threads.
 #[derive(Debug, Clone)]
 pub struct FloatModel {
@@ -84,7 +66,8 @@ impl FloatModel {
     /// tensors `outputs`, by their ONNX names, in this order.
     ///
     /// # Errors
-    /// [`FloatError`] if tract refuses the network or a tensor does not exist.
+    /// [`FloatError`] if tract refuses the network, a tensor does not exist, or one of more than 2^28
+    /// elements does, before it is allocated.
     pub fn load(
         model: &tract_onnx::pb::ModelProto,
         folder: Option<&str>,
@@ -93,7 +76,13 @@ impl FloatModel {
     ) -> Result<Self, FloatError> {
         // The shape is given here; shapes noted in the file may name a symbolic batch instead.
         let onnx = tract_onnx::onnx().with_ignore_value_info(true);
+        if bounded(input_shape.iter().copied()).is_none() {
+            return Err(FloatError::Load(format!(
+                "an input of shape {input_shape:?} is too large"
+            )));
+        }
         let parse = || {
+            check_file(model)?;
             let mut network = onnx.parse(model, folder)?.model;
             network.set_input_fact(0, f32::fact(input_shape).into())?;
             Ok(network)
@@ -106,6 +95,9 @@ impl FloatModel {
         }
         let optimize = || {
             network.select_output_outlets(&outlets)?;
+            check_inferred(&mut network)?;
+            let network = network.into_typed()?;
+            check_typed(&network)?;
             network.into_optimized()?.into_runnable()
         };
         let runnable = guarded(optimize).map_err(FloatError::Load)?;
@@ -201,8 +193,8 @@ fn fixed_shape(info: &tract_onnx::pb::ValueInfoProto) -> Option<Vec<usize>> {
         _ => None,
     };
     let shape: Vec<usize> = tensor.shape.as_ref()?.dim.iter().map(size).collect::<Option<_>>()?;
-    let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
-    (1..=MAX_INPUT_ELEMENTS).contains(&elements).then_some(shape)
+    bounded(shape.iter().copied()).filter(|&elements| elements > 0)?;
+    Some(shape)
 }
 
 /// The outlet of the tensor `name`: tract labels outlets by tensor, nodes by node.

@@ -50,5 +50,6 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn main() -> ExitCode {
+    cmd::start();
     cmd::finish(run(&Cli::parse()))
 }

@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn main() -> ExitCode {
+    cmd::start();
     cmd::finish(run(&Cli::parse()))
 }
 

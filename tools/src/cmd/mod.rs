@@ -45,6 +45,12 @@ const MAX_THREADS: u64 = 256;
 /// Offsets in a model file have 32 bits.
 const MAX_MODEL_BYTES: u64 = u32::MAX as u64;
 
+/// The start of a program, before anything else.
+pub fn start() {
+    #[cfg(feature = "tract")]
+    fixnet::float::silence_caught_panics();
+}
+
 /// The end of a program: an error becomes one line on standard error and exit code 2.
 #[must_use]
 pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {

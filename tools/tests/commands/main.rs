@@ -8,6 +8,7 @@ mod boards;
 mod common;
 mod disk;
 mod figures;
+mod limits;
 mod packing;
 mod partition;
 mod repeat;

@@ -11,7 +11,7 @@ use anyhow::{anyhow, bail};
 use fixnet::Model;
 use fixnet::format::CRC32;
 
-use super::{embedded_recipe, positive, read_model};
+use super::{LimitArgs, embedded_recipe, positive, read_model};
 use crate::boards::Board;
 use crate::firmware::BoardReport;
 use crate::flash::smoke::{Smoke, SmokeError};

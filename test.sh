@@ -8,6 +8,9 @@
 # The boards' tests run in QEMU: firmware/setup.sh finds or installs it and a compiler, or says what is
 # missing. FIXNET_NO_QEMU=1 does without them.
 #
+# Random networks are judged by an oracle, 200 of them unless FIXNET_GRAPHS says otherwise
+# (docs/testing.md).
+#
 # Accuracy tests read real networks and images from the folder that FIXNET_DATA names (default:
 # ../shared/data) and say plainly when it is not there.
 set -euo pipefail
@@ -34,6 +37,7 @@ format() {
     cargo fmt --all --check
     cargo fmt --all --manifest-path firmware/Cargo.toml --check
     cargo fmt --manifest-path bench/kernels/Cargo.toml --check
+    cargo fmt --manifest-path tools/tests/oracle/Cargo.toml --check
 }
 
 # Programs that measure; what they measure is nobody's promise, that they run is.
@@ -41,9 +45,9 @@ benchmarks() {
     cargo clippy --manifest-path bench/kernels/Cargo.toml --all-targets --quiet -- -D warnings
     cargo test --manifest-path bench/kernels/Cargo.toml --quiet
     if command -v python3 >/dev/null; then
-        python3 -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' bench/*.py
+        python3 -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' bench/*.py tools/tests/*.py
     else
-        echo "NOT RUN: the scripts of bench/ were not parsed; there is no python3"
+        echo "NOT RUN: the scripts of bench/ and tools/tests/ were not parsed; there is no python3"
     fi
 }
 
@@ -112,6 +116,8 @@ licences() {
     local path=$root/bin:$PATH
     PATH=$path cargo deny --log-level error check licenses
     PATH=$path cargo deny --manifest-path bench/kernels/Cargo.toml --config "$PWD/deny.toml" \
+        --log-level error check licenses
+    PATH=$path cargo deny --manifest-path tools/tests/oracle/Cargo.toml --config "$PWD/deny.toml" \
         --log-level error check licenses
     PATH=$path cargo deny --manifest-path firmware/Cargo.toml --config "$PWD/deny.toml" \
         --log-level error check licenses

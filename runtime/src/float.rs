@@ -93,14 +93,18 @@ impl FloatModel {
             let outlet = find_outlet(&network, name);
             outlets.push(outlet.ok_or_else(|| FloatError::NoSuchTensor(name.to_string()))?);
         }
-        let optimize = || {
+        let typed = || {
             network.select_output_outlets(&outlets)?;
             check_inferred(&mut network)?;
             let network = network.into_typed()?;
             check_typed(&network)?;
-            network.into_optimized()?.into_runnable()
+            Ok(network)
         };
-        let runnable = guarded(optimize).map_err(FloatError::Load)?;
+        let network = guarded(typed).map_err(FloatError::Load)?;
+        // tract's rewriting fails on some networks that it can run as they are.
+        let rewritten = guarded(|| network.clone().into_optimized()?.into_runnable());
+        let runnable = rewritten.or_else(|_| guarded(|| network.into_runnable()));
+        let runnable = runnable.map_err(FloatError::Load)?;
         Ok(Self { runnable, input_shape: input_shape.to_vec() })
     }
 

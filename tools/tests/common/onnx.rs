@@ -98,7 +98,7 @@ impl Model {
     }
 }
 
-fn info(name: &str, dims: &[i64]) -> ValueInfoProto {
+pub fn info(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = |&size: &i64| {
         let value = if size < 0 { Value::DimParam("N".into()) } else { Value::DimValue(size) };
         Dimension { value: Some(value), ..Default::default() }
@@ -130,6 +130,10 @@ pub fn float(name: &str, f: f32) -> AttributeProto {
 
 pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
     AttributeProto { name: name.into(), ints: ints.to_vec(), r#type: 7, ..Default::default() }
+}
+
+pub fn tensor(name: &str, t: TensorProto) -> AttributeProto {
+    AttributeProto { name: name.into(), t: Some(t), r#type: 4, ..Default::default() }
 }
 
 pub fn string(name: &str, s: &str) -> AttributeProto {

@@ -1,0 +1,439 @@
+//! One random network: what `check` and `quantize` say of it, and whether what they accept agrees
+//! with the oracle.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use fixnet::float::FloatModel;
+use fixnet::format::{ModelSpec, Target};
+use fixnet::hybrid::{HybridModel, HybridSession};
+use fixnet::session::{Hook, StepInfo};
+use fixnet::{AlignedBytes, KernelSet, Model};
+use prost::Message;
+use tools::compare;
+use tools::data::RgbPixels;
+use tools::images::Images;
+use tools::import::{self, ImportOptions};
+use tools::quantize::{self, Options};
+use tools::source::Source;
+use tools::{calibrate, packing};
+
+use crate::generator::{Dice, Network, Softmax};
+use crate::oracle::{Oracle, Outputs};
+use crate::wire;
+
+const CALIBRATION_IMAGES: usize = 8;
+/// The first of those: the proof is about arithmetic, not about what calibration has not seen.
+const JUDGED_IMAGES: usize = 3;
+
+/// The kind of fault that one of tract's makes.
+const JUDGE: &str = "the float judge";
+
+/// Of the largest value of the oracle's.
+const MAX_FLOAT_ERROR: f64 = 1e-4;
+const MIN_OUTPUT_SQNR_DB: f64 = 15.0;
+const MIN_LAYER_SQNR_DB: f64 = 20.0;
+
+/// What came of one network.
+pub enum Outcome {
+    /// Accepted, and all agree.
+    Agrees { split: bool },
+    /// `quantize` refuses it, and so does `check`.
+    Refused { why: String },
+    /// Accepted, but the oracle does not run it.
+    Unjudged { why: String },
+    /// A broken promise.
+    Wrong(Fault),
+}
+
+/// A broken promise: its kind, to count by, and the facts.
+#[derive(Debug)]
+pub struct Fault {
+    pub kind: &'static str,
+    pub facts: String,
+}
+
+fn fault<T>(kind: &'static str, facts: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault { kind, facts: facts.into() })
+}
+
+/// Judges `network` within `folder`, where its file is left.
+pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
+    let path = folder.join("graph.onnx");
+    let bytes = wire::unpacked(&network.proto.encode_to_vec());
+    std::fs::write(&path, bytes).expect("a writable folder");
+    let loaded = match catch_unwind(AssertUnwindSafe(|| accepted(network, &path))) {
+        Ok(Ok(Ok(accepted))) => accepted,
+        Ok(Ok(Err(why))) => return Outcome::Refused { why },
+        Ok(Err(fault)) => return Outcome::Wrong(fault),
+        Err(panic) => return Outcome::Wrong(panicked(panic)),
+    };
+    let pixels = judged_pixels(network, &loaded.source);
+    let inputs: Vec<Vec<f32>> =
+        pixels.iter().map(|p| network.recipe.float_input(p, loaded.source.layout)).collect();
+    let last = &network.proto.graph.as_ref().expect("a graph").output[0].name;
+    let mut names = vec![network.scores.as_str()];
+    names.extend(network.softmax.map(|_| last.as_str()));
+    let expected = match oracle.run(folder, network, &inputs, &names) {
+        Ok(outputs) => outputs,
+        Err(why) => return Outcome::Unjudged { why },
+    };
+    let compared =
+        catch_unwind(AssertUnwindSafe(|| agrees(network, &loaded, &pixels, &inputs, &expected)));
+    match compared {
+        Ok(Ok(())) => Outcome::Agrees { split: loaded.split },
+        Ok(Err(mut fault)) => {
+            if fault.kind == JUDGE {
+                let culprit = first_wrong_tensor(network, oracle, folder, &inputs[..1]);
+                fault.facts = format!("{culprit}; {}", fault.facts);
+            }
+            Outcome::Wrong(fault)
+        }
+        Err(panic) => Outcome::Wrong(panicked(panic)),
+    }
+}
+
+/// The first tensor, in the file's order, that the float judge computes otherwise than the oracle
+/// when it is the only output.
+fn first_wrong_tensor(
+    network: &Network,
+    oracle: &mut Oracle,
+    folder: &Path,
+    image: &[Vec<f32>],
+) -> String {
+    let nodes = &network.proto.graph.as_ref().expect("a graph").node;
+    for node in nodes {
+        let name = node.output[0].as_str();
+        let expected = oracle.run(folder, network, image, &[name]);
+        // Tensors of integers are not asked for.
+        let Ok(expected) = expected else { continue };
+        let float = FloatModel::load(&network.proto, None, &network.shape, &[name]);
+        let found = float.and_then(|float| {
+            let mut session = float.session();
+            session.input_mut().copy_from_slice(&image[0]);
+            session.run()
+        });
+        let same = found.is_ok_and(|found| close(JUDGE, &found[0], &expected[0][0]).is_ok());
+        if !same {
+            return format!("first at {name:?} ({})", node.op_type);
+        }
+    }
+    "no tensor alone is wrong".to_string()
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Fault {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+    Fault { kind: "panic", facts: text.split_whitespace().collect::<Vec<_>>().join(" ") }
+}
+
+/// A network that `quantize` takes.
+struct Accepted {
+    source: Source,
+    split: bool,
+    spec: ModelSpec,
+    /// The portable model file.
+    bytes: AlignedBytes,
+}
+
+/// The inner error is why `quantize` refuses the network, and with it `check`.
+fn accepted(network: &Network, path: &Path) -> Result<Result<Accepted, String>, Fault> {
+    let checked = import::check(path, &ImportOptions::default());
+    let refusal = match &checked {
+        Ok(nodes) => {
+            nodes.iter().find(|n| !n.verdict.is_supported()).map(|n| n.verdict.to_string())
+        }
+        Err(error) => Some(error.to_string()),
+    };
+    let whole = Source::load(path, None).and_then(|source| quantized(network, source, false));
+    let error = match (whole, &refusal) {
+        (Ok(accepted), None) => return Ok(Ok(accepted)),
+        (Ok(_), Some(refusal)) => return fault("check refuses what quantize takes", refusal),
+        (Err(error), None) => {
+            return fault("quantize refuses what check supports", format!("{error:#}"));
+        }
+        (Err(error), Some(_)) => error,
+    };
+    well_formed(path, &error)?;
+    match Source::load_partitioned(path, None) {
+        Ok(source) => match quantized(network, source, true) {
+            Ok(accepted) => Ok(Ok(accepted)),
+            Err(error) => fault("a split network cannot be quantized", format!("{error:#}")),
+        },
+        Err(error) => {
+            well_formed(path, &error)?;
+            Ok(Err(format!("{error:#}")))
+        }
+    }
+}
+
+/// An error is one line that begins with the file.
+fn well_formed(path: &Path, error: &anyhow::Error) -> Result<(), Fault> {
+    let text = format!("{error:#}");
+    if text.lines().count() != 1 || !text.starts_with(&path.display().to_string()) {
+        return fault("an error that does not name its file first, on one line", text);
+    }
+    Ok(())
+}
+
+/// What `quantize` does with a float network, up to the model file.
+fn quantized(network: &Network, source: Source, split: bool) -> anyhow::Result<Accepted> {
+    let images = Images::for_calibration(network.seed, CALIBRATION_IMAGES);
+    let recipe = &network.recipe;
+    let input = |index: usize| -> anyhow::Result<Vec<f32>> {
+        let sample = images.sample(index, recipe, source.input_size())?;
+        Ok(source.inner_input(recipe, &sample.pixels)?)
+    };
+    let observed =
+        calibrate::calibrate(&source.network, &source.inner, images.len(), input, || ())?;
+    let spec = quantize::quantize_between(
+        source.head.as_ref(),
+        source.tail.as_ref(),
+        &source.name,
+        &source.network,
+        &observed,
+        recipe,
+        Options::default(),
+    )?
+    .spec;
+    let bytes = fixnet::format::write(&spec.clone().with_whole_tensors())?;
+    Model::new_checked(&bytes)?;
+    Ok(Accepted { source, split, spec, bytes })
+}
+
+fn judged_pixels(network: &Network, source: &Source) -> Vec<RgbPixels> {
+    let images = Images::for_calibration(network.seed, JUDGED_IMAGES);
+    let sample = |index| images.sample(index, &network.recipe, source.input_size());
+    (0..JUDGED_IMAGES).map(|index| sample(index).expect("generated").pixels).collect()
+}
+
+fn agrees(
+    network: &Network,
+    accepted: &Accepted,
+    pixels: &[RgbPixels],
+    inputs: &[Vec<f32>],
+    expected: &[Outputs],
+) -> Result<(), Fault> {
+    let source = &accepted.source;
+    if source.head.is_none() && source.tail.is_none() {
+        let removed = source.removed_softmax.is_some();
+        if removed != network.softmax.is_some() {
+            return fault("Softmax taken off", format!("{:?}", source.removed_softmax));
+        }
+    }
+    for ((pixels, input), expected) in pixels.iter().zip(inputs).zip(expected) {
+        let judge = float_judge(source, input)?;
+        close(JUDGE, &judge, &expected[0])?;
+        if let (Some(softmax), Some(output)) = (network.softmax, expected.get(1)) {
+            close("the float judge behind its Softmax", &softened(&judge, softmax), output)?;
+        }
+        let folded = folded(network, source, pixels)?;
+        close("the folded graph", &folded, &expected[0])?;
+    }
+    let model = Model::new_checked(&accepted.bytes).expect("checked before");
+    let reference = runs_of(&model, KernelSet::REFERENCE, 1, pixels)?;
+    faithful(network, accepted, &model, &reference, expected)?;
+    same_bytes(network, accepted, pixels, &reference)
+}
+
+fn float_judge(source: &Source, input: &[f32]) -> Result<Vec<f32>, Fault> {
+    let mut session = source.float.session();
+    session.input_mut().copy_from_slice(input);
+    let outputs = session.run();
+    outputs
+        .map(|outputs| outputs.into_iter().next().unwrap_or_default())
+        .or_else(|error| fault("the float judge fails", error.to_string()))
+}
+
+/// The folded network, between its head and its tail.
+fn folded(network: &Network, source: &Source, pixels: &RgbPixels) -> Result<Vec<f32>, Fault> {
+    let failed = |error: fixnet::float::FloatError| Fault {
+        kind: "the folded graph fails",
+        facts: error.to_string(),
+    };
+    let input = source.inner_input(&network.recipe, pixels).map_err(failed)?;
+    let mut session = source.inner.session();
+    session.input_mut().copy_from_slice(&input);
+    let mut tensors = session.run().map_err(failed)?;
+    let network = &source.network;
+    let at = network.output - usize::from(network.output > network.input);
+    let last = std::mem::take(&mut tensors[at]);
+    let Some(tail) = &source.tail else { return Ok(last) };
+    let [height, width, channels] = network.tensors[network.output].shape;
+    let plane = height * width;
+    let hwc = (0..plane * channels).map(|i| last[i % channels * plane + i / channels]).collect();
+    let hwc: Vec<f32> = hwc;
+    tail.run(&hwc).map_err(failed)
+}
+
+fn softened(scores: &[f32], softmax: Softmax) -> Vec<f32> {
+    let largest = scores.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v));
+    let total: f64 = scores.iter().map(|&v| f64::from(v - largest).exp()).sum();
+    let log = |&v: &f32| f64::from(v - largest) - total.ln();
+    let value = |v: &f32| match softmax {
+        Softmax::Plain => log(v).exp() as f32,
+        Softmax::Log => log(v) as f32,
+    };
+    scores.iter().map(value).collect()
+}
+
+fn close(what: &'static str, found: &[f32], expected: &[f32]) -> Result<(), Fault> {
+    if found.len() != expected.len() {
+        let facts = format!("{} values, {} expected", found.len(), expected.len());
+        return fault(what, facts);
+    }
+    let largest = expected.iter().fold(0.0f64, |m, &v| m.max(f64::from(v).abs()));
+    let error = |(&f, &e): (&f32, &f32)| (f64::from(f) - f64::from(e)).abs();
+    let worst = found.iter().zip(expected).map(error).fold(0.0, f64::max);
+    // Values that cancel out altogether are rounding and nothing else.
+    let finite = found.iter().chain(expected).all(|v| v.is_finite());
+    if finite && worst <= MAX_FLOAT_ERROR * largest.max(1e-3) {
+        return Ok(());
+    }
+    fault(
+        what,
+        format!("differs by {worst:.3e} of {largest:.3e}: {found:?}, expected {expected:?}"),
+    )
+}
+
+/// What a model makes of each image: the bytes of each step, and the scores.
+struct Run {
+    steps: Vec<Vec<u8>>,
+    scores: Vec<f32>,
+}
+
+fn runs_of(
+    model: &Model<'_>,
+    kernels: KernelSet,
+    threads: usize,
+    pixels: &[RgbPixels],
+) -> Result<Vec<Run>, Fault> {
+    let failed = |error: &dyn std::fmt::Display| Fault {
+        kind: "the int8 model fails",
+        facts: format!("{} with {threads} threads: {error}", kernels.name()),
+    };
+    let hybrid = HybridModel::load(model).map_err(|e| failed(&e))?;
+    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
+    // What an earlier run left must not matter.
+    arena.as_mut_slice().fill(0x5a);
+    let mut session =
+        hybrid.session(arena.as_mut_slice(), kernels, threads).map_err(|e| failed(&e))?;
+    pixels.iter().map(|pixels| run_of(&mut session, pixels).map_err(|e| failed(&e))).collect()
+}
+
+fn run_of(
+    session: &mut HybridSession<'_, '_>,
+    pixels: &RgbPixels,
+) -> Result<Run, fixnet::hybrid::HybridError> {
+    session.set_rgb(&pixels.data)?;
+    session.run_head()?;
+    let mut steps = Steps(Vec::new());
+    session.plan().run_with(&mut steps);
+    session.set_rgb(&pixels.data)?;
+    let scores = session.run()?;
+    Ok(Run { steps: steps.0, scores })
+}
+
+/// Collects the output of every step, also of those that give it in parts.
+struct Steps(Vec<Vec<u8>>);
+
+impl Hook for Steps {
+    fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
+        if self.0.len() <= info.index {
+            self.0.resize(info.index + 1, Vec::new());
+        }
+        self.0[info.index].extend_from_slice(output);
+    }
+}
+
+/// Int8 follows the float network; failing that, every layer alone does.
+fn faithful(
+    network: &Network,
+    accepted: &Accepted,
+    model: &Model<'_>,
+    runs: &[Run],
+    expected: &[Outputs],
+) -> Result<(), Fault> {
+    let (mut signal, mut noise) = (0.0, 0.0);
+    for (run, expected) in runs.iter().zip(expected) {
+        if run.scores.len() != expected[0].len() {
+            return fault("int8 scores", format!("{} of {}", run.scores.len(), expected[0].len()));
+        }
+        for (&found, &expected) in run.scores.iter().zip(&expected[0]) {
+            signal += f64::from(expected).powi(2);
+            noise += (f64::from(expected) - f64::from(found)).powi(2);
+        }
+    }
+    let sqnr = 10.0 * (signal / noise.max(1e-30)).log10();
+    if noise == 0.0 || sqnr >= MIN_OUTPUT_SQNR_DB {
+        return Ok(());
+    }
+    let images = Images::for_calibration(network.seed, JUDGED_IMAGES);
+    let subjects = accepted.source.subjects(*model, &network.recipe, KernelSet::REFERENCE);
+    let subjects = subjects.or_else(|e| fault("the int8 model fails", e.to_string()))?;
+    let comparison = compare::compare(&subjects, &images, JUDGED_IMAGES, || ())
+        .or_else(|e| fault("the comparison fails", e.to_string()))?;
+    let worst =
+        comparison.layers.iter().min_by(|a, b| a.sqnr_isolated_db.total_cmp(&b.sqnr_isolated_db));
+    match worst {
+        Some(worst) if worst.sqnr_isolated_db < MIN_LAYER_SQNR_DB => fault(
+            "int8 of a layer",
+            format!(
+                "outputs {sqnr:.1} dB; layer {} alone {:.1} dB",
+                worst.name, worst.sqnr_isolated_db
+            ),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Every kernel set, every form of the file, any number of threads: the bytes of the reference.
+fn same_bytes(
+    network: &Network,
+    accepted: &Accepted,
+    pixels: &[RgbPixels],
+    reference: &[Run],
+) -> Result<(), Fault> {
+    let mut dice = Dice::new(network.seed ^ 0x7472_6561_6473);
+    let streamed = accepted.spec.clone();
+    let mut files: BTreeMap<&str, ModelSpec> = BTreeMap::new();
+    files.insert("portable", streamed.clone());
+    for target in Target::ALL.into_iter().filter(|&t| t != Target::Portable) {
+        if KernelSet::available().any(|kernels| kernels.family().runs(target)) {
+            let packed = packing::pack(&streamed, target, None);
+            let packed = packed.or_else(|e| fault("packing fails", e.to_string()))?;
+            files.insert(target.name(), packed);
+        }
+    }
+    for (name, spec) in files {
+        let bytes =
+            fixnet::format::write(&spec).or_else(|e| fault("packing fails", e.to_string()))?;
+        let model =
+            Model::new_checked(&bytes).or_else(|e| fault("packing fails", e.to_string()))?;
+        for kernels in KernelSet::available().filter(|k| k.family().runs(model.target())) {
+            let threads = dice.pick(&[1, 2, 3, dice_threads(network.seed)]);
+            let runs = runs_of(&model, kernels, threads, &pixels[..1])?;
+            let Some(step) = first_difference(&runs[0], &reference[0]) else { continue };
+            let layer = model.layers().nth(step).map_or("the scores", |layer| layer.name);
+            let kernel = kernels.name();
+            return fault(
+                "bytes differ",
+                format!("{name} file, {kernel}, {threads} threads: step {step} ({layer})"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A number of threads of 1 to 33.
+fn dice_threads(seed: u64) -> usize {
+    Dice::new(seed).range(1, 33)
+}
+
+/// The first step that gives other bytes; one past the last for the scores.
+fn first_difference(run: &Run, reference: &Run) -> Option<usize> {
+    let count = run.steps.len().max(reference.steps.len());
+    let differs = |&i: &usize| run.steps.get(i) != reference.steps.get(i);
+    (0..count).find(differs).or((run.scores != reference.scores).then_some(count))
+}

@@ -1,0 +1,74 @@
+//! What rten does not read in the spelling of older operator sets, or reads wrongly, in the newest
+//! spelling. Written from the ONNX specification, apart from fixnet's importer.
+
+use std::collections::HashMap;
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+
+use crate::common::onnx::{int, ints};
+
+/// `pads` has the padding of windows that the file leaves to be computed, by the node's output.
+pub fn rewrite(proto: &mut ModelProto, pads: &HashMap<String, [i64; 4]>) {
+    let opset = proto.opset_import.first().map_or(0, |set| set.version);
+    let Some(graph) = &mut proto.graph else { return };
+    let mut nodes = std::mem::take(&mut graph.node);
+    for node in &mut nodes {
+        if let Some(pads) = pads.get(&node.output[0]) {
+            // rten takes SAME_LOWER for SAME_UPPER, and rounds up twice with `ceil_mode`.
+            node.attribute
+                .retain(|a| !matches!(a.name.as_str(), "auto_pad" | "ceil_mode" | "pads"));
+            node.attribute.push(ints("pads", pads));
+        }
+        match node.op_type.as_str() {
+            "Pad" if opset < 11 => attributes_to_inputs(graph, node, &["pads"]),
+            "Slice" if opset < 10 => attributes_to_inputs(graph, node, &["starts", "ends", "axes"]),
+            // A Softmax over the last axis is what an axis of 1 means for `[1, N]`.
+            "Softmax" | "LogSoftmax" if opset < 13 => set_axis(node, -1),
+            // It does nothing in inference.
+            "Dropout" => {
+                node.op_type = "Identity".into();
+                node.attribute.clear();
+                node.input.truncate(1);
+            }
+            "BatchNormalization" => node.attribute.retain(|a| a.name != "spatial"),
+            "Conv" => write_defaults(node, &["strides", "dilations"], &["pads"]),
+            "MaxPool" | "AveragePool" => write_defaults(node, &["strides"], &[]),
+            _ => {}
+        }
+    }
+    graph.node = nodes;
+}
+
+/// Lists that were attributes as the inputs that they are now.
+fn attributes_to_inputs(graph: &mut GraphProto, node: &mut NodeProto, names: &[&str]) {
+    for name in names {
+        let Some(at) = node.attribute.iter().position(|a| a.name == *name) else { break };
+        let values = node.attribute.remove(at).ints;
+        let tensor = TensorProto {
+            name: format!("{}.{name}", node.output[0]),
+            data_type: DataType::Int64 as i32,
+            dims: vec![values.len() as i64],
+            int64_data: values,
+            ..Default::default()
+        };
+        node.input.push(tensor.name.clone());
+        graph.initializer.push(tensor);
+    }
+    node.attribute.retain(|a: &AttributeProto| a.name != "value");
+}
+
+fn set_axis(node: &mut NodeProto, axis: i64) {
+    node.attribute.retain(|a| a.name != "axis");
+    node.attribute.push(int("axis", axis));
+}
+
+/// What is 1 or 0 on both axes where it is left out.
+fn write_defaults(node: &mut NodeProto, ones: &[&str], zeros: &[&str]) {
+    let ones = ones.iter().map(|name| ints(name, &[1, 1]));
+    for default in ones.chain(zeros.iter().map(|name| ints(name, &[0; 4]))) {
+        if !node.attribute.iter().any(|a| a.name == default.name) {
+            node.attribute.push(default);
+        }
+    }
+}

@@ -397,6 +397,7 @@ fn check_shape(
         StepKind::MaxPool | StepKind::AveragePool => {
             input.channels == output.channels
                 && record.dilations == [1, 1]
+                && pads_within_windows(record)
                 && windows_fit(record, input, output)
         }
         StepKind::Add => true,
@@ -413,7 +414,12 @@ fn check_shape(
     if fits { Ok(()) } else { Err(ModelError::BadShape { step }) }
 }
 
-/// The output extents follow from the window, and no window lies in the padding alone.
+/// No window lies in the padding alone: a pool, unlike a convolution, has no value for such a one.
+fn pads_within_windows(record: &StepRecord) -> bool {
+    (0..4).all(|side| record.pads[side] < record.kernel[side % 2])
+}
+
+/// The output extents follow from the window.
 fn windows_fit(record: &StepRecord, input: &Activation, output: &Activation) -> bool {
     let extents = [(input.height, output.height), (input.width, output.width)];
     extents.iter().enumerate().all(|(axis, &(extent, out))| {
@@ -426,8 +432,7 @@ fn windows_fit(record: &StepRecord, input: &Activation, output: &Activation) -> 
         }
         let span = u64::from(dilation) * u64::from(kernel - 1) + 1;
         let padded = extent as u64 + u64::from(before) + u64::from(after);
-        let inside = u64::from(before) < span && u64::from(after) < span;
-        inside && padded >= span && (padded - span) / u64::from(stride) + 1 == out as u64
+        padded >= span && (padded - span) / u64::from(stride) + 1 == out as u64
     })
 }
 

@@ -74,6 +74,19 @@ pub fn axis(max_dilation: usize) -> impl Strategy<Value = Axis> {
     )
 }
 
+/// As [`axis`], with windows that may lie in the padding as a whole: what only a convolution has.
+pub fn conv_axis() -> impl Strategy<Value = Axis> {
+    (axis(3), 0..=9usize, 0..=9usize, 0..4usize).prop_map(|(axis, before, after, which)| {
+        let pads = match which {
+            0 => (axis.pads.0 + before, axis.pads.1 + after),
+            1 => (axis.pads.0, axis.pads.1 + after),
+            2 => (axis.pads.0 + before, axis.pads.1),
+            _ => axis.pads,
+        };
+        Axis { pads, ..axis }
+    })
+}
+
 pub fn fill() -> impl Strategy<Value = Fill> {
     prop_oneof![
         6 => Just(Fill::Random),
@@ -106,7 +119,7 @@ pub fn conv_case() -> impl Strategy<Value = ConvCase> {
         1 => (2..=4usize, 1..=5usize, 1..=5usize),
         1 => (1..=12usize, Just(1usize), Just(1usize)),
     ];
-    (axis(3), axis(3), channels, shortcut(), fill(), fill(), any::<u64>()).prop_map(
+    (conv_axis(), conv_axis(), channels, shortcut(), fill(), fill(), any::<u64>()).prop_map(
         |(y, x, (groups, group_in, group_out), shortcut, inputs, weights, seed)| ConvCase {
             axes: [y, x],
             groups,
@@ -119,11 +132,12 @@ pub fn conv_case() -> impl Strategy<Value = ConvCase> {
     )
 }
 
-/// 3x3 at stride 1 with channels in whole vectors, in rectangles with any padding.
+/// 3x3 at stride 1 with channels in whole vectors, in rectangles with any padding, also more than the
+/// window.
 pub fn conv_3x3_case() -> impl Strategy<Value = ConvCase> {
     let axis = || {
-        let pads = (0..=2usize, 0..=2usize);
-        (3..=14usize, pads).prop_map(|(extent, pads)| Axis {
+        let pad = || prop_oneof![6 => 0..=2usize, 1 => 3..=9usize];
+        (3..=14usize, (pad(), pad())).prop_map(|(extent, pads)| Axis {
             extent,
             kernel: 3,
             stride: 1,

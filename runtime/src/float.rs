@@ -14,10 +14,11 @@ use std::vec;
 use std::vec::Vec;
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::array::Pad;
 use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_core::ops::{Cost, konst::Const};
 use tract_onnx::tract_core::plan::eval;
-use tract_onnx::tract_hir::internal::DimLike;
+use tract_onnx::tract_hir::internal::{DimLike, bail};
 
 use crate::profile::Clock;
 
@@ -97,6 +98,7 @@ impl FloatModel {
             network.select_output_outlets(&outlets)?;
             check_inferred(&mut network)?;
             let network = network.into_typed()?;
+            refuse_negative_pads(&network)?;
             check_typed(&network)?;
             Ok(network)
         };
@@ -185,6 +187,19 @@ pub struct FloatNode {
 /// Whether a node does any work: inputs and constants only hand over what is there.
 fn computes(node: &TypedNode) -> bool {
     !node.op_is::<TypedSource>() && !node.op_is::<Const>()
+}
+
+/// tract takes the number of a negative pad, which crops, for a huge one, and computes something.
+fn refuse_negative_pads(network: &TypedModel) -> TractResult<()> {
+    const MOST: usize = i32::MAX as usize;
+    let negative = |node: &&TypedNode| {
+        let pad = node.op_as::<Pad>();
+        pad.is_some_and(|pad| pad.pads.iter().any(|&(before, after)| before.max(after) > MOST))
+    };
+    match network.nodes.iter().find(negative) {
+        None => Ok(()),
+        Some(node) => bail!("node {:?}: negative padding is not supported", node.name),
+    }
 }
 
 /// The shape that a model declares for its input, if it is fixed and of a sane size.

@@ -1,12 +1,14 @@
 //! What fixnet can do with each node of a file, without stopping at the first that it cannot.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::canonical::FileNode;
 use super::translate::{Importer, Outcome};
-use super::{ImportError, ImportOptions, ModelFile, NodeProblem, finish, in_file};
+use super::{ImportError, ImportOptions, NodeProblem, OnnxFile, finish};
 use crate::fold::{self, Absorbed};
 use crate::graph::Graph;
 
@@ -84,35 +86,60 @@ impl fmt::Display for Verdict {
 
 /// Judges every node of the model at `path`, in the file's order.
 pub fn check(path: &Path, options: &ImportOptions) -> Result<Vec<NodeVerdict>, ImportError> {
-    in_file(path, |file| {
-        let mut importer = file.importer(options)?;
-        let mut verdicts: Vec<NodeVerdict> =
-            (0..file.graph.node.len()).map(|index| judge(file, index, &mut importer)).collect();
-        if verdicts.iter().all(|v| v.verdict.is_supported()) {
-            let joined = std::mem::take(&mut importer.joined);
-            let imported = finish(&file.graph, importer)?;
-            name_folded_nodes(&imported.graph, joined, &mut verdicts);
-        }
-        Ok(verdicts)
-    })
+    OnnxFile::open(path)?.check(options)
 }
 
-fn judge<'a>(file: &'a ModelFile, index: usize, importer: &mut Importer<'a>) -> NodeVerdict {
-    let node = file.node(index);
-    let verdict = match file.translate(index, importer) {
-        Ok(outcome) => Verdict::Supported { role: outcome.into() },
-        Err(error) => {
-            importer.skip(&node);
-            let reason = error.problem.to_string();
-            match error.problem {
-                NodeProblem::UnknownTensor { .. } => Verdict::Unchecked { reason },
-                _ => Verdict::Unsupported { reason },
+impl OnnxFile {
+    /// Judges every node, in the file's order.
+    ///
+    /// # Errors
+    /// [`ImportError`] for what is wrong with the network as a whole.
+    pub fn check(&self, options: &ImportOptions) -> Result<Vec<NodeVerdict>, ImportError> {
+        let work = || {
+            let mut importer = self.importer(options)?;
+            let mut verdicts = self.verdicts(&mut importer);
+            if verdicts.iter().all(|v| v.verdict.is_supported()) {
+                let joined = std::mem::take(&mut importer.joined);
+                let imported = finish(self.model.graph(), importer)?;
+                name_folded_nodes(&imported.graph, joined, &mut verdicts);
+            }
+            Ok(verdicts)
+        };
+        work().map_err(|problem| self.error(problem))
+    }
+
+    /// One verdict for each node of the file. What is spelled as several nodes has the verdict of the last
+    /// one, or of the first that is not supported.
+    fn verdicts<'a>(&'a self, importer: &mut Importer<'a>) -> Vec<NodeVerdict> {
+        let mut verdicts: BTreeMap<usize, NodeVerdict> = BTreeMap::new();
+        for (index, &origin) in self.model.origins.iter().enumerate() {
+            let verdict = self.judge(index, importer);
+            if verdicts.get(&origin).is_none_or(|before| before.verdict.is_supported()) {
+                verdicts.insert(origin, verdict);
             }
         }
-    };
-    let shape = node.output().ok().and_then(|output| importer.tensor_shape(output));
-    let (name, op) = (node.name().to_string(), node.op().to_string());
-    NodeVerdict { index, name, op, shape, verdict }
+        verdicts.into_values().collect()
+    }
+
+    /// The verdict on node `index` of the canonical graph.
+    fn judge<'a>(&'a self, index: usize, importer: &mut Importer<'a>) -> NodeVerdict {
+        let node = self.node(index);
+        let verdict = match self.translate(index, importer) {
+            Ok(outcome) => Verdict::Supported { role: outcome.into() },
+            Err(error) => {
+                importer.skip(&node);
+                let reason = error.problem.to_string();
+                match error.problem {
+                    NodeProblem::UnknownTensor { .. } => Verdict::Unchecked { reason },
+                    _ => Verdict::Unsupported { reason },
+                }
+            }
+        };
+        let shape = node.output().ok().and_then(|output| importer.tensor_shape(output));
+        let index = self.model.origins[index];
+        let FileNode { name, op } = self.model.file_nodes[index].clone();
+        NodeVerdict { index, name, op, shape, verdict }
+    }
 }
 
 impl From<Outcome> for Role {

@@ -9,7 +9,6 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::arrange::{self, normalized_slice};
 use super::broadcast::{broadcast_shape, zip};
 use super::error::NodeProblem;
-use super::external::ModelFolder;
 use super::node::{OnnxNode, resolve_axis};
 use super::tensor::{Data, Tensor, element_count};
 
@@ -26,6 +25,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// A budget of its own.
+    pub fn of(elements: usize) -> Self {
+        Self(elements)
+    }
+
     /// Takes `elements` from the budget, before they are allocated.
     pub fn charge(&mut self, elements: Option<usize>) -> Result<(), NodeProblem> {
         let left = elements.and_then(|n| self.0.checked_sub(n));
@@ -76,17 +80,17 @@ pub(super) fn is_foldable(op: &str) -> bool {
 }
 
 /// The value of a `Constant` node.
-pub(super) fn constant_node(node: &OnnxNode, folder: &ModelFolder) -> Folded {
+pub(super) fn constant_node(node: &OnnxNode) -> Folded {
     let Some(attribute) = node.proto.attribute.first() else {
         return Err(NodeProblem::Constant("Constant without a value"));
     };
     match (attribute.name.as_str(), &attribute.t) {
-        ("value", Some(tensor)) => Ok(Tensor::read(tensor, folder)?),
+        ("value", Some(tensor)) => Ok(Tensor::read(tensor)?),
         ("value_int", _) => Ok(Tensor::int(attribute.i)),
         ("value_ints", _) => Ok(Tensor::ints(attribute.ints.clone())),
         ("value_float", _) => Ok(Tensor::float(attribute.f)),
         ("value_floats", _) => Ok(Tensor::floats(attribute.floats.clone())),
-        _ => Err(NodeProblem::unsupported("a Constant of strings or sparse values")),
+        _ => Err(NodeProblem::unsupported("a Constant of strings")),
     }
 }
 
@@ -154,10 +158,9 @@ fn constant_of_shape(node: &OnnxNode, shape: &Tensor, budget: &mut Budget) -> Fo
     Ok(Tensor { shape, data })
 }
 
-/// A one-element tensor attribute; such a value is never kept outside the file.
+/// A one-element tensor attribute.
 fn scalar_value(proto: &tract_onnx::pb::TensorProto) -> Result<Data, NodeProblem> {
-    let nowhere = ModelFolder::of(std::path::Path::new(""));
-    let tensor = Tensor::read(proto, &nowhere)?;
+    let tensor = Tensor::read(proto)?;
     if tensor.len() != 1 {
         return Err(NodeProblem::Constant("ConstantOfShape needs a value of one element"));
     }

@@ -96,7 +96,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Why a node cannot be imported.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum NodeProblem {
     #[error(
@@ -109,7 +109,9 @@ pub enum NodeProblem {
     MissingInput { index: usize },
     #[error("has no output")]
     MissingOutput,
-    #[error("reads {tensor:?} before any node has written it (a cycle, or nodes out of order)")]
+    #[error(
+        "reads {tensor:?} which neither the file nor any node before it gives (a cycle, or a part of a network)"
+    )]
     UndefinedTensor { tensor: String },
     #[error("reads {tensor:?}, which an unsupported node writes")]
     UnknownTensor { tensor: String },
@@ -156,7 +158,7 @@ impl NodeProblem {
 }
 
 /// A constant of the file that cannot be read.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum TensorProblem {
     #[error("tensor {tensor:?} has impossible dimensions {dims:?}")]

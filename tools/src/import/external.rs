@@ -1,8 +1,10 @@
 //! External tensor data: files that a model names beside itself.
 //!
-//! A model file is downloaded material: it may name only files inside its own folder. Absolute
-//! paths, `..` and symbolic links that lead out are refused before anything is opened, and a range
-//! is checked against the file's size before it is read.
+//! A model file is downloaded material: it may name only files inside its own folder, which is where
+//! it was found, or, if that is a symbolic link, where it really lies: caches keep a model and its data
+//! as blobs under other names, and link to both from a folder that reads like the original. Absolute
+//! paths, `..` and links that lead elsewhere are refused before anything is opened, and a range is
+//! checked against the file's size before it is read.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,7 +16,12 @@ use super::error::TensorProblem;
 
 /// The folder that holds the model, the only place where its external data may lie.
 #[derive(Debug)]
-pub(crate) struct ModelFolder(PathBuf);
+pub(crate) struct ModelFolder {
+    /// Where the model was found: names are relative to it.
+    named: PathBuf,
+    /// Where the model really lies, if it was found through a link.
+    real: Option<PathBuf>,
+}
 
 pub(super) fn is_external(proto: &TensorProto) -> bool {
     proto.data_location == Some(DataLocation::External as i32)
@@ -24,7 +31,9 @@ impl ModelFolder {
     /// Folder of the model file at `path`.
     pub fn of(path: &Path) -> Self {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        Self(parent.unwrap_or(Path::new(".")).to_path_buf())
+        let target = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
+        let real = target.and_then(|target| Some(target.parent()?.to_path_buf()));
+        Self { named: parent.unwrap_or(Path::new(".")).to_path_buf(), real }
     }
 
     /// The `needed` bytes of an external tensor.
@@ -61,9 +70,14 @@ impl ModelFolder {
         if !Path::new(location).components().all(stays_inside) {
             return Err(outside());
         }
-        let folder = self.0.canonicalize().map_err(|e| failed(e.to_string()))?;
-        let path = folder.join(location).canonicalize().map_err(|e| failed(e.to_string()))?;
-        if !path.starts_with(&folder) {
+        let named = self.named.canonicalize().map_err(|e| failed(e.to_string()))?;
+        let beside_the_real_one = || self.real.as_ref()?.join(location).canonicalize().ok();
+        let path = match named.join(location).canonicalize() {
+            Ok(path) => path,
+            Err(error) => beside_the_real_one().ok_or_else(|| failed(error.to_string()))?,
+        };
+        let mut folders = std::iter::once(&named).chain(&self.real);
+        if !folders.any(|folder| path.starts_with(folder)) {
             return Err(outside());
         }
         if !path.is_file() {

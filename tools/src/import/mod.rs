@@ -11,6 +11,7 @@
 
 mod arrange;
 mod broadcast;
+mod canonical;
 mod check;
 mod constants;
 mod error;
@@ -29,10 +30,12 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 
 use crate::graph::{Graph, InputLayout, ValueId};
 
+pub(crate) use canonical::reads;
 pub use check::{NodeVerdict, Role, Verdict, check};
 pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
-pub use part::{InputTensor, first_obstacle, inline_external, input_of, load_end, load_part};
+pub use part::{InputTensor, first_obstacle, load_end, load_part};
 
+use canonical::Canonical;
 use external::ModelFolder;
 use node::OnnxNode;
 use translate::{Activation, Importer};
@@ -67,93 +70,121 @@ pub struct Imported {
 
 /// Reads and translates the model at `path`.
 pub fn load(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
-    in_file(path, |file| file.import(options))
+    OnnxFile::open(path)?.import(options)
 }
 
-/// Translates the model whose file at `path` holds `bytes`; errors and external data are relative
-/// to `path`.
-pub fn load_bytes(
-    path: &Path,
-    bytes: &[u8],
-    options: &ImportOptions,
-) -> Result<Imported, ImportError> {
-    let file = ModelFile::parse(path, bytes);
-    file.and_then(|file| file.import(options))
-        .map_err(|problem| ImportError { path: PathBuf::from(path), problem })
+/// A model file, decoded and in the canonical form that the importer and tract read alike.
+#[derive(Debug)]
+pub struct OnnxFile {
+    path: PathBuf,
+    model: Canonical,
 }
 
-/// A decoded model file.
-struct ModelFile {
-    graph: GraphProto,
-    opset: i64,
-    folder: ModelFolder,
-}
-
-fn in_file<T>(
-    path: &Path,
-    work: impl FnOnce(&ModelFile) -> Result<T, Problem>,
-) -> Result<T, ImportError> {
-    let file = ModelFile::read(path);
-    file.and_then(|file| work(&file))
-        .map_err(|problem| ImportError { path: PathBuf::from(path), problem })
-}
-
-impl ModelFile {
-    fn read(path: &Path) -> Result<Self, Problem> {
-        Self::parse(path, &std::fs::read(path).map_err(Problem::Read)?)
+impl OnnxFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// [`ImportError`] if it is no ONNX model; what is wrong with its nodes is said when they are used.
+    pub fn open(path: &Path) -> Result<Self, ImportError> {
+        let bytes = std::fs::read(path).map_err(Problem::Read);
+        let bytes = bytes.map_err(|problem| ImportError { path: path.to_path_buf(), problem })?;
+        Self::parse(path, &bytes)
     }
 
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Problem> {
+    /// The model whose file at `path` holds `bytes`; errors and external data are relative to `path`.
+    ///
+    /// # Errors
+    /// As [`OnnxFile::open`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ImportError> {
         let damaged = |reason: String| Problem::NotOnnx { reason };
         let model = ModelProto::decode(bytes)
-            .map_err(|e| damaged(e.to_string().escape_debug().to_string()))?;
-        Self::of_proto(path, model)
+            .map_err(|e| damaged(e.to_string().escape_debug().to_string()))
+            .and_then(|model| Canonical::new(model, &ModelFolder::of(path)));
+        Self::of(path, model)
     }
 
-    fn of_proto(path: &Path, model: ModelProto) -> Result<Self, Problem> {
-        let damaged = |reason: String| Problem::NotOnnx { reason };
-        let default_domain = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-        let opset = model.opset_import.iter().find(|set| default_domain(&set.domain));
-        let opset = opset.ok_or_else(|| damaged("it names no ONNX operator set".into()))?.version;
-        let graph = model.graph.ok_or_else(|| damaged("it holds no graph".into()))?;
-        if graph.node.is_empty() {
-            return Err(damaged("its graph has no nodes".into()));
-        }
-        Ok(Self { graph, opset, folder: ModelFolder::of(path) })
+    /// A model that was cut out of a canonical one.
+    fn part(path: &Path, model: ModelProto) -> Result<Self, ImportError> {
+        Self::of(path, Canonical::assumed(model))
     }
 
-    fn import(&self, options: &ImportOptions) -> Result<Imported, Problem> {
-        let mut importer = self.importer(options)?;
-        for index in 0..self.graph.node.len() {
-            self.translate(index, &mut importer).map_err(Problem::Node)?;
+    fn of(path: &Path, model: Result<Canonical, Problem>) -> Result<Self, ImportError> {
+        let path = path.to_path_buf();
+        match model {
+            Ok(model) => Ok(Self { path, model }),
+            Err(problem) => Err(ImportError { path, problem }),
         }
-        finish(&self.graph, importer)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, problem: Problem) -> ImportError {
+        ImportError { path: self.path.clone(), problem }
+    }
+
+    /// The model in its canonical form, which holds all of its weights.
+    ///
+    /// # Errors
+    /// [`ImportError`] naming the first node that has no such form.
+    pub fn proto(&self) -> Result<&ModelProto, ImportError> {
+        match self.model.first_refused() {
+            None => Ok(&self.model.proto),
+            Some(node) => Err(self.error(Problem::Node(Box::new(node)))),
+        }
+    }
+
+    /// The same, for whoever needs nothing else of the file.
+    ///
+    /// # Errors
+    /// As [`OnnxFile::proto`].
+    pub fn into_proto(self) -> Result<ModelProto, ImportError> {
+        self.proto()?;
+        Ok(self.model.proto)
+    }
+
+    /// Translates the whole network.
+    ///
+    /// # Errors
+    /// [`ImportError`] naming the first node that cannot be translated.
+    pub fn import(&self, options: &ImportOptions) -> Result<Imported, ImportError> {
+        let work = || {
+            let mut importer = self.importer(options)?;
+            for index in 0..self.model.graph().node.len() {
+                self.translate(index, &mut importer).map_err(Problem::Node)?;
+            }
+            finish(self.model.graph(), importer)
+        };
+        work().map_err(|problem| self.error(problem))
     }
 
     fn importer(&self, options: &ImportOptions) -> Result<Importer<'_>, Problem> {
-        let input = input::find(&self.graph, options)?;
-        let output = single_output(&self.graph)?;
-        Ok(Importer::new(&self.graph, &self.folder, input, output))
+        let graph = self.model.graph();
+        let input = input::find(graph, options)?;
+        let output = single_output(graph)?;
+        Ok(Importer::new(graph, input, output))
     }
 
     fn node(&self, index: usize) -> OnnxNode<'_> {
-        OnnxNode { proto: &self.graph.node[index], opset: self.opset }
+        OnnxNode { proto: &self.model.graph().node[index], opset: self.model.opset }
     }
 
+    /// Translates the node `index` of the canonical graph; errors name the node of the file.
     fn translate<'a>(
         &'a self,
         index: usize,
         importer: &mut Importer<'a>,
     ) -> Result<translate::Outcome, Box<NodeError>> {
+        let origin = self.model.origins[index];
         let node = self.node(index);
-        let result = importer.translate(&node);
-        let place = |problem| NodeError {
-            index,
-            name: node.name().to_string(),
-            op: node.op().to_string(),
-            input_shapes: importer.input_shapes(&node),
-            problem,
+        let result = match self.model.refused.get(&origin) {
+            Some(problem) => Err(problem.clone()),
+            None => importer.translate(&node),
         };
+        let place = |problem| self.model.error(origin, importer.input_shapes(&node), problem);
         result.map_err(|problem| Box::new(place(problem)))
     }
 }

@@ -1,15 +1,14 @@
 //! Importing a part of a file: what stands between two tensors of a network.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tract_onnx::pb::{GraphProto, ModelProto};
 
-use super::external::ModelFolder;
 use super::translate::Activation;
 use super::view::{NCHW, NHWC, View};
 use super::{
-    ImportError, ImportOptions, Imported, Importer, ModelFile, NodeError, Problem, input,
-    single_output, tensor,
+    ImportError, ImportOptions, Imported, Importer, NodeError, OnnxFile, Problem, input,
+    single_output,
 };
 use crate::graph::{InputLayout, ValueId};
 
@@ -22,47 +21,23 @@ pub struct InputTensor {
     pub layout: InputLayout,
 }
 
-/// The input of the model `proto` of the file `path`.
-///
-/// # Errors
-/// [`ImportError`] if there is not exactly one, of a fixed shape.
-pub fn input_of(
-    path: &Path,
-    proto: &ModelProto,
-    options: &ImportOptions,
-) -> Result<InputTensor, ImportError> {
-    let empty = GraphProto::default();
-    let graph = proto.graph.as_ref().unwrap_or(&empty);
-    let found = input::find(graph, options).and_then(|input| {
-        single_output(graph)?;
-        Ok(InputTensor { name: input.name, shape: input.shape, layout: input.layout })
-    });
-    found.map_err(|problem| ImportError { path: PathBuf::from(path), problem })
-}
-
-/// Puts external data into the model itself, so that parts of it can travel alone.
-///
-/// # Errors
-/// [`ImportError`] naming the tensor whose data is not there.
-pub fn inline_external(path: &Path, proto: &mut ModelProto) -> Result<(), ImportError> {
-    let folder = ModelFolder::of(path);
-    let initializers = proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
-    for initializer in initializers {
-        tensor::inline(initializer, &folder).map_err(|problem| {
-            let node = NodeError {
-                index: 0,
-                name: initializer.name.clone(),
-                op: "initializer".to_string(),
-                input_shapes: Vec::new(),
-                problem: problem.into(),
-            };
-            ImportError { path: PathBuf::from(path), problem: Problem::Node(Box::new(node)) }
-        })?;
+impl OnnxFile {
+    /// The model's input.
+    ///
+    /// # Errors
+    /// [`ImportError`] if there is not exactly one, of a fixed shape.
+    pub fn input(&self, options: &ImportOptions) -> Result<InputTensor, ImportError> {
+        let graph = self.model.graph();
+        let found = input::find(graph, options).and_then(|input| {
+            single_output(graph)?;
+            Ok(InputTensor { name: input.name, shape: input.shape, layout: input.layout })
+        });
+        found.map_err(|problem| self.error(problem))
     }
-    Ok(())
 }
 
-/// The first node of `proto` that cannot be imported; none if all can.
+/// The first node of `proto`, cut from the canonical model of the file `path`, that cannot be imported;
+/// none if all can.
 ///
 /// # Errors
 /// [`ImportError`] if the part's input is nothing that a network can start from.
@@ -70,26 +45,29 @@ pub fn first_obstacle(
     path: &Path,
     proto: &ModelProto,
 ) -> Result<Option<Box<NodeError>>, ImportError> {
-    let error = |problem| ImportError { path: PathBuf::from(path), problem };
-    let file = ModelFile::of_proto(path, proto.clone()).map_err(error)?;
-    let mut importer = file.importer(&ImportOptions::default()).map_err(error)?;
-    let nodes = 0..file.graph.node.len();
+    let file = OnnxFile::part(path, proto.clone())?;
+    let mut importer =
+        file.importer(&ImportOptions::default()).map_err(|problem| file.error(problem))?;
+    let nodes = 0..file.model.graph().node.len();
     Ok(nodes.into_iter().find_map(|index| file.translate(index, &mut importer).err()))
 }
 
-/// Imports the part `proto`, which may end in a feature map.
+/// Imports the part `proto`, cut from the canonical model of the file `path`, which may end in a feature
+/// map.
 ///
 /// # Errors
 /// [`ImportError`] as for a whole file, and if the part ends in a Softmax, or in a tensor whose
 /// elements lie in another order than the graph's.
 pub fn load_part(path: &Path, proto: &ModelProto) -> Result<Imported, ImportError> {
-    let error = |problem| ImportError { path: PathBuf::from(path), problem };
-    let file = ModelFile::of_proto(path, proto.clone()).map_err(error)?;
-    let mut importer = file.importer(&ImportOptions::default()).map_err(error)?;
-    for index in 0..file.graph.node.len() {
-        file.translate(index, &mut importer).map_err(Problem::Node).map_err(error)?;
-    }
-    open_end(&file, importer).map_err(error)
+    let file = OnnxFile::part(path, proto.clone())?;
+    let work = || {
+        let mut importer = file.importer(&ImportOptions::default())?;
+        for index in 0..file.model.graph().node.len() {
+            file.translate(index, &mut importer).map_err(Problem::Node)?;
+        }
+        open_end(file.model.graph(), importer)
+    };
+    work().map_err(|problem| file.error(problem))
 }
 
 /// As [`load_part`] for the part at the network's end.
@@ -97,14 +75,12 @@ pub fn load_part(path: &Path, proto: &ModelProto) -> Result<Imported, ImportErro
 /// # Errors
 /// As for a whole file.
 pub fn load_end(path: &Path, proto: &ModelProto) -> Result<Imported, ImportError> {
-    let error = |problem| ImportError { path: PathBuf::from(path), problem };
-    let file = ModelFile::of_proto(path, proto.clone()).map_err(error)?;
-    file.import(&ImportOptions::default()).map_err(error)
+    OnnxFile::part(path, proto.clone())?.import(&ImportOptions::default())
 }
 
 /// The part up to its output, whatever shape that has.
-fn open_end(file: &ModelFile, mut importer: Importer<'_>) -> Result<Imported, Problem> {
-    let name = single_output(&file.graph)?;
+fn open_end(graph: &GraphProto, mut importer: Importer<'_>) -> Result<Imported, Problem> {
+    let name = single_output(graph)?;
     let end = importer.output(name)?;
     let shape = end.view.shape();
     let not_whole = || Problem::OutputNotVector { name: name.to_string(), shape: shape.clone() };

@@ -68,14 +68,11 @@ impl Tensor {
         }
     }
 
-    /// Reads `proto`; external data must lie inside `folder`.
-    pub fn read(proto: &TensorProto, folder: &ModelFolder) -> Result<Self, TensorProblem> {
+    /// Reads `proto`, which holds its own data.
+    pub fn read(proto: &TensorProto) -> Result<Self, TensorProblem> {
         let (shape, len) = checked_shape(proto)?;
         let element = element_type(proto)?;
-        let data = if external::is_external(proto) {
-            let needed = byte_length(proto, element, len)?;
-            decode_raw(element, &folder.read(proto, needed)?)
-        } else if proto.raw_data.is_empty() {
+        let data = if proto.raw_data.is_empty() {
             decode_fields(proto, element)
         } else {
             let needed = byte_length(proto, element, len)?;

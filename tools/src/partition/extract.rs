@@ -9,8 +9,8 @@ use tract_onnx::pb::{
     attribute_proto::AttributeType, type_proto,
 };
 
-use super::flow::reads;
 use crate::graph::InputLayout;
+use crate::import::reads;
 
 /// A tensor at which a part begins or ends, in the layout of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

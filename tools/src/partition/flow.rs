@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::{GraphProto, NodeProto};
 
+use crate::import::reads;
+
 /// A place where a network can be cut in two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -47,14 +49,6 @@ impl Flow {
         let whole = cuts.last().is_some_and(|cut| cut.tensor == output) && !live.is_empty();
         whole.then_some(Self { live, cuts, residuals })
     }
-}
-
-/// Everything that a node reads, inside the graphs of its attributes, too.
-pub(super) fn reads(node: &NodeProto) -> impl Iterator<Item = &str> {
-    let inner = node.attribute.iter().filter_map(|a| a.g.as_ref()).flat_map(|g| &g.node);
-    let own = node.input.iter().map(String::as_str);
-    let nested: Vec<&str> = inner.flat_map(|node| reads(node).collect::<Vec<_>>()).collect();
-    own.chain(nested).filter(|name| !name.is_empty())
 }
 
 /// The input and all tensors that depend on it.

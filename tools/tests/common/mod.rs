@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tools::fold::fold;
 use tools::graph::{Graph, InputLayout};
-use tools::import::{self, ImportOptions, Imported};
+use tools::import::{self, ImportOptions, Imported, OnnxFile};
 use tools::onnx_writer;
 use tract_onnx::prelude::*;
 
@@ -34,11 +34,11 @@ fn run(mut model: InferenceModel, shape: &[usize], output: &str, image: &[f32]) 
     result[0].view().as_slice::<f32>().expect("floats").to_vec()
 }
 
-/// Logits of the ONNX file at `path` as tract computes them.
+/// Logits of the ONNX file at `path`, in its canonical form, as tract computes them.
 pub fn run_file(path: &Path, imported: &Imported, image: &[f32]) -> Vec<f32> {
-    // A file with a dynamic batch states the batch of its inner tensors, too.
-    let onnx = tract_onnx::onnx().with_ignore_value_info(true);
-    let model = onnx.model_for_path(path).expect("tract reads the file");
+    let proto = OnnxFile::open(path).and_then(OnnxFile::into_proto);
+    let proto = proto.unwrap_or_else(|e| panic!("{e}"));
+    let model = tract_onnx::onnx().parse(&proto, None).expect("tract reads the file").model;
     run(model, &imported.input_shape, &imported.output_name, image)
 }
 

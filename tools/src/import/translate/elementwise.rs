@@ -37,12 +37,6 @@ impl<'a> Importer<'a> {
     }
 
     pub(super) fn batch_norm(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
-        if node.int("training_mode", 0) != 0 {
-            return Err(NodeProblem::unsupported("training mode; export in inference mode: it"));
-        }
-        if node.int("spatial", 1) == 0 {
-            return Err(NodeProblem::unsupported("statistics for each pixel (spatial = 0)"));
-        }
         let activation = self.operand(node, 0)?;
         let image = activation.view.is_nchw();
         let vector = self.graph.shape(activation.value).len() == 1 && activation.view.rank() == 2;

@@ -16,7 +16,6 @@ use tract_onnx::pb::{GraphProto, TensorProto};
 
 use super::constants::{self, Budget};
 use super::error::{NodeProblem, Problem};
-use super::external::ModelFolder;
 use super::input::Input;
 use super::node::OnnxNode;
 use super::tensor::{Data, Tensor, element_count};
@@ -63,7 +62,6 @@ enum Held {
 pub(super) struct Importer<'a> {
     graph: Graph,
     input_shape: Vec<usize>,
-    folder: &'a ModelFolder,
     initializers: HashMap<&'a str, &'a TensorProto>,
     held: HashMap<&'a str, Held>,
     /// Nodes and outputs that read a tensor's data.
@@ -78,12 +76,7 @@ pub(super) struct Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
-    pub fn new(
-        proto: &'a GraphProto,
-        folder: &'a ModelFolder,
-        input: Input,
-        output: &'a str,
-    ) -> Self {
+    pub fn new(proto: &'a GraphProto, input: Input, output: &'a str) -> Self {
         let mut readers = HashMap::from([(output, 1)]);
         let computing = proto.node.iter().filter(|n| n.op_type != "Shape" && n.op_type != "Size");
         for name in computing.flat_map(|node| &node.input) {
@@ -98,7 +91,6 @@ impl<'a> Importer<'a> {
                 output: 0,
             },
             input_shape: input.shape,
-            folder,
             initializers: proto.initializer.iter().map(|t| (t.name.as_str(), t)).collect(),
             held: HashMap::new(),
             readers,
@@ -125,7 +117,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Translates one node; the nodes must come in the file's order.
+    /// Translates one node; the nodes must come in an order in which they can run.
     pub fn translate(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let output = node.output()?;
         if self.held.contains_key(output) || self.initializers.contains_key(output) {
@@ -174,7 +166,7 @@ impl<'a> Importer<'a> {
     /// The node's output if it can be computed now.
     fn constant_result(&mut self, node: &OnnxNode<'a>) -> NodeResult<Option<Tensor>> {
         if node.op() == "Constant" {
-            return constants::constant_node(node, self.folder).map(Some);
+            return constants::constant_node(node).map(Some);
         }
         if !constants::is_foldable(node.op()) {
             return Ok(None);
@@ -211,7 +203,7 @@ impl<'a> Importer<'a> {
         }
         let undefined = || NodeProblem::UndefinedTensor { tensor: name.to_string() };
         let proto = self.initializers.get(name).ok_or_else(undefined)?;
-        let held = Held::Constant(Rc::new(Tensor::read(proto, self.folder)?));
+        let held = Held::Constant(Rc::new(Tensor::read(proto)?));
         self.held.insert(name, held.clone());
         Ok(held)
     }

@@ -16,15 +16,15 @@ pub struct Attribution(HashMap<String, usize>);
 impl Attribution {
     /// The layers of `network`, which was made from `graph`.
     #[must_use]
-    pub fn new(graph: &GraphProto, network: &Network) -> Self {
+    pub fn new(graph: Option<&GraphProto>, network: &Network) -> Self {
         let outputs = network.layers.iter().enumerate();
         let outputs = outputs.map(|(index, l)| (network.tensors[l.output].name.as_str(), index));
         let outputs: HashMap<&str, usize> = outputs.collect();
         let start = network.tensors[network.input].name.as_str();
-        // ONNX files hold their nodes in an order in which they can run, so readers come later.
+        // Nodes stand in an order in which they can run, so readers come later.
         let mut readers: HashMap<&str, usize> = HashMap::new();
         let mut layers = HashMap::new();
-        for node in graph.node.iter().rev() {
+        for node in graph.into_iter().flat_map(|graph| graph.node.iter().rev()) {
             // What makes the network's input, a float head, belongs to no layer.
             if node.output.iter().any(|name| name == start) {
                 continue;

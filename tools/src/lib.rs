@@ -2,8 +2,8 @@
 //!
 //! The way of the data, one module a concern and no way back:
 //! [`import`] → [`graph`] → [`fold`] → [`lower`] → [`calibrate`] → [`quantize`] (with [`plan`]) →
-//! `fixnet::format::write`; [`partition`] cuts off the ends that stay in float, [`compare`] judges the
-//! result by the float network, [`report`] prints, [`cmd`] is the command line.
+//! `fixnet::format::write`; [`partition`] cuts off the ends that stay in float, [`verify`] holds what was
+//! imported against the file, [`compare`] judges the result by the float network, [`report`] prints, [`cmd`] is the command line.
 //!
 //! Features: `tract` (default) is the float network - importing, quantizing, comparing; without it
 //! `cmd::run` and `cmd::bench` remain, for machines that only run model files. `fetch` (default)
@@ -45,6 +45,8 @@ pub mod quantize;
 pub mod report;
 #[cfg(feature = "tract")]
 pub mod source;
+#[cfg(feature = "tract")]
+pub mod verify;
 pub mod worker;
 pub mod zoo;
 #[cfg(feature = "tract")]

@@ -8,17 +8,17 @@ use fixnet::float::{FloatError, FloatModel};
 use fixnet::format::FloatPartKind;
 use fixnet::hybrid::{HybridError, HybridModel};
 use fixnet::{KernelSet, Model};
-use prost::Message;
 use tract_onnx::pb::ModelProto;
 
 use crate::attribution::Attribution;
 use crate::compare::Subjects;
 use crate::data::{InputSize, Recipe, RgbPixels};
+use crate::fold;
 use crate::graph::InputLayout;
-use crate::import::{self, ImportOptions};
+use crate::import::{ImportOptions, Imported, InputTensor, OnnxFile};
 use crate::lower::{self, Network};
 use crate::partition::{self, Part, Partition};
-use crate::{fold, onnx_writer};
+use crate::verify::{self, Computed, Reference, VerifyError};
 
 /// The network that the program carries.
 pub const BUNDLED_NAME: &str = "resnet20-cifar10";
@@ -29,6 +29,8 @@ pub const BUNDLED: &[u8] = include_bytes!("../../models/resnet20-cifar10.onnx");
 #[derive(Debug)]
 pub struct Source {
     pub name: String,
+    /// The ONNX file.
+    pub path: PathBuf,
     pub network: Network,
     pub layout: InputLayout,
     /// What stays in float before and behind `network`.
@@ -50,12 +52,7 @@ impl Source {
     /// # Errors
     /// One line that names the file and what to do.
     pub fn load(path: &Path, input_shape: Option<Vec<usize>>) -> anyhow::Result<Self> {
-        let name = name_of(path);
-        let imported = import::load(path, &ImportOptions { input_shape })?;
-        let bytes =
-            std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        Self::new(name, imported, &bytes, &folder).with_context(|| path.display().to_string())
+        Self::of_onnx(OnnxFile::open(path)?, input_shape)
     }
 
     /// Loads an ONNX file of which a head or a tail stays in float.
@@ -68,9 +65,10 @@ impl Source {
         let file = || path.display().to_string();
         let float = FloatModel::load(&proto, None, &input.shape, &[&output]).with_context(file)?;
         let inner = partition::inner(&folded, &network).with_context(file)?;
-        let attribution = Attribution::new(&proto.graph.unwrap_or_default(), &network);
-        Ok(Self {
+        let attribution = Attribution::new(proto.graph.as_ref(), &network);
+        let source = Self {
             name: name_of(path),
+            path: path.to_path_buf(),
             network,
             layout: input.layout,
             head,
@@ -79,7 +77,9 @@ impl Source {
             inner,
             attribution,
             removed_softmax: None,
-        })
+        };
+        source.verify(&proto, &input, &output).with_context(file)?;
+        Ok(source)
     }
 
     /// The network that the program carries.
@@ -87,9 +87,8 @@ impl Source {
     /// # Errors
     /// None but those of [`Source::load`].
     pub fn bundled() -> anyhow::Result<Self> {
-        let file = PathBuf::from(format!("{BUNDLED_NAME}.onnx"));
-        let imported = import::load_bytes(&file, BUNDLED, &ImportOptions::default())?;
-        Self::new(BUNDLED_NAME.to_string(), imported, BUNDLED, Path::new("."))
+        let path = PathBuf::from(format!("{BUNDLED_NAME}.onnx"));
+        Self::of_onnx(OnnxFile::parse(&path, BUNDLED)?, None)
     }
 
     /// Loads an ONNX file, split as the model file is that was made from it.
@@ -141,33 +140,94 @@ impl Source {
         Ok(source)
     }
 
-    fn new(
-        name: String,
-        imported: import::Imported,
-        bytes: &[u8],
-        folder: &Path,
-    ) -> anyhow::Result<Self> {
-        let folder = folder.to_string_lossy();
-        let folder = if folder.is_empty() { "." } else { &folder };
-        let proto = ModelProto::decode(bytes)?;
+    /// Errors of the import name the file themselves, all others get its name here.
+    fn of_onnx(file: OnnxFile, input_shape: Option<Vec<usize>>) -> anyhow::Result<Self> {
+        let imported = file.import(&ImportOptions { input_shape })?;
+        let path = file.path().to_path_buf();
+        let proto = file.into_proto()?;
+        Self::new(&path, imported, proto).with_context(|| path.display().to_string())
+    }
+
+    fn new(path: &Path, imported: Imported, proto: ModelProto) -> anyhow::Result<Self> {
+        let name = name_of(path);
         let outputs = [imported.output_name.as_str()];
-        let float = FloatModel::load(&proto, Some(folder), &imported.input_shape, &outputs)?;
+        let float = FloatModel::load(&proto, None, &imported.input_shape, &outputs)?;
         let mut folded = fold::fold(&imported.graph)?;
         // Inside, everything is NCHW whatever the file's layout is.
         folded.input_layout = InputLayout::Nchw;
         let network = lower::lower(&folded)?;
-        let attribution = Attribution::new(&proto.graph.unwrap_or_default(), &network);
-        let layout = imported.graph.input_layout;
+        let attribution = Attribution::new(proto.graph.as_ref(), &network);
+        let input = InputTensor {
+            name: imported.input_name,
+            shape: imported.input_shape,
+            layout: imported.graph.input_layout,
+        };
         drop(imported.graph);
-        let proto = onnx_writer::to_onnx(&folded);
+        let inner = partition::inner(&folded, &network)?;
         drop(folded);
-        let [height, width, channels] = network.tensors[network.input].shape;
-        let ids = (0..network.tensors.len()).filter(|&t| t != network.input);
-        let names: Vec<&str> = ids.map(|t| network.tensors[t].name.as_str()).collect();
-        let inner = FloatModel::load(&proto, None, &[1, channels, height, width], &names)?;
-        let removed_softmax = imported.removed_softmax;
-        let (head, tail) = (None, None);
-        Ok(Self { name, network, layout, head, tail, float, inner, attribution, removed_softmax })
+        let source = Self {
+            name,
+            path: path.to_path_buf(),
+            network,
+            layout: input.layout,
+            head: None,
+            tail: None,
+            float,
+            inner,
+            attribution,
+            removed_softmax: imported.removed_softmax,
+        };
+        source.verify(&proto, &input, &imported.output_name)?;
+        Ok(source)
+    }
+
+    /// Holds what runs, head, trunk and tail in float, against the ONNX file.
+    fn verify(
+        &self,
+        proto: &ModelProto,
+        input: &InputTensor,
+        output: &str,
+    ) -> Result<(), VerifyError> {
+        let reference = Reference {
+            proto,
+            input: &input.name,
+            input_shape: &input.shape,
+            layout: input.layout,
+            output,
+            float: &self.float,
+        };
+        verify::verify(&reference, |image| self.in_float(image))
+    }
+
+    /// What head, trunk and tail make of an image in HWC order, and the tensors of the trunk.
+    fn in_float(&self, image: &[f32]) -> Result<Computed, FloatError> {
+        let Network { tensors, input, output, .. } = &self.network;
+        let trunk_input = match &self.head {
+            Some(head) => head.run(image)?,
+            None => image.to_vec(),
+        };
+        let mut session = self.inner.session();
+        let to = session.input_mut();
+        let values = verify::chw(&trunk_input, tensors[*input].shape);
+        if to.len() != values.len() {
+            return Err(FloatError::InputLength { needed: to.len(), available: values.len() });
+        }
+        to.copy_from_slice(&values);
+        let outputs = session.run()?;
+        let ids = (0..tensors.len()).filter(|id| id != input);
+        let named = ids.clone().map(|id| tensors[id].name.clone()).zip(outputs);
+        let mut named: Vec<(String, Vec<f32>)> = named.collect();
+        let at = ids.clone().position(|id| id == *output);
+        let trunk_output = at.map_or(&values, |at| &named[at].1);
+        let trunk_output = verify::hwc(trunk_output, tensors[*output].shape);
+        let scores = match &self.tail {
+            Some(tail) => tail.run(&trunk_output)?,
+            None => trunk_output,
+        };
+        if self.head.is_some() {
+            named.push((tensors[*input].name.clone(), trunk_input));
+        }
+        Ok(Computed { scores, tensors: named })
     }
 
     /// This network and an int8 model of it, to be compared.
@@ -191,6 +251,12 @@ impl Source {
             recipe,
             kernels,
         })
+    }
+
+    /// The ONNX file, as errors about it begin.
+    #[must_use]
+    pub fn file(&self) -> String {
+        self.path.display().to_string()
     }
 
     /// Height and width of the input.

@@ -1,14 +1,23 @@
-//! `fixnet check MODEL.onnx`: what becomes of each node, before anything is quantized.
+//! `fixnet check MODEL.onnx`: what becomes of each node, and whether `quantize` takes the network.
+//!
+//! What may not be broken: what this calls supported, `quantize` does not refuse for the network's sake.
+//! So where every node is supported, the network goes through everything that `quantize` does, with one
+//! generated image, and the model file is dropped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::{Shape, parse_shape};
-use crate::import::{self, ImportOptions, NodeVerdict};
+use super::{Shape, parse_shape, quantize, with_spinner};
+use crate::data::PreprocessArgs;
+use crate::images::Images;
+use crate::import::{self, ImportOptions, NodeVerdict, Verdict};
+use crate::lower::LowerError;
 use crate::output::{print, print_json};
+use crate::quantize::Options;
+use crate::source::Source;
 
 /// List every node of an ONNX model and whether fixnet can run it.
 #[derive(Debug, clap::Args)]
@@ -28,20 +37,49 @@ struct Report<'a> {
     model: &'a PathBuf,
     supported: bool,
     nodes: &'a [NodeVerdict],
+    /// Why `quantize` refuses a network whose nodes are all supported.
+    problem: Option<String>,
 }
 
-/// Exit code 1 if any node is unsupported.
+/// Exit code 1 if `quantize` refuses the network.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(sides)| sides) };
-    let nodes = import::check(&args.model, &options)?;
-    let supported = nodes.iter().all(|node| node.verdict.is_supported());
+    let input_shape = args.input_shape.clone().map(|Shape(sides)| sides);
+    let options = ImportOptions { input_shape: input_shape.clone() };
+    let mut nodes = import::check(&args.model, &options)?;
+    let mut problem = None;
+    if nodes.iter().all(|node| node.verdict.is_supported())
+        && let Err(error) = with_spinner("checking", || try_out(&args.model, input_shape))
+        && !blame_node(&mut nodes, &error)
+    {
+        problem = Some(format!("{error:#}"));
+    }
+    let supported = problem.is_none() && nodes.iter().all(|node| node.verdict.is_supported());
     if args.json {
-        let report = Report { model: &args.model, supported, nodes: &nodes };
+        let report = Report { model: &args.model, supported, nodes: &nodes, problem };
         print_json(&report)?;
     } else {
-        print(&format!("{}\n{}\n", table(&nodes), summary(&nodes)))?;
+        let summary = problem.unwrap_or_else(|| summary(&nodes));
+        print(&format!("{}\n{summary}\n", table(&nodes)))?;
     }
     Ok(if supported { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Everything that `quantize` does with a network, but for writing the file.
+fn try_out(model: &Path, input_shape: Option<Vec<usize>>) -> anyhow::Result<()> {
+    let source = Source::load(model, input_shape)?;
+    let recipe = PreprocessArgs::default().resolve(None)?.recipe;
+    let images = Images::for_calibration(0, 1);
+    let spec = quantize::specify(&source, &images, &recipe, Options::default())?;
+    quantize::model_file(&source, &spec)?;
+    Ok(())
+}
+
+/// Lays what is wrong at the door of the node that it names; true if there is one.
+fn blame_node(nodes: &mut [NodeVerdict], error: &anyhow::Error) -> bool {
+    let Some(LowerError::Unsupported { node, what }) = error.downcast_ref() else { return false };
+    let Some(verdict) = nodes.iter_mut().find(|verdict| verdict.name == *node) else { return false };
+    verdict.verdict = Verdict::Unsupported { reason: (*what).to_string() };
+    true
 }
 
 fn table(nodes: &[NodeVerdict]) -> Table {

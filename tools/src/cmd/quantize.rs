@@ -134,10 +134,15 @@ fn quantize_source(
     let recipe = recipe(args, source)?;
     let calibration = calibration_images(args)?;
     let judged = if args.no_compare { None } else { Some(comparison_images(args, source)?) };
-    let spec = specify(args, source, &calibration, &recipe)?;
+    let options = Options {
+        method: args.method,
+        activation_bits: args.activation_bits,
+        ..Options::default()
+    };
+    let spec = specify(source, &calibration, &recipe, options)?;
     let portable = model_file(source, &spec.clone().with_whole_tensors())?;
     let packed =
-        packing::pack(&spec, args.target, args.max_bytes).with_context(|| source.name.clone())?;
+        packing::pack(&spec, args.target, args.max_bytes).with_context(|| source.file())?;
     let bytes = model_file(source, &packed)?;
     let model = args.limits.check_model(out, &bytes)?;
     if let Some(board) = board {
@@ -214,32 +219,36 @@ fn calibration_images(args: &Args) -> anyhow::Result<Images> {
 }
 
 /// The bytes of a model file.
-fn model_file(source: &Source, spec: &ModelSpec) -> anyhow::Result<AlignedBytes> {
-    fixnet::format::write(spec)
-        .with_context(|| format!("{}: the planned file is inconsistent", source.name))
+///
+/// # Errors
+/// One line that names the ONNX file.
+pub fn model_file(source: &Source, spec: &ModelSpec) -> anyhow::Result<AlignedBytes> {
+    let written = fixnet::format::write(spec).context("the planned file is inconsistent");
+    written.with_context(|| source.file())
 }
 
 /// Calibrates, quantizes and plans: a portable network.
-fn specify(
-    args: &Args,
+///
+/// # Errors
+/// One line that names the ONNX file, or the image that cannot be used.
+pub fn specify(
     source: &Source,
     images: &Images,
     recipe: &Recipe,
+    options: Options,
 ) -> anyhow::Result<ModelSpec> {
     let observed = observe(source, images, recipe)?;
-    let activation_bits = args.activation_bits;
-    let options = Options { method: args.method, activation_bits, ..Options::default() };
     let (head, tail) = (source.head.as_ref(), source.tail.as_ref());
     let (name, network) = (&source.name, &source.network);
     let quantized =
-        quantize::quantize_between(head, tail, name, network, &observed, recipe, options)?;
-    Ok(quantized.spec)
+        quantize::quantize_between(head, tail, name, network, &observed, recipe, options);
+    Ok(quantized.with_context(|| source.file())?.spec)
 }
 
 /// Runs the float network on the calibration images.
 ///
 /// # Errors
-/// The first image that fails.
+/// The first image that fails, or what the network makes of it.
 pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Result<Vec<Observed>> {
     let bar = progress("calibrating", images.len());
     let image = |index: usize| -> anyhow::Result<Vec<f32>> {
@@ -249,7 +258,11 @@ pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Res
     let done = || bar.inc(1);
     let observed = calibrate::calibrate(&source.network, &source.inner, images.len(), image, done);
     bar.finish_and_clear();
-    observed
+    observed.map_err(|error| match error.is::<DataError>() {
+        // These name the image.
+        true => error,
+        false => error.context(source.file()),
+    })
 }
 
 /// What to compare on: `--images`; else the calibration folder's images behind those that were

@@ -56,8 +56,8 @@ pub struct Comparison {
     pub images: usize,
     pub float: Accuracy,
     pub int8: Accuracy,
-    /// Share of images on which both choose the same class.
-    pub agreement: f64,
+    /// Share of images on which both choose the same class; none where there is one value and no choice.
+    pub agreement: Option<f64>,
     /// Mean and largest absolute difference of a logit, and the largest absolute float logit.
     pub mean_logit_error: f64,
     pub worst_logit_error: f64,
@@ -85,8 +85,8 @@ pub enum CompareError {
     Data(#[from] DataError),
     #[error(transparent)]
     Hybrid(#[from] HybridError),
-    #[error("image {name}: the float network gives a NaN or infinite logit")]
-    NotFinite { name: String },
+    #[error("image {name}: the {network} network gives a NaN or infinite logit")]
+    NotFinite { name: String, network: &'static str },
     #[error(
         "the float network has {float} classes and the model file {int8}: it was made from another network"
     )]
@@ -145,7 +145,8 @@ pub fn compare(
     }
     let names = subjects.network.layers.iter().map(|l| l.name.clone());
     let layers = names.zip(&layers).map(|(name, sums)| sums.comparison(name)).collect();
-    Ok(total.comparison(images.has_labels(), layer_images, layers))
+    let chooses = subjects.model.classes() > 1;
+    Ok(total.comparison(chooses, images.has_labels(), layer_images, layers))
 }
 
 /// The file's layers must be the network's.
@@ -182,11 +183,14 @@ fn one_image(
     fill(float.input_mut(), &values)?;
     let logits = float.run()?.into_iter().next().unwrap_or_default();
     if logits.iter().any(|l| !l.is_finite()) {
-        return Err(CompareError::NotFinite { name: sample.name });
+        return Err(CompareError::NotFinite { name: sample.name, network: "float" });
     }
     let mut session = subjects.hybrid.session(arena, subjects.kernels, 1)?;
     session.set_rgb(&sample.pixels.data)?;
     let scores = real_scores(&mut session)?;
+    if scores.iter().any(|score| !score.is_finite()) {
+        return Err(CompareError::NotFinite { name: sample.name, network: "int8" });
+    }
     let (float_classes, int8_classes) = (logits.len(), scores.len());
     if float_classes != int8_classes {
         return Err(CompareError::Classes { float: float_classes, int8: int8_classes });

@@ -45,22 +45,24 @@ impl Scores {
         self.largest = self.largest.max(other.largest);
     }
 
+    /// `chooses`: there is more than one class to choose from.
     pub fn comparison(
         &self,
+        chooses: bool,
         labels: bool,
         layer_images: usize,
         layers: Vec<LayerComparison>,
     ) -> Comparison {
         let share = |count: usize| count as f64 / self.images.max(1) as f64;
         let accuracy = |[top1, top5]: [usize; 2]| Accuracy {
-            top1: labels.then(|| share(top1)),
-            top5: labels.then(|| share(top5)),
+            top1: (chooses && labels).then(|| share(top1)),
+            top5: (chooses && labels).then(|| share(top5)),
         };
         Comparison {
             images: self.images,
             float: accuracy(self.float_top),
             int8: accuracy(self.int8_top),
-            agreement: share(self.agree),
+            agreement: chooses.then(|| share(self.agree)),
             mean_logit_error: self.error / self.logits.max(1) as f64,
             worst_logit_error: self.worst,
             largest_logit: self.largest,

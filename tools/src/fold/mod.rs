@@ -41,8 +41,7 @@ pub fn fold_with_report(graph: &Graph) -> Result<(Graph, Vec<Absorbed>), FoldErr
     // A node is rewritten after everything it reads, so one pass in order sees all chains.
     let mut index = 0;
     while index < folder.graph.nodes.len() {
-        let gone = folder.visit(index)?;
-        index += usize::from(!gone);
+        index = folder.visit(index)?;
     }
     folder.graph.retain_live();
     Ok((folder.graph, folder.absorbed))
@@ -54,11 +53,15 @@ struct Folder {
 }
 
 impl Folder {
-    /// Rewrites the node at `index`; true if that node is gone.
-    fn visit(&mut self, index: usize) -> Result<bool, FoldError> {
-        self.absorb_padding(index);
+    /// Rewrites the node at `index` and returns the index of the next one.
+    fn visit(&mut self, index: usize) -> Result<usize, FoldError> {
+        while self.absorb_padding(index) {}
+        if let Some(moved) = self.pad_behind_clip(index) {
+            return Ok(moved);
+        }
         self.normalize(index)?;
-        Ok(self.merge_into_producer(index)? || self.remove_redundant(index))
+        let gone = self.merge_into_producer(index)? || self.remove_redundant(index);
+        Ok(index + usize::from(!gone))
     }
 
     /// A batch norm as the affine step that it is.

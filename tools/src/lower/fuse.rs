@@ -116,6 +116,7 @@ impl<'g> Fuser<'g> {
             Op::Conv(_)
                 | Op::Affine { .. }
                 | Op::MaxPool(_)
+                | Op::Pad { .. }
                 | Op::Add
                 | Op::GlobalAveragePool
                 | Op::AveragePool { .. }
@@ -216,10 +217,7 @@ impl<'g> Fuser<'g> {
             Op::BatchNorm(_) => {
                 return Err(self.unsupported(Some(node), "the graph has not been folded"));
             }
-            Op::Pad { .. } => {
-                let what = "padding that no following convolution can take over has no int8 step";
-                return Err(self.unsupported(Some(node), what));
-            }
+            Op::Pad { pads } => Kind::Pad { pads: *pads },
             Op::Softmax => {
                 return Err(self.unsupported(Some(node), "Softmax is supported as the last node"));
             }

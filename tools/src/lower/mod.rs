@@ -52,6 +52,10 @@ pub enum Kind {
     /// Padding counts in the divisor.
     AveragePool(Geometry),
     Add,
+    /// Zeros around the map: top, left, bottom, right.
+    Pad {
+        pads: [usize; 4],
+    },
     Subsample {
         strides: [usize; 2],
         channels_before: usize,

@@ -11,16 +11,16 @@ mod flow;
 
 use std::path::Path;
 
-use anyhow::Context;
 use fixnet::float::{FloatError, FloatModel};
 use prost::Message;
 use thiserror::Error;
-use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::{ModelProto, NodeProto};
 
 use crate::data::{Recipe, RgbPixels};
 use crate::graph::{Graph, InputLayout};
-use crate::import::{self, ImportError, ImportOptions, Imported, InputTensor};
+use crate::import::{self, ImportError, ImportOptions, Imported, InputTensor, OnnxFile};
 use crate::lower::{self, Ends, Network};
+use crate::verify::{self, Computed, Reference, VerifyError};
 use crate::{fold, onnx_writer};
 pub use extract::is_made;
 use extract::{End, extract, give_hwc, take_hwc};
@@ -69,10 +69,7 @@ impl Part {
     /// As [`Part::run`].
     pub fn trunk_input(&self, recipe: &Recipe, pixels: &RgbPixels) -> Result<Vec<f32>, FloatError> {
         let values = self.run(&recipe.float_input(pixels, InputLayout::Nhwc))?;
-        let [height, width, channels] = self.output;
-        let plane = height * width;
-        let at = |i: usize| values.get(i % plane * channels + i / plane).copied();
-        Ok((0..plane * channels).map(|i| at(i).unwrap_or(0.0)).collect())
+        Ok(verify::chw(&values, self.output))
     }
 
     /// Multiply-accumulates by tract's account.
@@ -104,8 +101,15 @@ pub enum PartitionError {
     Import(#[from] ImportError),
     #[error(transparent)]
     Float(#[from] FloatError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error("the scores do not depend on the image")]
     NoFlow,
+    #[error(
+        "the network ends in node {node:?} ({op}), which gives no score for each class; \
+         export it without this node"
+    )]
+    NotScores { node: String, op: String },
     #[error("{nodes} has no int8 form and stands between residual blocks or inside one")]
     Middle { nodes: String },
     #[error("no part of the network with weights has an int8 form, because of {nodes}")]
@@ -144,10 +148,10 @@ struct Trunk {
 pub fn partition(path: &Path, options: &ImportOptions) -> anyhow::Result<Partition> {
     let mut whole = Whole::read(path, options)?;
     let trunk = whole.trunk().map_err(|e| in_file(path, e))?;
-    let parts = whole.parts(&trunk).map_err(|e| in_file(path, e))?;
+    let (head, tail) = whole.parts(&trunk).map_err(|e| in_file(path, e))?;
     Ok(Partition {
-        head: parts.0,
-        tail: parts.1,
+        head,
+        tail,
         folded: trunk.folded,
         network: trunk.network,
         input: whole.input,
@@ -164,7 +168,14 @@ pub fn whole(path: &Path, options: &ImportOptions) -> anyhow::Result<Part> {
     let whole = Whole::read(path, options)?;
     let (first, last) = (0, whole.flow.cuts.len() - 1);
     let layout = whole.input.layout;
-    whole.part(first, last, layout, None).map_err(|e| in_file(path, e))
+    let verified = || {
+        let part = whole.part(first, last, layout, None)?;
+        let float = whole.float()?;
+        let run = |image: &[f32]| Ok(Computed { scores: part.run(image)?, tensors: Vec::new() });
+        verify::verify(&whole.reference(&float), run)?;
+        Ok(part)
+    };
+    verified().map_err(|e| in_file(path, e))
 }
 
 fn in_file(path: &Path, error: PartitionError) -> anyhow::Error {
@@ -177,11 +188,9 @@ fn in_file(path: &Path, error: PartitionError) -> anyhow::Error {
 
 impl<'p> Whole<'p> {
     fn read(path: &'p Path, options: &ImportOptions) -> anyhow::Result<Self> {
-        let bytes =
-            std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        let mut proto = ModelProto::decode(bytes.as_slice())
-            .with_context(|| format!("{}: is not an ONNX model", path.display()))?;
-        let mut input = import::input_of(path, &proto, options)?;
+        let file = OnnxFile::open(path)?;
+        let mut input = file.input(options)?;
+        let proto = file.into_proto()?;
         // The nodes of a head may hide that the file turns the image around.
         if let [1, rows, _, 3] = *input.shape.as_slice()
             && rows != 3
@@ -195,8 +204,7 @@ impl<'p> Whole<'p> {
             input.name,
             input.shape
         );
-        import::inline_external(path, &mut proto)?;
-        let output = scores(&proto);
+        let output = scores(&proto).map_err(|e| in_file(path, e))?;
         let flow = proto.graph.as_ref().and_then(|graph| Flow::new(graph, &input.name, &output));
         let flow = flow.ok_or(PartitionError::NoFlow);
         let flow = flow.map_err(|e| in_file(path, e))?;
@@ -206,6 +214,22 @@ impl<'p> Whole<'p> {
         let mut shapes = float.output_shapes();
         shapes.insert(0, Some(input.shape.clone()));
         Ok(Self { path, proto, input, output, flow, shapes, obstacles: Vec::new() })
+    }
+
+    /// The network as the file has it.
+    fn float(&self) -> Result<FloatModel, FloatError> {
+        FloatModel::load(&self.proto, None, &self.input.shape, &[&self.output])
+    }
+
+    fn reference<'a>(&'a self, float: &'a FloatModel) -> Reference<'a> {
+        Reference {
+            proto: &self.proto,
+            input: &self.input.name,
+            input_shape: &self.input.shape,
+            layout: self.input.layout,
+            output: &self.output,
+            float,
+        }
     }
 
     fn cut(&self, index: usize) -> &Cut {
@@ -348,15 +372,13 @@ impl<'p> Whole<'p> {
 
     fn float_nodes(&self, positions: std::ops::Range<usize>) -> Vec<FloatNode> {
         let Some(graph) = &self.proto.graph else { return Vec::new() };
-        let named = |position: usize| {
+        let float_node = |position: usize| {
             let node = &graph.node[self.flow.live[position]];
             let known = self.obstacles.iter().find(|(at, _)| *at == position);
-            let output = || node.output.first().cloned().unwrap_or_default();
-            let name = if node.name.is_empty() { output() } else { node.name.clone() };
-            let own = || FloatNode { name, op: node.op_type.clone(), reason: None };
+            let own = || FloatNode { name: named(node), op: node.op_type.clone(), reason: None };
             known.map_or_else(own, |(_, node)| node.clone())
         };
-        positions.map(named).collect()
+        positions.map(float_node).collect()
     }
 
     /// `node "a" (HardSwish), node "b" (LRN)`.
@@ -379,12 +401,63 @@ fn image_of(input: &InputTensor) -> Option<[usize; 3]> {
 }
 
 /// The output, or what a final Softmax makes it from.
-fn scores(proto: &ModelProto) -> String {
-    let Some(graph) = &proto.graph else { return String::new() };
+fn scores(proto: &ModelProto) -> Result<String, PartitionError> {
+    let Some(graph) = &proto.graph else { return Ok(String::new()) };
     let output = graph.output.first().map_or("", |output| output.name.as_str());
-    let last = graph.node.iter().find(|node| node.output.iter().any(|name| name == output));
-    let softmax = last.filter(|n| matches!(n.op_type.as_str(), "Softmax" | "LogSoftmax"));
-    softmax.and_then(|n| n.input.first()).map_or(output, String::as_str).to_string()
+    let writer = |name: &str| graph.node.iter().find(|n| n.output.iter().any(|o| o == name));
+    let mut last = writer(output);
+    while let Some(node) = last {
+        if GIVES_NO_SCORES.contains(&node.op_type.as_str()) {
+            let (node, op) = (named(node), node.op_type.escape_debug().to_string());
+            return Err(PartitionError::NotScores { node, op });
+        }
+        let passes = PASSES_ON.contains(&node.op_type.as_str());
+        last = node.input.first().filter(|_| passes).and_then(|input| writer(input));
+    }
+    let softmax = |n: &&NodeProto| matches!(n.op_type.as_str(), "Softmax" | "LogSoftmax");
+    let before = writer(output).filter(softmax).and_then(|n| n.input.first());
+    Ok(before.map_or(output, String::as_str).to_string())
+}
+
+/// Operators behind which there is no score a class: indices, some of the scores, truths.
+const GIVES_NO_SCORES: &[&str] = &[
+    "ArgMax",
+    "ArgMin",
+    "TopK",
+    "NonZero",
+    "NonMaxSuppression",
+    "Multinomial",
+    "Shape",
+    "Size",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Not",
+    "And",
+    "Or",
+    "Xor",
+    "IsNaN",
+    "IsInf",
+];
+/// Operators that hand on what they get in another form.
+const PASSES_ON: &[&str] = &[
+    "Identity",
+    "Cast",
+    "Squeeze",
+    "Unsqueeze",
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Softmax",
+    "LogSoftmax",
+];
+
+/// The node's name, or its output's where it has none.
+fn named(node: &NodeProto) -> String {
+    let output = || node.output.first().cloned().unwrap_or_default();
+    if node.name.is_empty() { output() } else { node.name.clone() }
 }
 
 /// The folded trunk as the float judge of every tensor inside it.

@@ -21,7 +21,9 @@ pub(super) fn of_tensors(network: &Network, bits: Bits) -> Vec<Bits> {
 fn is_multiplied_directly(network: &Network, id: TensorId) -> bool {
     network.layers.iter().filter(|layer| layer.input == id).any(|layer| match &layer.kind {
         Kind::Conv { geometry, .. } => is_direct(network, layer, geometry),
-        Kind::MaxPool(_) | Kind::Subsample { .. } => is_multiplied_directly(network, layer.output),
+        Kind::MaxPool(_) | Kind::Pad { .. } | Kind::Subsample { .. } => {
+            is_multiplied_directly(network, layer.output)
+        }
         _ => false,
     })
 }

@@ -190,6 +190,7 @@ impl Quantizer<'_> {
             Kind::MaxPool(geometry) => Ok(self.max_pool(layer, geometry)),
             Kind::AveragePool(geometry) => self.average_pool(layer, geometry),
             Kind::Add => self.add(layer),
+            Kind::Pad { pads } => self.pad(layer, *pads),
             Kind::Subsample { strides, channels_before } => {
                 Ok(self.subsample(layer, *strides, *channels_before))
             }
@@ -333,6 +334,27 @@ impl Quantizer<'_> {
     fn max_pool(&mut self, layer: &Layer, geometry: &Geometry) -> StepSpec {
         self.keep_range(layer);
         self.step(layer, StepKind::MaxPool, geometry)
+    }
+
+    /// A depthwise convolution of one pixel and weights of 1, whose padding does the work. On one grid the
+    /// factor is 1, up to less than half a step: every value stays as it is.
+    fn pad(&mut self, layer: &Layer, pads: [usize; 4]) -> Result<StepSpec, QuantizeError> {
+        self.keep_range(layer);
+        let range = self.ranges[layer.input];
+        let channels = self.network.tensors[layer.input].shape[2];
+        let ones = QuantizedWeights::new(&vec![1.0; channels], &vec![0.0; channels], range);
+        let accumulators = accumulate_channels(&ones, range);
+        let factors = ones.factors(range, range);
+        let Some(fixed) = FixedPoint::choose(&factors, &accumulators, None, range) else {
+            let what = "its padding cannot be represented in fixed point";
+            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+        };
+        let geometry = Geometry { pads, groups: channels, ..Geometry::POINT };
+        let mut step = self.step(layer, StepKind::Conv, &geometry);
+        fixed.apply(&mut step);
+        step.weights = ones.values;
+        step.bias = accumulators.iter().map(|c| c.bias).collect();
+        Ok(step)
     }
 
     fn subsample(

@@ -124,24 +124,25 @@ fn merge_layers(json: &mut Value, more: impl Iterator<Item = Value>) {
 fn verdict_text(comparison: &Comparison, images: Option<&str>) -> String {
     let count = comparison.images;
     let mut text = String::new();
-    let agreement = comparison.agreement * 100.0;
+    // One value is no choice between classes.
+    let agreement = match comparison.agreement {
+        Some(agreement) => format!("agreement {:.2} %", agreement * 100.0),
+        None => "one value, no classes to agree on,".to_string(),
+    };
     match (images, comparison.float.top1) {
         (None, _) => {
-            let _ = writeln!(
-                text,
-                "agreement {agreement:.2} % on {count} generated images, not accuracy"
-            );
+            let _ = writeln!(text, "{agreement} on {count} generated images, not accuracy");
         }
         (Some(path), None) => {
             let _ = writeln!(
                 text,
-                "agreement {agreement:.2} % on {count} images of {path} without labels, not accuracy"
+                "{agreement} on {count} images of {path} without labels, not accuracy"
             );
         }
         (Some(path), Some(_)) => {
             let _ = writeln!(text, "{count} images of {path}");
             text.push_str(&accuracy_table(comparison));
-            let _ = writeln!(text, "agreement {agreement:.2} %");
+            let _ = writeln!(text, "{agreement}");
         }
     }
     let _ = writeln!(

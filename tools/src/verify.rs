@@ -1,0 +1,236 @@
+//! Whether what runs computes what the file says: the network as it was imported, split, folded and
+//! lowered, against the ONNX file, both in float.
+//!
+//! What may not be broken: nothing that was made from a file is used before this has passed, and the two
+//! sides share no more than the file's canonical form ([`crate::import`]) and tract. A tensor of the file
+//! that is no number, and a result that differs by more than rounding, are errors that name the node.
+
+use std::collections::{HashMap, HashSet};
+
+use fixnet::float::{FloatError, FloatModel};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use tract_onnx::pb::{ModelProto, NodeProto};
+
+use crate::graph::InputLayout;
+use crate::import::reads;
+
+/// Inputs that both sides run on.
+const INPUTS: u64 = 3;
+/// Largest difference that rounding may make, of the largest value of a tensor.
+const TOLERANCE: f32 = 1e-3;
+
+/// Why a network may not be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    #[error(transparent)]
+    Float(#[from] FloatError),
+    #[error(
+        "node {node:?} ({op}) gives {value} for tensor {tensor:?}; train or export the network again"
+    )]
+    NotFinite { node: String, op: String, tensor: String, value: f32 },
+    #[error(
+        "node {node:?} ({op}): what was made of it differs from the ONNX file by {difference} where the \
+         largest value is {largest}; this is a fault of fixnet, report it with the model"
+    )]
+    Differs { node: String, op: String, difference: f32, largest: f32 },
+    #[error("the network gives {found} scores where the ONNX file gives {expected}")]
+    Length { expected: usize, found: usize },
+}
+
+/// The ONNX file, in its canonical form.
+pub(crate) struct Reference<'a> {
+    pub proto: &'a ModelProto,
+    /// Name and shape of the input, in the layout of the file.
+    pub input: &'a str,
+    pub input_shape: &'a [usize],
+    pub layout: InputLayout,
+    /// The tensor of the scores.
+    pub output: &'a str,
+    /// The file, run by tract.
+    pub float: &'a FloatModel,
+}
+
+/// What the other side made of an input.
+pub(crate) struct Computed {
+    pub scores: Vec<f32>,
+    /// Tensors on the way, by the names that they have in the file, in any order of their elements.
+    pub tensors: Vec<(String, Vec<f32>)>,
+}
+
+/// A node and the tensor that it writes.
+struct Written<'p> {
+    tensor: &'p str,
+    node: &'p NodeProto,
+}
+
+/// Runs both sides on several inputs; `run` takes an image in HWC order.
+pub(crate) fn verify(
+    reference: &Reference<'_>,
+    run: impl Fn(&[f32]) -> Result<Computed, FloatError>,
+) -> Result<(), VerifyError> {
+    let written = data_tensors(reference);
+    let names: Vec<&str> = written.iter().map(|w| w.tensor).collect();
+    let every = FloatModel::load(reference.proto, None, reference.input_shape, &names)?;
+    for seed in 0..INPUTS {
+        let image = image(seed, reference.input_shape.iter().product());
+        let input = reference.in_layout(&image);
+        let outputs = run_float(&every, &input)?;
+        check_finite(&written, &outputs)?;
+        let expected = run_float(reference.float, &input)?.into_iter().next().unwrap_or_default();
+        let computed = run(&image)?;
+        let (expected_len, found) = (expected.len(), computed.scores.len());
+        if expected_len != found {
+            return Err(VerifyError::Length { expected: expected_len, found });
+        }
+        if let Some(difference) = difference(&expected, &computed.scores) {
+            let first = first_that_differs(&written, &outputs, &computed);
+            let (index, (difference, largest)) =
+                first.unwrap_or((written.len().saturating_sub(1), difference));
+            let (node, op) = written.get(index).map(Written::names).unwrap_or_default();
+            return Err(VerifyError::Differs { node, op, difference, largest });
+        }
+    }
+    Ok(())
+}
+
+impl Written<'_> {
+    /// Name and operator of the node.
+    fn names(&self) -> (String, String) {
+        let name = if self.node.name.is_empty() { self.tensor } else { &self.node.name };
+        (name.to_string(), self.node.op_type.escape_debug().to_string())
+    }
+}
+
+impl Reference<'_> {
+    /// An image in HWC order in the layout of the file.
+    fn in_layout(&self, image: &[f32]) -> Vec<f32> {
+        match (self.layout, self.input_shape) {
+            (InputLayout::Nchw, &[_, channels, height, width]) => {
+                chw(image, [height, width, channels])
+            }
+            _ => image.to_vec(),
+        }
+    }
+}
+
+/// Values in HWC order, channel by channel.
+pub(crate) fn chw(values: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
+    let plane = height * width;
+    let at = |i: usize| values.get(i % plane * channels + i / plane).copied().unwrap_or(0.0);
+    (0..plane * channels).map(at).collect()
+}
+
+/// Values that lie channel by channel, in HWC order.
+pub(crate) fn hwc(values: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
+    chw(values, [1, channels, height * width])
+}
+
+/// Uniform values as those of normalised images, the same on every machine.
+fn image(seed: u64, len: usize) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..len).map(|_| (rng.next_u32() >> 8) as f32 / (1 << 22) as f32 - 2.0).collect()
+}
+
+fn run_float(model: &FloatModel, input: &[f32]) -> Result<Vec<Vec<f32>>, FloatError> {
+    let mut session = model.session();
+    let to = session.input_mut();
+    if to.len() != input.len() {
+        return Err(FloatError::InputLength { needed: to.len(), available: input.len() });
+    }
+    to.copy_from_slice(input);
+    session.run()
+}
+
+/// The first outputs of the nodes that compute on the image and that the scores depend on, in order.
+fn data_tensors<'p>(reference: &Reference<'p>) -> Vec<Written<'p>> {
+    let nodes = reference.proto.graph.iter().flat_map(|graph| &graph.node);
+    let nodes: Vec<&NodeProto> = nodes.collect();
+    let mut moving = HashSet::from([reference.input]);
+    for node in &nodes {
+        let counts = matches!(node.op_type.as_str(), "Shape" | "Size");
+        if !counts && reads(node).any(|name| moving.contains(name)) {
+            moving.extend(node.output.iter().map(String::as_str));
+        }
+    }
+    let mut needed = HashSet::from([reference.output]);
+    for node in nodes.iter().rev() {
+        if node.output.iter().any(|name| needed.contains(name.as_str())) {
+            needed.extend(reads(node));
+        }
+    }
+    let written = nodes.into_iter().filter_map(|node| {
+        let tensor = node.output.first()?.as_str();
+        (moving.contains(tensor) && needed.contains(tensor)).then_some(Written { tensor, node })
+    });
+    written.collect()
+}
+
+fn check_finite(written: &[Written<'_>], outputs: &[Vec<f32>]) -> Result<(), VerifyError> {
+    for (written, values) in written.iter().zip(outputs) {
+        if let Some(&value) = values.iter().find(|value| !value.is_finite()) {
+            let (node, op) = written.names();
+            let tensor = written.tensor.to_string();
+            return Err(VerifyError::NotFinite { node, op, tensor, value });
+        }
+    }
+    Ok(())
+}
+
+/// The first tensor that both sides know and that differs, whatever the order of its elements.
+fn first_that_differs(
+    written: &[Written<'_>],
+    outputs: &[Vec<f32>],
+    computed: &Computed,
+) -> Option<(usize, (f32, f32))> {
+    let ours: HashMap<&str, &Vec<f32>> =
+        computed.tensors.iter().map(|(name, values)| (name.as_str(), values)).collect();
+    let both = written.iter().zip(outputs).enumerate();
+    both.filter_map(|(index, (written, theirs))| {
+        let ours = ours.get(written.tensor).filter(|ours| ours.len() == theirs.len())?;
+        Some((index, difference(&sorted(theirs), &sorted(ours))?))
+    })
+    .next()
+}
+
+fn sorted(values: &[f32]) -> Vec<f32> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    sorted
+}
+
+/// The largest difference and the largest value, if that is more than rounding makes.
+fn difference(expected: &[f32], found: &[f32]) -> Option<(f32, f32)> {
+    let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    let pairs = expected.iter().zip(found);
+    let far = |(a, b): (&f32, &f32)| if a == b { 0.0 } else { (a - b).abs() };
+    let difference =
+        pairs.map(far).fold(0.0f32, |most, d| if d > most || d.is_nan() { d } else { most });
+    // Not a number is more than rounding makes, too.
+    let same = difference <= TOLERANCE * largest;
+    (!same).then_some((difference, largest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_no_difference_and_everything_else_is() {
+        assert_eq!(difference(&[1.0, -2.0], &[1.001, -2.0]), None);
+        assert_eq!(difference(&[0.0, 0.0], &[0.0, 0.0]), None);
+        assert_eq!(difference(&[1.0, -2.0], &[1.0, -1.0]), Some((1.0, 2.0)));
+        assert!(difference(&[0.0], &[1e-30]).is_some());
+        assert!(difference(&[1.0], &[f32::NAN]).is_some());
+        assert!(difference(&[1.0, 5.0], &[f32::NAN, 5.0]).is_some());
+    }
+
+    #[test]
+    fn orders_of_elements_are_each_others_inverse() {
+        let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
+        let shape = [2, 3, 4];
+        assert_eq!(chw(&values, shape)[..6], [0., 4., 8., 12., 16., 20.]);
+        assert_eq!(hwc(&chw(&values, shape), shape), values);
+    }
+}

@@ -8,6 +8,7 @@ use tools::import::{ImportOptions, load};
 use tools::onnx_writer;
 use tools::zoo_models::{self, ModelOptions};
 
+use common::onnx::{Model, floats, ints};
 use common::*;
 
 fn narrow(classes: usize, input_size: usize) -> ModelOptions {
@@ -177,4 +178,58 @@ fn generated_activations_keep_their_scale() {
         let largest = logits.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!((0.5..50.0).contains(&largest), "{name}: largest logit {largest}");
     }
+}
+
+/// A network that pads before `then`, from `[1, 4, 9, 10]`.
+fn padded(then: impl Fn(Model) -> Model) -> Graph {
+    let model = Model::new(13, &[1, 4, 9, 10])
+        .weights("w", &[4, 4, 3, 3])
+        .ints("p", &[0, 0, 2, 0, 0, 0, 1, 4])
+        .node("Conv", &["x", "w"], "c", &[])
+        .node("Pad", &["c", "p"], "q", &[]);
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    assert_folds_exactly(&then(model).save(scratch.path()), &ImportOptions::default())
+}
+
+#[test]
+fn padding_passes_activation_functions_that_keep_zeros_into_a_window() {
+    let folded = padded(|model| {
+        model
+            .node("Relu", &["q"], "r", &[])
+            .node("Clip", &["r"], "s", &[])
+            .node("Conv", &["s", "w"], "d", &[ints("pads", &[1; 4])])
+            .pooled("d")
+    });
+    assert!(!folded.nodes.iter().any(|node| matches!(node.op, Op::Pad { .. })));
+    let pads = folded.nodes.iter().filter_map(|node| match &node.op {
+        Op::Conv(conv) => Some(conv.pads),
+        _ => None,
+    });
+    assert_eq!(pads.collect::<Vec<_>>(), [[0; 4], [3, 1, 2, 5]]);
+    assert_eq!(fold(&folded).expect("finite"), folded);
+}
+
+#[test]
+fn padding_stays_where_zeros_would_not() {
+    let pads = |folded: &Graph| {
+        let pads = folded.nodes.iter().filter(|node| matches!(node.op, Op::Pad { .. }));
+        pads.count()
+    };
+    // A lower bound above zero; a second reader.
+    let lifted = padded(|model| {
+        model
+            .tensor(floats("low", &[], vec![0.25]))
+            .node("Clip", &["q", "low"], "r", &[])
+            .node("Conv", &["r", "w"], "d", &[])
+            .pooled("d")
+    });
+    assert_eq!(pads(&lifted), 1);
+    let read_twice = padded(|model| {
+        model.node("Relu", &["q"], "r", &[]).node("Add", &["q", "r"], "d", &[]).pooled("d")
+    });
+    assert_eq!(pads(&read_twice), 1);
+    let twice = padded(|model| {
+        model.node("Pad", &["q", "p"], "r", &[]).node("Add", &["r", "r"], "d", &[]).pooled("d")
+    });
+    assert_eq!(pads(&twice), 1);
 }

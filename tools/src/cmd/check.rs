@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::{Shape, parse_shape, quantize, with_spinner};
+use super::{LimitArgs, Shape, parse_shape, quantize, with_spinner};
 use crate::data::PreprocessArgs;
 use crate::images::Images;
 use crate::import::{self, ImportOptions, NodeVerdict, Verdict};
@@ -67,17 +67,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Everything that `quantize` does with a network, but for writing the file.
 fn try_out(model: &Path, input_shape: Option<Vec<usize>>) -> anyhow::Result<()> {
     let source = Source::load(model, input_shape)?;
+    let limits = LimitArgs::default();
+    limits.check_macs(&source.file(), source.network.macs())?;
     let recipe = PreprocessArgs::default().resolve(None)?.recipe;
     let images = Images::for_calibration(0, 1);
     let spec = quantize::specify(&source, &images, &recipe, Options::default())?;
-    quantize::model_file(&source, &spec)?;
+    let file = quantize::model_file(&source, &spec)?;
+    limits.check_model(model, &file)?;
     Ok(())
 }
 
 /// Lays what is wrong at the door of the node that it names; true if there is one.
 fn blame_node(nodes: &mut [NodeVerdict], error: &anyhow::Error) -> bool {
     let Some(LowerError::Unsupported { node, what }) = error.downcast_ref() else { return false };
-    let Some(verdict) = nodes.iter_mut().find(|verdict| verdict.name == *node) else { return false };
+    let Some(verdict) = nodes.iter_mut().find(|verdict| verdict.name == *node) else {
+        return false;
+    };
     verdict.verdict = Verdict::Unsupported { reason: (*what).to_string() };
     true
 }

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::boards::{self, Board};
 use crate::calibrate::{self, Bits, Method, Observed};
-use crate::compare::{self, Comparison, Subjects};
-use crate::data::{OpenOptions, Recipe};
+use crate::compare::{self, CompareError, Comparison, Subjects};
+use crate::data::{DataError, OpenOptions, Recipe};
 use crate::images::Images;
 use crate::output::{check_destination, print, print_json, write_atomically};
 use crate::packing::{self, parse_target};
@@ -118,8 +118,8 @@ fn quantize(args: &Args) -> anyhow::Result<ExitCode> {
     }
     match network {
         float::Loaded::Split(source) => quantize_source(args, &source, board.as_ref(), &out),
-        float::Loaded::Whole { name, part, reason } => {
-            float::write_whole(args, &name, &part, &reason, board.as_ref(), &out)
+        float::Loaded::Whole { path, part, reason } => {
+            float::write_whole(args, &path, &part, &reason, board.as_ref(), &out)
         }
     }
 }
@@ -130,7 +130,7 @@ fn quantize_source(
     board: Option<&Board>,
     out: &Path,
 ) -> anyhow::Result<ExitCode> {
-    args.limits.check_macs(&source.name, source.network.macs())?;
+    args.limits.check_macs(&source.file(), source.network.macs())?;
     let recipe = recipe(args, source)?;
     let calibration = calibration_images(args)?;
     let judged = if args.no_compare { None } else { Some(comparison_images(args, source)?) };
@@ -145,20 +145,26 @@ fn quantize_source(
         packing::pack(&spec, args.target, args.max_bytes).with_context(|| source.file())?;
     let bytes = model_file(source, &packed)?;
     let model = args.limits.check_model(out, &bytes)?;
+    let file = || source.file();
     if let Some(board) = board {
-        fit(board, &model)?;
+        fit(board, &model).with_context(file)?;
     }
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let subjects = source.subjects(args.limits.check_model(out, &portable)?, &recipe, kernels)?;
+    let portable = args.limits.check_model(out, &portable)?;
+    let subjects = source.subjects(portable, &recipe, kernels).with_context(file)?;
     let (comparison, origin) = match &judged {
         Some((images, origin)) => {
             let layer_images = super::compare::LAYER_IMAGES;
-            (Some(run_comparison(&subjects, images, layer_images)?), origin.as_deref())
+            let comparison = run_comparison(&subjects, images, layer_images);
+            (Some(comparison.map_err(|e| of_network(e, source))?), origin.as_deref())
         }
         None => (None, None),
     };
     let timings = match kernels.family().runs(model.target()) {
-        true => report::time_plan(&HybridModel::load(&model)?, kernels)?,
+        true => {
+            let hybrid = HybridModel::load(&model).with_context(file)?;
+            report::time_plan(&hybrid, kernels).with_context(file)?
+        }
         false => Vec::new(),
     };
     write_atomically(out, &bytes)?;
@@ -258,11 +264,17 @@ pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Res
     let done = || bar.inc(1);
     let observed = calibrate::calibrate(&source.network, &source.inner, images.len(), image, done);
     bar.finish_and_clear();
-    observed.map_err(|error| match error.is::<DataError>() {
-        // These name the image.
-        true => error,
-        false => error.context(source.file()),
-    })
+    observed.map_err(|error| of_network(error, source))
+}
+
+/// Names the ONNX file, unless the error is about an image, which it names itself.
+fn of_network(error: anyhow::Error, source: &Source) -> anyhow::Error {
+    let of_image = error.is::<DataError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(CompareError::Data(_) | CompareError::NotFinite { .. })
+        );
+    if of_image { error } else { error.context(source.file()) }
 }
 
 /// What to compare on: `--images`; else the calibration folder's images behind those that were

@@ -226,3 +226,32 @@ fn the_integer_preprocessor_follows_the_recipe() {
     preprocesses(&with_mean);
     preprocesses(&Recipe { channel_order: ChannelOrder::Bgr, ..with_mean });
 }
+
+#[test]
+fn padding_keeps_every_value_and_puts_zero_points_around() {
+    let pads = [2, 1, 1, 3];
+    let shape = [SIDE + 3, SIDE + 4, CHANNELS];
+    let mut network = network(vec![0.0; 9], vec![0.0; 3], 1, false);
+    network.layers[0].kind = Kind::Pad { pads };
+    network.tensors[1].shape = shape;
+    network.layers[1].kind =
+        Kind::Logits { weights: vec![1.0; shape.iter().product()], bias: vec![0.0] };
+    // The range that was seen of the output does not count.
+    let bytes = model(&network, (-3.0, 0.1));
+    let model = Model::new_checked(&bytes).unwrap();
+    let [input, output] = [model.input(), model.step(0).unwrap().output];
+    assert_eq!((input.scale, input.zero_point), (output.scale, output.zero_point));
+    for first in 0..6 {
+        let value = |i: usize| (i * 5 + first * 48) as u8 as i8;
+        let values: Vec<i8> = (0..SIDE * SIDE * CHANNELS).map(value).collect();
+        let padded = first_step(&model, &values);
+        for (at, found) in padded.into_iter().enumerate() {
+            let (pixel, c) = (at / CHANNELS, at % CHANNELS);
+            let (y, x) = ((pixel / shape[1]).wrapping_sub(2), (pixel % shape[1]).wrapping_sub(1));
+            let inside = y < SIDE && x < SIDE;
+            let want =
+                if inside { values[(y * SIDE + x) * CHANNELS + c] } else { input.zero_point };
+            assert_eq!(found, want, "{y} {x} {c}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod common;
 mod disk;
 mod figures;
 mod limits;
+mod networks;
 mod packing;
 mod partition;
 mod repeat;

@@ -1,7 +1,7 @@
 //! Networks of which a part stays in float: split, run in one call, compared, and refused where
 //! they cannot run.
 
-mod nets;
+pub mod nets;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! `fixnet quantize --partition` and `--fallback`: what stays in float.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -22,14 +22,22 @@ pub(super) enum Loaded {
     /// Int8, maybe between float ends.
     Split(Box<Source>),
     /// Float as a whole, and why.
-    Whole { name: String, part: Part, reason: String },
+    Whole { path: PathBuf, part: Part, reason: String },
 }
 
 impl Loaded {
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Split(source) => &source.name,
-            Self::Whole { name, .. } => name,
+            Self::Split(source) => source.name.clone(),
+            Self::Whole { path, .. } => name_of(path),
+        }
+    }
+
+    /// The ONNX file.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Split(source) => &source.path,
+            Self::Whole { path, .. } => path,
         }
     }
 
@@ -62,7 +70,7 @@ pub(super) fn load(args: &Args) -> anyhow::Result<Loaded> {
         return Err(with_hint(args, error));
     }
     let part = partition::whole(path, &ImportOptions { input_shape: shape })?;
-    Ok(Loaded::Whole { name: name_of(path), part, reason: format!("{error:#}") })
+    Ok(Loaded::Whole { path: path.clone(), part, reason: format!("{error:#}") })
 }
 
 /// Says which flag could do something about a node.
@@ -103,7 +111,7 @@ pub(super) fn check_board(board: &Board, network: &Loaded) -> anyhow::Result<()>
     anyhow::bail!(
         "{}: board {} has no operating system to run tract, and these nodes have no int8 form \
          or stand beside one that has none: {}",
-        network.name(),
+        network.path().display(),
         board.name,
         names.join(", ")
     )
@@ -112,7 +120,7 @@ pub(super) fn check_board(board: &Board, network: &Loaded) -> anyhow::Result<()>
 /// Writes a file that tract runs whole.
 pub(super) fn write_whole(
     args: &Args,
-    name: &str,
+    onnx: &Path,
     part: &Part,
     reason: &str,
     board: Option<&Board>,
@@ -123,15 +131,17 @@ pub(super) fn write_whole(
         "--target {}: the whole network stays in float and has no weights to pack; leave the flag out",
         args.target.name()
     );
-    args.limits.check_macs(name, part.macs())?;
+    let file = || onnx.display().to_string();
+    args.limits.check_macs(&file(), part.macs())?;
     let recipe = args.preprocess.resolve(None)?.recipe;
     let [height, width, _] = part.input;
     recipe.check_mean_image(crate::data::InputSize { height, width })?;
-    let bytes = fixnet::format::write(&quantize::whole(name, part, &recipe))
-        .with_context(|| format!("{name}: the planned file is inconsistent"))?;
+    let bytes = fixnet::format::write(&quantize::whole(&name_of(onnx), part, &recipe))
+        .context("the planned file is inconsistent")
+        .with_context(file)?;
     let model = args.limits.check_model(out, &bytes)?;
     if let Some(board) = board {
-        fit(board, &model)?;
+        fit(board, &model).with_context(file)?;
     }
     write_atomically(out, &bytes)?;
     let reason: Vec<&str> = reason.lines().collect();

@@ -1,0 +1,210 @@
+//! Networks that were refused though right, and such as looked right though wrong: what `check` says of
+//! them, what `quantize` makes of them, and that both say the same.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common::onnx::{Model, float, floats, int, ints};
+use crate::partition::nets::{classifier, trunk};
+use crate::{fixnet, json, pictures, refusal, text};
+
+const CHANNELS: i64 = 8;
+
+/// `stem, relu` from the image to `s`.
+fn stem(opset: i64) -> Model {
+    Model::new(opset, &[1, 3, 16, 16])
+        .weights("w0", &[CHANNELS, 3, 3, 3])
+        .node("Conv", &["x", "w0"], "a", &[ints("pads", &[1; 4])])
+        .node("Relu", &["a"], "s", &[])
+}
+
+fn padded(model: Model, input: &str, output: &str) -> Model {
+    let pads = [0, 0, 2, 1, 0, 0, 1, 3];
+    model.ints("p", &pads).node("Pad", &[input, "p"], output, &[])
+}
+
+/// Networks with an int8 form throughout.
+fn accepted() -> Vec<(&'static str, Model)> {
+    let conv = |kernel: i64, pads: i64| {
+        let model = stem(13).weights("w1", &[CHANNELS, CHANNELS, kernel, kernel]);
+        let pads = [ints("pads", &[pads; 4])];
+        let model = model.node("Conv", &["s", "w1"], "c", &pads).node("Relu", &["c"], "d", &[]);
+        classifier(model, "d").output("logits")
+    };
+    let swish_free_pad = padded(stem(13), "s", "q").node("Relu", &["q"], "d", &[]);
+    let pad_then_pool = padded(stem(13), "a", "q").node(
+        "MaxPool",
+        &["q"],
+        "d",
+        &[ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])],
+    );
+    let pad_then_add = padded(stem(13), "s", "q").node("Add", &["q", "q"], "d", &[]);
+    vec![
+        ("a pixel padded by a pixel", conv(1, 1)),
+        ("a window padded by itself", conv(3, 3)),
+        ("a window padded by more", conv(3, 5)),
+        ("padding before an activation function", classifier(swish_free_pad, "d").output("logits")),
+        (
+            "padding of negative values before a pool",
+            classifier(pad_then_pool, "d").output("logits"),
+        ),
+        ("padding before an addition", classifier(pad_then_add, "d").output("logits")),
+    ]
+}
+
+/// Networks that are refused, with what the line must say.
+fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
+    let ends = |op: &str, more: &[&str]| {
+        let model = classifier(trunk(Model::new(13, &[1, 3, 16, 16]), "x"), "trunk");
+        let attributes = if op == "ArgMax" { vec![int("axis", 1)] } else { Vec::new() };
+        let model = model.ints("k", &[3]);
+        model.node(op, &[&["logits"], more].concat(), "z", &attributes).output("z")
+    };
+    let mut nan = classifier(trunk(Model::new(13, &[1, 3, 16, 16]), "x"), "trunk").output("logits");
+    let weights = nan.graph().initializer.iter_mut().find(|t| t.name == "block1.conv2.w").unwrap();
+    weights.float_data[5] = f32::NAN;
+    let with_lrn = |mut model: Model| {
+        let lrn = [int("size", 3), float("alpha", 0.1), float("beta", 0.75)];
+        model.graph().node.iter_mut().for_each(|node| {
+            node.input.iter_mut().filter(|name| *name == "x").for_each(|name| *name = "lrn".into());
+        });
+        let model = model.node("LRN", &["x"], "lrn", &lrn);
+        model
+    };
+    let zero_variance = |model: Model, input: &str| {
+        let parameter = |name: &str, value: f32, channels: usize| {
+            floats(name, &[channels as i64], vec![value; channels])
+        };
+        let channels = if input == "x" { 3 } else { CHANNELS as usize };
+        let model = [("g", 1.0), ("b", 0.1), ("m", 0.5), ("v", 0.0)]
+            .into_iter()
+            .fold(model, |model, (name, value)| model.tensor(parameter(name, value, channels)));
+        let inputs = [input, "g", "b", "m", "v"];
+        model.node("BatchNormalization", &inputs, "norm", &[float("epsilon", 0.0)])
+    };
+    let bad_norm = classifier(zero_variance(stem(13), "s"), "norm").output("logits");
+    let bad_head =
+        zero_variance(Model::new(17, &[1, 3, 16, 16]), "x").node("HardSwish", &["norm"], "h", &[]);
+    let bad_head = classifier(trunk(bad_head, "h"), "trunk").output("logits");
+    let overflow = Model::new(17, &[1, 3, 16, 16])
+        .node("HardSwish", &["x"], "h", &[])
+        .tensor(floats("k", &[1], vec![3e38]))
+        .node("Mul", &["h", "k"], "large", &[])
+        .node("Mul", &["large", "k"], "larger", &[])
+        .node("Sigmoid", &["larger"], "i", &[]);
+    let overflow = classifier(trunk(overflow, "i"), "trunk").output("logits");
+    let mut grey = Model::new(13, &[1, 1, 16, 16]).weights("w0", &[CHANNELS, 1, 3, 3]).node(
+        "Conv",
+        &["x", "w0"],
+        "a",
+        &[],
+    );
+    grey = classifier(grey, "a").output("logits");
+    vec![
+        ("an index at the end", ends("ArgMax", &[]), &["\"z\" (ArgMax)"]),
+        ("weights that are no numbers", with_lrn(nan), &["block1.conv2", "NaN"]),
+        ("a variance of 0 in int8", bad_norm, &["\"norm\" (BatchNormalization"]),
+        ("a variance of 0 in float", bad_head, &["\"norm\" (BatchNormalization"]),
+        ("an overflow in float", overflow, &["\"larger\" (Mul)", "inf"]),
+        ("an image without colours", grey, &["3 channels"]),
+    ]
+}
+
+struct Saved {
+    folder: tempfile::TempDir,
+    onnx: String,
+    fxn: String,
+}
+
+impl Saved {
+    fn new(model: &Model) -> Self {
+        let folder = pictures(1);
+        let onnx = text(&model.save(folder.path()));
+        let fxn = text(&folder.path().join("test.fxn"));
+        Self { folder, onnx, fxn }
+    }
+
+    fn quantize<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        let args =
+            ["quantize", &self.onnx, "--out", &self.fxn, "--calib-limit", "8", "--limit", "8"];
+        [&args[..], more].concat()
+    }
+}
+
+#[test]
+fn what_is_right_is_taken_and_exact_in_every_layer() {
+    for (what, model) in accepted() {
+        let saved = Saved::new(&model);
+        let check = json(&["check", &saved.onnx, "--json"]);
+        assert_eq!(
+            (&check["supported"], &check["problem"]),
+            (&Value::Bool(true), &Value::Null),
+            "{what}"
+        );
+        let summary = json(&saved.quantize(&["--json"]));
+        for layer in summary["layers"].as_array().unwrap() {
+            assert!(layer["sqnr_isolated_db"].as_f64() > Some(25.0), "{what}: {layer}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_by_name_however_it_is_asked_for() {
+    for (what, model, words) in refused() {
+        let saved = Saved::new(&model);
+        let ways: [&[&str]; 4] = [
+            &[],
+            &["--partition"],
+            &["--fallback", "tract"],
+            &["--partition", "--fallback", "tract"],
+        ];
+        for way in ways {
+            let line = refusal(&saved.quantize(way));
+            let named = line.starts_with(&format!("error: {}: ", saved.onnx));
+            assert!(named, "{what} {way:?}: {line}");
+            // Without a flag that allows it nothing says more than that a node has no int8 form.
+            let asked = !way.is_empty() || !line.contains("--partition");
+            assert!(
+                !asked || words.iter().all(|word| line.contains(word)),
+                "{what} {way:?}: {line}"
+            );
+            assert!(!Path::new(&saved.fxn).exists(), "{what}");
+        }
+        let check = fixnet(&["check", &saved.onnx]).output().unwrap();
+        assert_ne!(check.status.code(), Some(0), "{what}");
+        drop(saved.folder);
+    }
+}
+
+/// With one value there is no class to agree on.
+#[test]
+fn one_value_claims_no_agreement() {
+    let model = stem(13)
+        .weights("fc", &[1, CHANNELS])
+        .node("GlobalAveragePool", &["s"], "p", &[])
+        .node("Flatten", &["p"], "f", &[])
+        .node("Gemm", &["f", "fc"], "y", &[int("transB", 1)]);
+    let squashed = model.node("Sigmoid", &["y"], "z", &[]).output("z");
+    let saved = Saved::new(&squashed);
+    let summary = json(&saved.quantize(&["--partition", "--json"]));
+    assert_eq!(summary["agreement"], Value::Null);
+    assert_eq!(summary["float"]["top1"], Value::Null);
+    let output = fixnet(&saved.quantize(&["--partition"])).output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(page.contains("one value") && !page.contains("agreement"), "{page}");
+}
+
+/// A crop in front of the trunk is computed as ONNX says, in float.
+#[test]
+fn a_crop_stays_in_float_and_is_one() {
+    let model = Model::new(13, &[1, 3, 18, 18]).ints("p", &[0, 0, -1, -2, 0, 0, -1, 0]);
+    let model = trunk(model.node("Pad", &["x", "p"], "crop", &[]), "crop");
+    let saved = Saved::new(&classifier(model, "trunk").output("logits"));
+    let line = refusal(&saved.quantize(&[]));
+    assert!(line.contains("\"crop\" (Pad of [1, 3, 18, 18])"), "{line}");
+    let size = ["--partition", "--resize", "18", "--crop", "18", "--json"];
+    let summary = json(&saved.quantize(&size));
+    assert_eq!(summary["float_parts"][0]["part"], "head");
+    assert!(summary["agreement"].as_f64() > Some(0.6), "{}", summary["agreement"]);
+}

@@ -69,8 +69,7 @@ fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
         model.graph().node.iter_mut().for_each(|node| {
             node.input.iter_mut().filter(|name| *name == "x").for_each(|name| *name = "lrn".into());
         });
-        let model = model.node("LRN", &["x"], "lrn", &lrn);
-        model
+        model.node("LRN", &["x"], "lrn", &lrn)
     };
     let zero_variance = |model: Model, input: &str| {
         let parameter = |name: &str, value: f32, channels: usize| {
@@ -106,7 +105,7 @@ fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
         ("weights that are no numbers", with_lrn(nan), &["block1.conv2", "NaN"]),
         ("a variance of 0 in int8", bad_norm, &["\"norm\" (BatchNormalization"]),
         ("a variance of 0 in float", bad_head, &["\"norm\" (BatchNormalization"]),
-        ("an overflow in float", overflow, &["\"larger\" (Mul)", "inf"]),
+        ("an overflow in float", overflow, &["\"large\" (Mul)", "inf"]),
         ("an image without colours", grey, &["3 channels"]),
     ]
 }

@@ -7,12 +7,16 @@
 //!
 //! Rows divide what is done with the input, channels what is done with the weights. Maps of few rows
 //! come out even only by channels, and there weights are most of what is read.
+//!
+//! A part that is not computed is reported, on whichever thread: the whole is none then.
 
 use core::ops::Range;
 
+use crate::error::{Buffer, Fault};
 use crate::format::{Operator, Step, WeightForm, Weights, align_up};
 use crate::kernels::{
     ConvArgs, ConvKernel, ConvShape, KernelFamily, KernelSet, LogitsArgs, PoolShape, Residual,
+    check,
 };
 
 /// Window elements, or products of a classifier, that are not worth a second thread.
@@ -151,7 +155,7 @@ fn scratch_by(
 
 /// Runs a convolution, or some of its rows, in at most `threads` parts. `args.scratch` is as long as
 /// [`scratch_bytes`] says.
-pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) {
+pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (shape, form) = (args.shape, args.weights.form);
     let kernel = kernels.conv_kernel(shape, form);
     let [height, width, channels] = shape.output;
@@ -164,10 +168,10 @@ pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) {
     } else {
         Division::of(kernel, shape, form, threads)
     };
-    conv_divided(kernels, division, args);
+    conv_divided(kernels, division, args)
 }
 
-fn conv_divided(kernels: KernelSet, division: Division, args: ConvArgs<'_>) {
+fn conv_divided(kernels: KernelSet, division: Division, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (shape, form) = (args.shape, args.weights.form);
     let share = Share::of(division, shape, form, |shape, form| kernels.conv_kernel(shape, form));
     match division {
@@ -177,10 +181,11 @@ fn conv_divided(kernels: KernelSet, division: Division, args: ConvArgs<'_>) {
     }
 }
 
-fn by_rows(kernels: KernelSet, rows: usize, share: Share, args: ConvArgs<'_>) {
+fn by_rows(kernels: KernelSet, rows: usize, share: Share, args: ConvArgs<'_>) -> Result<(), Fault> {
     let [_, width, channels] = args.shape.output;
     let ConvArgs { shape, input, weights, channels: constants, requantization, .. } = args;
     let len = rows.saturating_mul(width).saturating_mul(channels).max(1);
+    // Kernels find fault with what is missing.
     let mut scratch = args.scratch.chunks_mut(share.bytes().max(1));
     let bands = args.output.chunks_mut(len).enumerate().map(|(band, output)| ConvArgs {
         shape,
@@ -198,40 +203,54 @@ fn by_rows(kernels: KernelSet, rows: usize, share: Share, args: ConvArgs<'_>) {
         output,
         scratch: scratch.next().unwrap_or_default(),
     });
-    run(bands, |band| kernels.conv(band));
+    run(bands, |band| kernels.conv(band))
 }
 
-/// A block of output channels.
+/// A block of output channels and its share of the scratch.
 struct Block<'a> {
     channels: Range<usize>,
-    scratch: &'a mut [u8],
-    /// `[pixel][channel of the block]`.
-    output: &'a mut [i8],
+    share: &'a mut [u8],
 }
 
-fn by_channels(kernels: KernelSet, channels: usize, share: Share, args: ConvArgs<'_>) {
+impl Block<'_> {
+    /// The kernel's scratch, and the block's output of `pixels` pixels: `[pixel][channel of the block]`.
+    fn split(&mut self, share: Share, pixels: usize) -> Option<(&mut [u8], &mut [i8])> {
+        let (scratch, output) = self.share.split_at_mut_checked(share.kernel)?;
+        let output = output.get_mut(..pixels.checked_mul(self.channels.len())?)?;
+        Some((scratch, <[i8] as zerocopy::FromBytes>::mut_from_bytes(output).ok()?))
+    }
+}
+
+fn by_channels(
+    kernels: KernelSet,
+    channels: usize,
+    share: Share,
+    args: ConvArgs<'_>,
+) -> Result<(), Fault> {
+    check::conv(&args)?;
     let ConvArgs { shape, input, weights, channels: constants, requantization, .. } = args;
     let [height, width, all] = shape.output;
-    let (residual, output) = (args.residual, args.output);
-    let mut shares = args.scratch.chunks_exact_mut(share.bytes().max(1));
-    let mut block_of = |first: usize| {
-        let channels = first..all.min(first + channels);
-        let (scratch, output) = shares.next()?.split_at_mut_checked(share.kernel)?;
-        let output = <[i8] as zerocopy::FromBytes>::mut_from_bytes(output).ok()?;
-        let output = output.get_mut(..height * width * channels.len())?;
-        Some(Block { channels, scratch, output })
-    };
+    let (residual, output, pixels) = (args.residual, args.output, height.saturating_mul(width));
+    let parts = all.div_ceil(channels.max(1));
+    let (needed, available) = (share.bytes().saturating_mul(parts), args.scratch.len());
+    if available < needed {
+        return Err(Fault::Length { buffer: Buffer::Scratch, needed, available });
+    }
+    let ranges =
+        || (0..all).step_by(channels.max(1)).map(|n| n..all.min(n.saturating_add(channels)));
+    let shares = args.scratch.chunks_exact_mut(share.bytes().max(1));
+    let blocks = ranges().zip(shares).map(|(channels, share)| Block { channels, share });
     let shared = &*output;
-    let blocks = (0..all).step_by(channels).map_while(&mut block_of);
-    run(blocks, |block| {
-        let Block { channels, scratch, output } = block;
+    run(blocks, |mut block| {
+        let channels = block.channels.clone();
+        let (scratch, output) = block.split(share, pixels).ok_or(Fault::Plan)?;
         let residual = match residual {
             Residual::None => None,
             Residual::InPlace => Some(shared),
             Residual::Separate(values) => Some(values),
         };
         if let Some(residual) = residual {
-            copy_columns(residual, all, &channels, output);
+            copy_columns(residual, all, &channels, output).ok_or(Fault::Plan)?;
         }
         kernels.conv(ConvArgs {
             shape: &of_channels(shape, channels.len()),
@@ -243,21 +262,18 @@ fn by_channels(kernels: KernelSet, channels: usize, share: Share, args: ConvArgs
             first_row: 0,
             output,
             scratch,
-        });
-    });
-    drop(shares);
-    let staged = args.scratch.chunks_exact(share.bytes().max(1));
-    for (first, staged) in (0..all).step_by(channels).zip(staged) {
-        let channels = first..all.min(first + channels);
-        let staged = staged.get(share.kernel..).unwrap_or_default();
-        let staged = <[i8] as zerocopy::FromBytes>::ref_from_bytes(staged).unwrap_or_default();
-        let pixels = output.chunks_exact_mut(all.max(1));
-        for (pixel, from) in pixels.zip(staged.chunks_exact(channels.len().max(1))) {
-            if let Some(to) = pixel.get_mut(channels.clone()) {
-                copy(to, from);
-            }
+        })
+    })?;
+    let shares = args.scratch.chunks_exact_mut(share.bytes().max(1));
+    for (channels, bytes) in ranges().zip(shares) {
+        let mut block = Block { channels: channels.clone(), share: bytes };
+        let (_, staged) = block.split(share, pixels).ok_or(Fault::Plan)?;
+        let staged = staged.chunks_exact(channels.len().max(1));
+        for (pixel, from) in output.chunks_exact_mut(all.max(1)).zip(staged) {
+            copy(pixel.get_mut(channels.clone()).ok_or(Fault::Plan)?, from);
         }
     }
+    Ok(())
 }
 
 /// Copies as much as both have.
@@ -265,17 +281,18 @@ fn copy(to: &mut [i8], from: &[i8]) {
     to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
-/// Copies some of the `all` channels of each pixel.
-fn copy_columns(from: &[i8], all: usize, channels: &Range<usize>, to: &mut [i8]) {
+/// Copies some of the `all` channels of each pixel; `None` if there are not as many pixels.
+fn copy_columns(from: &[i8], all: usize, channels: &Range<usize>, to: &mut [i8]) -> Option<()> {
+    let from = from.get(..(to.len() / channels.len().max(1)).checked_mul(all)?)?;
     let pixels = to.chunks_exact_mut(channels.len().max(1));
     for (to, from) in pixels.zip(from.chunks_exact(all.max(1))) {
-        if let Some(from) = from.get(channels.clone()) {
-            copy(to, from);
-        }
+        copy(to, from.get(channels.clone())?);
     }
+    Some(())
 }
 
-/// The weights of some of `all` output channels, which lie one behind the other.
+/// The weights of some of `all` output channels, which lie one behind the other; none if there are not all
+/// of them, which the kernel finds fault with.
 fn rows_of(weights: Weights<'_>, channels: Range<usize>, all: usize) -> Weights<'_> {
     let row = weights.bytes.len() / all.max(1);
     let bytes = weights.bytes.get(channels.start * row..channels.end * row);
@@ -290,10 +307,11 @@ pub(crate) fn max_pool(
     clamp: (i8, i8),
     input: &[i8],
     output: &mut [i8],
-) {
-    let work = output.len().saturating_mul(shape.kernel[0] * shape.kernel[1]);
+) -> Result<(), Fault> {
+    let window = shape.kernel[0].saturating_mul(shape.kernel[1]);
+    let work = output.len().saturating_mul(window);
     let parts = if work < LEAST_WORK { 1 } else { threads.max(1) };
-    max_pool_divided(kernels, shape.output[0].div_ceil(parts).max(1), shape, clamp, input, output);
+    max_pool_divided(kernels, shape.output[0].div_ceil(parts).max(1), shape, clamp, input, output)
 }
 
 /// Bands of `rows` rows.
@@ -304,7 +322,8 @@ fn max_pool_divided(
     clamp: (i8, i8),
     input: &[i8],
     output: &mut [i8],
-) {
+) -> Result<(), Fault> {
+    check::pool(shape, input, output)?;
     let [_, width, channels] = shape.output;
     let [in_h, in_w, in_c] = shape.input;
     let len = rows.saturating_mul(width).saturating_mul(channels).max(1);
@@ -320,68 +339,82 @@ fn max_pool_divided(
             pads: [above, shape.pads[1], shape.pads[2], shape.pads[3]],
             ..*shape
         };
-        let input = input.get(first * in_w * in_c..).unwrap_or_default();
-        kernels.max_pool(&band, clamp, input, output);
-    });
+        let input = input.get(first * in_w * in_c..).ok_or(Fault::Plan)?;
+        kernels.max_pool(&band, clamp, input, output)
+    })
 }
 
 /// Runs a classifier in at most `threads` parts of its classes.
-pub(crate) fn logits(kernels: KernelSet, threads: usize, args: LogitsArgs<'_>) {
+pub(crate) fn logits(
+    kernels: KernelSet,
+    threads: usize,
+    args: LogitsArgs<'_>,
+) -> Result<(), Fault> {
     let parts = if args.weights.len() < LEAST_WORK { 1 } else { threads.max(1) };
-    logits_divided(kernels, args.output.len().div_ceil(parts).max(1), args);
+    logits_divided(kernels, args.output.len().div_ceil(parts).max(1), args)
 }
 
 /// Parts of `len` classes.
-fn logits_divided(kernels: KernelSet, len: usize, args: LogitsArgs<'_>) {
+fn logits_divided(kernels: KernelSet, len: usize, args: LogitsArgs<'_>) -> Result<(), Fault> {
+    check::logits(&args)?;
     let LogitsArgs { input, weights, channels, shift, output } = args;
     let parts = output.chunks_mut(len).enumerate();
     run(parts, |(part, output)| {
         let classes = part * len..part * len + output.len();
         let rows = classes.start * input.len()..classes.end * input.len();
-        let weights = weights.get(rows).unwrap_or_default();
+        let weights = weights.get(rows).ok_or(Fault::Plan)?;
         kernels.logits(LogitsArgs {
             input,
             weights,
             channels: channels.part(classes),
             shift,
             output,
-        });
-    });
+        })
+    })
 }
 
 #[cfg(not(feature = "threads"))]
-fn run<P>(parts: impl Iterator<Item = P>, work: impl Fn(P)) {
-    parts.for_each(work);
+fn run<P>(
+    mut parts: impl Iterator<Item = P>,
+    work: impl Fn(P) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    parts.try_for_each(work)
 }
 
-/// Runs all parts but one on other threads of the pool, and that one here.
+/// Runs all parts but one on other threads of the pool, and that one here. Of several faults the first to be
+/// found is told.
 #[cfg(feature = "threads")]
-fn run<P: Send>(mut parts: impl Iterator<Item = P>, work: impl Fn(P) + Sync) {
-    let Some(first) = parts.next() else { return };
+fn run<P: Send>(
+    mut parts: impl Iterator<Item = P>,
+    work: impl Fn(P) -> Result<(), Fault> + Sync,
+) -> Result<(), Fault> {
+    let Some(first) = parts.next() else { return Ok(()) };
     let mut parts = parts.peekable();
     if parts.peek().is_none() {
         return work(first);
     }
-    let work = &work;
+    let found = std::sync::OnceLock::new();
+    let work = |part| {
+        if let Err(fault) = work(part) {
+            found.get_or_init(|| fault);
+        }
+    };
     rayon::in_place_scope(|scope| {
         for part in parts {
-            scope.spawn(move |_| work(part));
+            scope.spawn(|_| work(part));
         }
         work(first);
     });
+    found.into_inner().map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
-#[path = "../tests/support/mod.rs"]
-mod support;
-
-#[cfg(test)]
 mod tests {
-    use super::support::{Random, shapes};
     use super::*;
     use crate::AlignedBytes;
     use crate::format::Channels;
     use crate::numerics::Requantization;
+    use crate::support::{Random, shapes};
     use std::vec;
     use std::vec::Vec;
 
@@ -546,7 +579,7 @@ mod tests {
                     output: &mut output,
                     scratch: scratch.as_mut_slice(),
                 };
-                conv_divided(kernels, division, args);
+                conv_divided(kernels, division, args).unwrap();
                 output
             };
             for in_place in [None, Some(true), Some(false)] {
@@ -583,11 +616,11 @@ mod tests {
             };
             let input = values(13 * 9 * 5, 3);
             let mut want = vec![0; 6 * 4 * 5];
-            KernelSet::REFERENCE.max_pool(&pool, (-90, 120), &input, &mut want);
+            KernelSet::REFERENCE.max_pool(&pool, (-90, 120), &input, &mut want).unwrap();
             for kernels in KernelSet::available() {
                 for rows in 1..=6 {
                     let mut got = vec![0; want.len()];
-                    max_pool_divided(kernels, rows, &pool, (-90, 120), &input, &mut got);
+                    max_pool_divided(kernels, rows, &pool, (-90, 120), &input, &mut got).unwrap();
                     assert_eq!(got, want, "{} {rows} {pads:?}", kernels.name());
                 }
             }
@@ -599,7 +632,7 @@ mod tests {
             let mut output = vec![0; 13];
             let (input, weights, output_words) = (&input, &weights, &mut output);
             let args = LogitsArgs { input, weights, channels, shift: 2, output: output_words };
-            logits_divided(kernels, len, args);
+            logits_divided(kernels, len, args).unwrap();
             output
         };
         for kernels in KernelSet::available() {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::format::Target;
+use crate::format::{Target, WeightLayout};
 
 /// Why a model file was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl fmt::Display for ModelError {
 
 impl core::error::Error for ModelError {}
 
-/// Why a session could not be made, its memory not be had, or an input not be set.
+/// Why a session could not be made, its memory not be had, an input not be set, or a run not go to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -144,6 +144,14 @@ pub enum SessionError {
     FloatParts { count: usize },
     /// The model's weights are laid out for a machine that these kernels are not for.
     WrongTarget { target: Target, kernels: &'static str },
+    /// A step was not computed.
+    Run(RunError),
+}
+
+impl From<RunError> for SessionError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
 }
 
 impl fmt::Display for SessionError {
@@ -171,8 +179,121 @@ impl fmt::Display for SessionError {
                 "the model is packed for {}, which the kernels {kernels} do not run",
                 target.name()
             ),
+            Self::Run(error) => error.fmt(f),
         }
     }
 }
 
 impl core::error::Error for SessionError {}
+
+/// Why a run ended before its last step. The session has no logits then, and may be run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct RunError {
+    /// Position in the plan of the step that was not computed.
+    pub step: usize,
+    pub fault: Fault,
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {} was not computed: {}", self.step, self.fault)
+    }
+}
+
+impl core::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.fault)
+    }
+}
+
+/// Why a step was not computed. Its output then holds anything.
+///
+/// Steps of a checked model, in an arena that a session has accepted, have none of these: each one is a
+/// defect of fixnet, or of whoever calls its kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Fault {
+    /// A buffer has another length than the step's geometry asks for, in elements; scratch, weights: in
+    /// bytes.
+    Length { buffer: Buffer, needed: usize, available: usize },
+    /// A buffer does not start at a multiple of `needed`.
+    Misaligned { buffer: Buffer, needed: usize, address: usize },
+    /// An extent is 0 or out of range, a window leaves its padded input, or groups do not divide channels.
+    Geometry,
+    /// Rows of the output that it does not have.
+    Rows { first: usize, count: usize, height: usize },
+    /// A fixed-point constant is out of its range.
+    Constant,
+    /// The kernels do not read weights that are laid out so, or not for this geometry.
+    Weights { target: Target, layout: WeightLayout },
+    /// The step's tensors overlap or lie outside the arena.
+    Arena,
+    /// There is no such step, or it cannot be run alone.
+    NoStep,
+    /// A kernel's division of its work does not fit its own plan.
+    Plan,
+}
+
+/// A kernel's argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Buffer {
+    Input,
+    /// The second input.
+    Operand,
+    Output,
+    Weights,
+    /// Constants of the output channels.
+    Channels,
+    Scratch,
+}
+
+impl Buffer {
+    /// What messages call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Operand => "second input",
+            Self::Output => "output",
+            Self::Weights => "weights",
+            Self::Channels => "constants of channels",
+            Self::Scratch => "scratch",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Length { buffer, needed, available } => {
+                write!(f, "{}: {needed} are needed and {available} are there", buffer.name())
+            }
+            Self::Misaligned { buffer, needed, address } => {
+                write!(
+                    f,
+                    "{}: at address {address:#x}, not at a multiple of {needed}",
+                    buffer.name()
+                )
+            }
+            Self::Geometry => f.write_str("its geometry is none"),
+            Self::Rows { first, count, height } => {
+                write!(f, "{count} rows from row {first} on are not in its {height} rows")
+            }
+            Self::Constant => f.write_str("a fixed-point constant is out of its range"),
+            Self::Weights { target, layout } => {
+                let (target, layout) = (target.name(), layout.name());
+                write!(f, "its kernels do not read weights of layout {layout} for {target}")
+            }
+            Self::Arena => f.write_str("its tensors overlap or lie outside the arena"),
+            Self::NoStep => f.write_str("there is no such step, or it cannot be run alone"),
+            Self::Plan => f.write_str("a kernel's work does not fit its own plan"),
+        }
+    }
+}
+
+impl core::error::Error for Fault {}

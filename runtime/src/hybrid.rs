@@ -8,7 +8,7 @@
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use crate::error::SessionError;
+use crate::error::{RunError, SessionError};
 use crate::float::{FloatError, FloatModel, FloatNode, FloatSession};
 use crate::format::{Activation, FloatPart, FloatPartKind, Model};
 use crate::kernels::KernelSet;
@@ -45,6 +45,12 @@ impl core::error::Error for HybridError {}
 impl From<SessionError> for HybridError {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
+    }
+}
+
+impl From<RunError> for HybridError {
+    fn from(error: RunError) -> Self {
+        Self::Session(error.into())
     }
 }
 
@@ -257,7 +263,7 @@ impl<'m, 'a> HybridSession<'m, 'a> {
     /// Runs everything. Running it again needs the input again.
     ///
     /// # Errors
-    /// [`HybridError::Part`] if tract fails.
+    /// [`HybridError::Part`] if tract fails, [`SessionError::Run`] if a step of the plan was not computed.
     pub fn run(&mut self) -> Result<Vec<f32>, HybridError> {
         Ok(self.run_with(&mut NoClock, &mut ())?.scores)
     }
@@ -279,7 +285,7 @@ impl<'m, 'a> HybridSession<'m, 'a> {
         self.head(clock, &mut ticks)?;
         loop {
             let start = clock.ticks();
-            if !self.plan.step(hook) {
+            if !self.plan.step(hook)? {
                 break;
             }
             ticks.push(clock.ticks().saturating_sub(start));
@@ -287,7 +293,7 @@ impl<'m, 'a> HybridSession<'m, 'a> {
         let scores = match &mut self.tail {
             Some(tail) => {
                 let start = clock.ticks();
-                dequantize(&mut self.plan, tail.session.input_mut());
+                dequantize(&mut self.plan, tail)?;
                 ticks.push(clock.ticks().saturating_sub(start));
                 tail.run(clock, &mut ticks)?
             }
@@ -320,20 +326,29 @@ fn quantize(real: f32, tensor: &Activation) -> i8 {
     steps.round_ties_even().clamp(-128.0, 127.0) as i8
 }
 
-/// The real values of the plan's output.
-fn dequantize(plan: &mut Session<'_, '_>, to: &mut [f32]) {
+/// The real values of the plan's output become the tail's input.
+fn dequantize(plan: &mut Session<'_, '_>, tail: &mut PartSession) -> Result<(), HybridError> {
     let output = plan.model().output();
+    let (part, to) = (tail.name, tail.session.input_mut());
+    let fits = |available| match to.len() == available {
+        true => Ok(()),
+        false => Err(HybridError::PartLength { part, needed: to.len(), available }),
+    };
     if output.wide {
-        for (to, &logit) in to.iter_mut().zip(plan.logits()) {
+        let logits = plan.logits();
+        fits(logits.len())?;
+        for (to, &logit) in to.iter_mut().zip(logits) {
             *to = logit as f32 * output.scale;
         }
-        return;
+        return Ok(());
     }
     let zero = f32::from(output.zero_point);
     let bytes = plan.tensor_mut(output.tensor).unwrap_or_default();
+    fits(bytes.len())?;
     for (to, &byte) in to.iter_mut().zip(bytes.iter()) {
         *to = (f32::from(byte.cast_signed()) - zero) * output.scale;
     }
+    Ok(())
 }
 
 /// For runs that nobody measures.

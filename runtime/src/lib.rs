@@ -13,7 +13,7 @@
 //!     let mut arena = Arena::<65_536>::new();
 //!     let mut session = Session::new(model, arena.as_mut_slice())?;
 //!     session.set_rgb(rgb)?;
-//!     Ok(fixnet::top_class(session.run()))
+//!     Ok(fixnet::top_class(session.run()?))
 //! }
 //!
 //! // In an application: `static BYTES: &[u8] = fixnet::include_model!("model.fxn");`
@@ -24,7 +24,7 @@
 //! The layers below, from the bottom: [`numerics`] defines rounding, [`kernels`] compute steps,
 //! [`format`](mod@format) is the file, `arena` hands out memory, [`session`] executes the plan,
 //! [`profile`] measures it. Everything is integer arithmetic; nothing allocates, nothing panics on
-//! any bytes, and `unsafe` is confined to the instruction-set modules of [`kernels`]. The exception
+//! any bytes, nothing that was not computed looks like a result ([`RunError`]), and `unsafe` is confined to the instruction-set modules of [`kernels`]. The exception
 //! is the feature `tract`: a file may keep the ends of a network in float, which `hybrid` runs and a
 //! [`Session`] refuses.
 //!
@@ -39,9 +39,12 @@
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-// What test programs share names this crate as they do.
+// What test programs share, which names this crate as they do.
 #[cfg(test)]
 extern crate self as fixnet;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 mod arena;
 mod bands;
@@ -63,7 +66,7 @@ pub mod threads;
 #[cfg(feature = "std")]
 pub use arena::AlignedBytes;
 pub use arena::Arena;
-pub use error::{ModelError, SessionError};
+pub use error::{Fault, ModelError, RunError, SessionError};
 pub use format::Model;
 pub use kernels::{KernelFamily, KernelSet};
 pub use session::{Hook, Session, StepInfo};

@@ -8,6 +8,9 @@
 /// Fewest and most fraction bits of [`Requantization::fraction_bits`].
 pub const FRACTION_BITS: core::ops::RangeInclusive<u32> = 1..=16;
 
+/// Largest left shift of an accumulator: [`Requantization::shift`].
+pub const MAX_SHIFT: u32 = 30;
+
 /// Fewest fraction bits of a step with a residual, whose multiplier they round: the bound of
 /// [`requantize_residual`] needs them.
 pub const RESIDUAL_FRACTION_BITS: u32 = 14;
@@ -22,7 +25,7 @@ pub const MAX_OPERAND_MULTIPLIER: i32 = (1 << 22) - 1;
 /// How one step turns accumulators into int8; the per-channel part is [`Channel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requantization {
-    /// Left shift of the accumulator before it is multiplied, 0 to 30.
+    /// Left shift of the accumulator before it is multiplied, at most [`MAX_SHIFT`].
     pub shift: u32,
     /// Fraction bits of the fixed-point form in which the scaled accumulator meets offset and
     /// residual, within [`FRACTION_BITS`].

@@ -1,15 +1,18 @@
 //! A session: one model, one arena, one inference at a time, one step a layer.
 //!
 //! What may not be broken: a session never allocates and never panics, touches nothing but its
-//! arena, and gives the same bytes with every [`KernelSet`].
+//! arena, and gives the same bytes with every [`KernelSet`]. A step that was not computed is a [`RunError`],
+//! and there are no logits but those of a run that went to its end.
 
 mod streaming;
 
 use core::ops::Range;
 
-use crate::arena;
+use zerocopy::FromBytes;
+
+use crate::arena::{self, Views};
 use crate::bands;
-use crate::error::SessionError;
+use crate::error::{Fault, RunError, SessionError};
 use crate::format::{ALIGNMENT, Layer, Model, Operator, Step, align_up};
 use crate::kernels::{ConvArgs, KernelSet, LogitsArgs, Residual, SubsampleArgs};
 use crate::preprocess;
@@ -68,6 +71,8 @@ pub struct Session<'m, 'a> {
     kernels: KernelSet,
     threads: usize,
     next: usize,
+    /// Whether the arena holds the output of a run that went to its end.
+    complete: bool,
 }
 
 impl<'m, 'a> Session<'m, 'a> {
@@ -141,6 +146,7 @@ impl<'m, 'a> Session<'m, 'a> {
             kernels,
             threads: threads.max(1),
             next: 0,
+            complete: false,
         })
     }
 
@@ -158,7 +164,7 @@ impl<'m, 'a> Session<'m, 'a> {
 
     /// The int8 input, HWC, at the scale and zero point of [`Model::input`]. Running overwrites it.
     pub fn input_mut(&mut self) -> &mut [i8] {
-        self.next = 0;
+        (self.next, self.complete) = (0, false);
         let range = self.model.input().range();
         arena::int8_mut(self.arena, range).unwrap_or(&mut [])
     }
@@ -174,39 +180,57 @@ impl<'m, 'a> Session<'m, 'a> {
     }
 
     /// Runs all steps and returns the logits: `logit * model.output().scale` is the real value.
-    pub fn run(&mut self) -> &[i32] {
+    ///
+    /// # Errors
+    /// [`RunError`] for the first step that was not computed; a model that was checked, in an arena that
+    /// this session accepted, has none. There are no logits then; with a new input the session may be run
+    /// again.
+    pub fn run(&mut self) -> Result<&[i32], RunError> {
         self.run_with(&mut ())
     }
 
     /// [`Session::run`] with a hook around every step.
-    pub fn run_with(&mut self, hook: &mut impl Hook) -> &[i32] {
+    ///
+    /// # Errors
+    /// As [`Session::run`]; the hook is not called after a step that was not computed.
+    pub fn run_with(&mut self, hook: &mut impl Hook) -> Result<&[i32], RunError> {
         self.next = 0;
-        while self.step(hook) {}
-        self.logits()
+        while self.step(hook)? {}
+        Ok(self.logits())
     }
 
     /// Runs the next step, or streamed pair of steps; `false` if there was none left, which also starts
     /// over.
     ///
     /// Between two calls the caller may do anything else: a long inference need not block.
-    pub fn step(&mut self, hook: &mut impl Hook) -> bool {
-        let Some(step) = self.model.step(self.next) else {
-            self.next = 0;
-            return false;
-        };
+    ///
+    /// # Errors
+    /// As [`Session::run`]. The next call begins with the first step.
+    pub fn step(&mut self, hook: &mut impl Hook) -> Result<bool, RunError> {
+        let step = core::mem::take(&mut self.next);
+        if step == self.model.step_count() {
+            return Ok(false);
+        }
+        self.complete = false;
+        let next = self.run_step(step, hook).map_err(|fault| RunError { step, fault })?;
+        self.next = next;
+        self.complete = next == self.model.step_count();
+        Ok(true)
+    }
+
+    /// Runs step `index`, or the streamed pair that begins with it; returns the index of the next one.
+    fn run_step(&mut self, index: usize, hook: &mut impl Hook) -> Result<usize, Fault> {
+        let step = self.model.step(index).ok_or(Fault::NoStep)?;
         if step.output.is_streamed() {
-            if let Some(pool) = self.model.step(self.next + 1) {
-                streaming::run(self, &step, &pool, hook);
-            }
-            self.next += 2;
-            return true;
+            let pool = self.model.step(index + 1).ok_or(Fault::NoStep)?;
+            streaming::run(self, &step, &pool, hook)?;
+            return Ok(index + 2);
         }
         let info = self.info(&step, 0, step.output.height);
         hook.before(&info);
-        self.execute(&step);
-        hook.after(&info, self.arena.get(step.output.range()).unwrap_or(&[]));
-        self.next += 1;
-        true
+        self.execute(&step)?;
+        hook.after(&info, self.arena.get(step.output.range()).ok_or(Fault::Arena)?);
+        Ok(index + 1)
     }
 
     fn info(&self, step: &Step<'m>, first: usize, end: usize) -> StepInfo<'m> {
@@ -214,51 +238,54 @@ impl<'m, 'a> Session<'m, 'a> {
         StepInfo { index: step.index, layer: step.layer, kernel, rows: (first, end) }
     }
 
-    /// The logits of the last run; none if the plan ends in int8, before a float tail.
+    /// The logits of the last run, if it went to its end, until a tensor is written or a step run; none if
+    /// the plan ends in int8, before a float tail.
     #[must_use]
     pub fn logits(&self) -> &[i32] {
         let output = self.model.output();
         let words = || arena::words(self.arena, output.range());
-        output.wide.then(words).flatten().unwrap_or(&[])
+        (self.complete && output.wide).then(words).flatten().unwrap_or(&[])
     }
 
     /// The bytes of a tensor, for tools that run single steps on inputs of their own.
     ///
     /// Tensors share memory: writing one destroys whatever lies there in the plan.
     pub fn tensor_mut(&mut self, tensor: u16) -> Option<&mut [u8]> {
+        self.complete = false;
         let range = self.model.activation(tensor)?.range();
         self.arena.get_mut(range)
     }
 
-    /// Runs step `index` alone on whatever its input tensors hold; `None` if there is no such step, or if
-    /// it is one of a streamed pair.
-    pub fn run_single(&mut self, index: usize) -> Option<&[u8]> {
-        let step = self.model.step(index)?;
+    /// Runs step `index` alone on whatever its input tensors hold.
+    ///
+    /// # Errors
+    /// [`RunError`] with [`Fault::NoStep`] if there is no such step, or if it is one of a streamed pair;
+    /// otherwise as [`Session::run`].
+    pub fn run_single(&mut self, index: usize) -> Result<&[u8], RunError> {
+        self.complete = false;
+        let run = |fault| RunError { step: index, fault };
+        let step = self.model.step(index).ok_or(run(Fault::NoStep))?;
         if step.input.is_streamed() || step.output.is_streamed() {
-            return None;
+            return Err(run(Fault::NoStep));
         }
-        self.execute(&step);
-        self.arena.get(step.output.range())
+        self.execute(&step).map_err(run)?;
+        self.arena.get(step.output.range()).ok_or(run(Fault::Arena))
     }
 
-    fn execute(&mut self, step: &Step<'_>) {
+    fn execute(&mut self, step: &Step<'_>) -> Result<(), Fault> {
         let operand = step.operand.filter(|_| !step.in_place).map(|o| o.range());
         let (input, output) = (step.input.range(), step.output.range());
         let views = arena::views(self.arena, input, operand, output, self.scratch.clone());
-        let Some(views) = views else { return };
-        let input = views.input;
+        let Views { input, operand, output, scratch } = views.ok_or(Fault::Arena)?;
         if let Operator::Logits { weights, channels, shift } = step.operator {
-            let Ok(output) = zerocopy::FromBytes::mut_from_bytes(views.output) else { return };
+            let output = FromBytes::mut_from_bytes(output).map_err(|_| Fault::Arena)?;
             let args = LogitsArgs { input, weights, channels, shift, output };
-            bands::logits(self.kernels, self.threads, args);
-            return;
+            return bands::logits(self.kernels, self.threads, args);
         }
-        let Ok(output) = <[i8] as zerocopy::FromBytes>::mut_from_bytes(views.output) else {
-            return;
-        };
+        let output = <[i8]>::mut_from_bytes(output).map_err(|_| Fault::Arena)?;
         match step.operator {
             Operator::Conv { ref shape, weights, channels, ref requantization } => {
-                let residual = match (step.operand, views.operand) {
+                let residual = match (step.operand, operand) {
                     (Some(_), Some(values)) => Residual::Separate(values),
                     (Some(_), None) => Residual::InPlace,
                     (None, _) => Residual::None,
@@ -272,17 +299,17 @@ impl<'m, 'a> Session<'m, 'a> {
                     residual,
                     first_row: 0,
                     output,
-                    scratch: views.scratch,
+                    scratch,
                 };
-                bands::conv(self.kernels, self.threads, args);
+                bands::conv(self.kernels, self.threads, args)
             }
             Operator::MaxPool { ref shape, clamp } => {
-                bands::max_pool(self.kernels, self.threads, shape, clamp, input, output);
+                bands::max_pool(self.kernels, self.threads, shape, clamp, input, output)
             }
             Operator::AveragePool { ref shape, channel, ref requantization } => {
-                self.kernels.average_pool(shape, channel, requantization, input, output);
+                self.kernels.average_pool(shape, channel, requantization, input, output)
             }
-            Operator::Add(ref addition) => match views.operand {
+            Operator::Add(ref addition) => match operand {
                 Some(operand) => self.kernels.add(addition, input, operand, output),
                 None => self.kernels.add_in_place(addition, input, output),
             },
@@ -294,9 +321,97 @@ impl<'m, 'a> Session<'m, 'a> {
                     to: &step.output,
                     input,
                     output,
-                });
+                })
             }
-            Operator::Logits { .. } => {}
+            // Done above.
+            Operator::Logits { .. } => Err(Fault::Plan),
         }
+    }
+}
+
+#[cfg(all(test, feature = "write"))]
+mod tests {
+    use super::*;
+    use crate::AlignedBytes;
+    use crate::error::Buffer;
+    use crate::support::model;
+    use std::vec::Vec;
+
+    const THREADS: usize = 4;
+
+    /// Runs a check with every kernel set that needs scratch, and what a session should give.
+    fn with(check: impl Fn(&mut Session<'_, '_>, &[i8], &[i32])) {
+        let file = model::file(&model::large());
+        let model = Model::new_checked(&file).unwrap();
+        let input = model::input(model.input().elements());
+        for kernels in KernelSet::available().filter(|&kernels| kernels != KernelSet::REFERENCE) {
+            let required = model.required_by_threads(kernels, THREADS);
+            let mut arena = AlignedBytes::zeroed(required.arena());
+            let arena = arena.as_mut_slice();
+            let mut session = Session::with_threads(&model, arena, kernels, THREADS).unwrap();
+            assert!(session.logits().is_empty());
+            session.input_mut().copy_from_slice(&input);
+            let want = session.run().unwrap().to_vec();
+            assert!(!want.is_empty());
+            check(&mut session, &input, &want);
+        }
+    }
+
+    fn run(session: &mut Session<'_, '_>, input: &[i8]) -> Result<Vec<i32>, RunError> {
+        session.input_mut().copy_from_slice(input);
+        session.run().map(<[i32]>::to_vec)
+    }
+
+    /// A part on another thread lacks the last byte of its scratch, or all have none.
+    #[test]
+    fn a_step_without_its_scratch_is_a_fault_and_leaves_no_logits() {
+        with(|session, input, want| {
+            let whole = session.scratch.clone();
+            for end in [whole.end - 1, whole.start] {
+                session.scratch = whole.start..end;
+                let error = run(session, input).unwrap_err();
+                let short = matches!(
+                    error.fault,
+                    Fault::Length { buffer: Buffer::Scratch, needed, available } if available < needed
+                );
+                assert!(short && error.step == 0, "{error}");
+                assert!(session.logits().is_empty());
+                session.scratch = whole.clone();
+                assert_eq!(run(session, input).unwrap(), want);
+            }
+        });
+    }
+
+    #[test]
+    fn a_tensor_outside_the_arena_is_a_fault_of_its_step() {
+        with(|session, input, _| {
+            session.input_mut().copy_from_slice(input);
+            assert!(session.step(&mut ()).unwrap());
+            let arena = core::mem::take(&mut session.arena);
+            let lost = RunError { step: 1, fault: Fault::Arena };
+            assert_eq!(session.step(&mut ()), Err(lost));
+            assert!(session.logits().is_empty());
+            session.arena = arena;
+            // The next step is the first one again.
+            assert!(session.step(&mut ()).unwrap() && session.next == 1);
+        });
+    }
+
+    #[test]
+    fn there_are_logits_of_whole_runs_alone() {
+        with(|session, input, want| {
+            assert_eq!(session.logits(), want);
+            session.input_mut().copy_from_slice(input);
+            assert!(session.logits().is_empty());
+            while session.step(&mut ()).unwrap() {
+                assert_eq!(session.logits().is_empty(), session.next < session.model.step_count());
+            }
+            assert_eq!(session.logits(), want);
+            session.run_single(0).unwrap();
+            assert!(session.logits().is_empty());
+            assert_eq!(run(session, input).unwrap(), want);
+            session.tensor_mut(0).unwrap();
+            assert!(session.logits().is_empty());
+        });
     }
 }

@@ -473,7 +473,7 @@ fn refuse_or_run(bytes: &AlignedBytes) -> bool {
             session.set_rgb(&rgb).unwrap();
         }
         let mut checksums = Checksums::<16>::new();
-        let logits = session.run_with(&mut checksums).to_vec();
+        let logits = session.run_with(&mut checksums).unwrap().to_vec();
         arena.assert_intact();
         let found = (logits, checksums.values().to_vec());
         assert_eq!(first.get_or_insert_with(|| found.clone()), &found, "{}", kernels.name());
@@ -579,7 +579,7 @@ fn run_in_bounds(file: &AlignedBytes, target: Target) -> usize {
         let mut session = Session::with_kernels(&model, arena.as_mut_slice(), kernels).unwrap();
         let values = model::input(session.input_mut().len());
         session.input_mut().copy_from_slice(&values);
-        session.run();
+        session.run().unwrap();
         arena.assert_intact();
     })
     .count()

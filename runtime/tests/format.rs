@@ -22,7 +22,7 @@ fn logits(bytes: &[u8], kernels: KernelSet) -> Vec<i32> {
     let input = session.input_mut();
     let len = input.len();
     input.copy_from_slice(&model::input(len));
-    session.run().to_vec()
+    session.run().unwrap().to_vec()
 }
 
 /// Stored models are written as they were, are accepted, and give the logits that they gave.
@@ -116,7 +116,7 @@ fn what_lies_beyond_the_planned_arena_stays_untouched() {
         let needed = model.required(kernels).arena();
         let mut arena = AlignedBytes::zeroed(needed + 4096);
         arena.as_mut_slice().fill(GARBAGE);
-        Session::with_kernels(&model, arena.as_mut_slice(), kernels).unwrap().run();
+        Session::with_kernels(&model, arena.as_mut_slice(), kernels).unwrap().run().unwrap();
         assert!(arena[needed..].iter().all(|&byte| byte == GARBAGE));
     }
 }

@@ -4,7 +4,7 @@ mod support;
 
 use fixnet::format::{CRC32, Operator};
 use fixnet::profile::{Checksums, Clock, Profiler};
-use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, SessionError, StepInfo};
+use fixnet::{AlignedBytes, Fault, Hook, KernelSet, Model, Session, SessionError, StepInfo};
 use support::model::{self, SMALL_LAYERS, small};
 
 /// An arena that fits the small model with any kernels.
@@ -54,7 +54,7 @@ impl Hook for Outputs {
 fn hooks_are_called_around_every_step_in_order() {
     session!(session, model);
     let mut log = Log::default();
-    session.run_with(&mut log);
+    session.run_with(&mut log).unwrap();
     let mut want = Vec::new();
     for (index, (name, step)) in SMALL_LAYERS.iter().zip(model.steps()).enumerate() {
         want.push(format!("before {index} {name}"));
@@ -67,7 +67,7 @@ fn hooks_are_called_around_every_step_in_order() {
 fn two_hooks_nest() {
     session!(session, model);
     let (mut log, mut checksums) = (Log::default(), Checksums::<16>::new());
-    session.run_with(&mut (&mut log, &mut checksums));
+    session.run_with(&mut (&mut log, &mut checksums)).unwrap();
     assert_eq!(log.0.len(), 2 * model.step_count());
     assert_eq!(checksums.values().len(), model.step_count());
 }
@@ -75,20 +75,20 @@ fn two_hooks_nest() {
 #[test]
 fn steps_give_what_a_run_gives() {
     session!(session, model);
-    let want = session.run().to_vec();
+    let want = session.run().unwrap().to_vec();
     set_input(&mut session);
     let mut steps = 0;
-    while session.step(&mut ()) {
+    while session.step(&mut ()).unwrap() {
         steps += 1;
     }
     assert_eq!(steps, model.step_count());
     assert_eq!(session.logits(), want);
     // The end also starts over, and so does a new input half-way.
     set_input(&mut session);
-    assert!(session.step(&mut ()) && session.step(&mut ()));
+    assert!(session.step(&mut ()).unwrap() && session.step(&mut ()).unwrap());
     set_input(&mut session);
     let mut log = Log::default();
-    session.step(&mut log);
+    session.step(&mut log).unwrap();
     assert_eq!(log.0[0], "before 0 stem");
 }
 
@@ -96,9 +96,9 @@ fn steps_give_what_a_run_gives() {
 fn two_runs_on_one_input_give_the_same() {
     session!(session, model);
     let (mut first, mut second) = (Outputs::default(), Outputs::default());
-    let logits = session.run_with(&mut first).to_vec();
+    let logits = session.run_with(&mut first).unwrap().to_vec();
     set_input(&mut session);
-    assert_eq!(session.run_with(&mut second), logits);
+    assert_eq!(session.run_with(&mut second).unwrap(), logits);
     assert_eq!(first.0, second.0);
     // Something was computed: no layer is constant.
     for (output, layer) in first.0.iter().zip(model.layers()) {
@@ -117,7 +117,7 @@ fn all_kernel_sets_give_the_same_bytes_in_every_layer() {
         assert_eq!(session.kernels(), kernels);
         set_input(&mut session);
         let mut outputs = Outputs::default();
-        session.run_with(&mut outputs);
+        session.run_with(&mut outputs).unwrap();
         outputs.0
     });
     let outputs: Vec<_> = outputs.collect();
@@ -128,7 +128,7 @@ fn all_kernel_sets_give_the_same_bytes_in_every_layer() {
 fn checksums_cover_each_layers_bytes() {
     session!(session, model);
     let (mut outputs, mut checksums) = (Outputs::default(), Checksums::<16>::new());
-    session.run_with(&mut (&mut outputs, &mut checksums));
+    session.run_with(&mut (&mut outputs, &mut checksums)).unwrap();
     let want: Vec<u32> = outputs.0.iter().map(|output| CRC32.checksum(output)).collect();
     assert_eq!(checksums.values(), want);
     let logits: Vec<u8> = session.logits().iter().flat_map(|l| l.to_le_bytes()).collect();
@@ -159,7 +159,7 @@ impl Clock for Ticker {
 fn the_profiler_names_kernel_macs_and_time() {
     session!(session, model);
     let mut profiler = Profiler::<_, 16>::new(Ticker::default());
-    session.run_with(&mut profiler);
+    session.run_with(&mut profiler).unwrap();
     assert_eq!(profiler.records().len(), model.step_count());
     for (index, (record, step)) in profiler.records().iter().zip(model.steps()).enumerate() {
         assert_eq!((record.step, record.ticks), (index, 1));
@@ -175,7 +175,7 @@ fn the_profiler_names_kernel_macs_and_time() {
 fn a_full_profiler_counts_what_it_drops() {
     session!(session, model);
     let mut profiler = Profiler::<_, 4>::new(Ticker::default());
-    session.run_with(&mut profiler);
+    session.run_with(&mut profiler).unwrap();
     assert_eq!((profiler.records().len(), profiler.dropped()), (4, model.step_count() - 4));
 }
 
@@ -183,7 +183,7 @@ fn a_full_profiler_counts_what_it_drops() {
 fn a_single_step_gives_what_the_plan_gives() {
     session!(session, model);
     let mut outputs = Outputs::default();
-    session.run_with(&mut outputs);
+    session.run_with(&mut outputs).unwrap();
     for step in model.steps() {
         // Tensors in place of each other: put this step's inputs back.
         let written = |tensor: u16| {
@@ -199,7 +199,8 @@ fn a_single_step_gives_what_the_plan_gives() {
         }
         assert_eq!(session.run_single(step.index).unwrap(), outputs.0[step.index]);
     }
-    assert!(session.run_single(model.step_count()).is_none());
+    let error = session.run_single(model.step_count()).unwrap_err();
+    assert_eq!((error.step, error.fault), (model.step_count(), Fault::NoStep));
     assert!(session.tensor_mut(10).is_none());
 }
 
@@ -288,7 +289,7 @@ fn outputs_by_threads(model: &Model<'_>, kernels: KernelSet, threads: usize) -> 
     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads).unwrap();
     set_input(&mut session);
     let mut outputs = Outputs::default();
-    session.run_with(&mut outputs);
+    session.run_with(&mut outputs).unwrap();
     outputs
 }
 

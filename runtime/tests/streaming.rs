@@ -6,7 +6,7 @@ mod support;
 use fixnet::format::{ModelSpec, StepKind, StepRecord, StepSpec, Target};
 use fixnet::profile::{Checksums, Clock, Profiler};
 use fixnet::session::{Hook, StepInfo};
-use fixnet::{AlignedBytes, KernelSet, Model, ModelError, Session, SessionError};
+use fixnet::{AlignedBytes, Fault, KernelSet, Model, ModelError, Session, SessionError};
 use proptest::prelude::*;
 use support::Random;
 use support::model::{self, logits, record, small, step, tensor};
@@ -137,7 +137,7 @@ fn run(model: &Model<'_>, kernels: KernelSet, threads: usize) -> (Layers, Vec<u3
     let len = input.len();
     input.copy_from_slice(&model::input(len));
     let (mut layers, mut checksums) = (Layers::default(), Checksums::<8>::new());
-    session.run_with(&mut (&mut layers, &mut checksums));
+    session.run_with(&mut (&mut layers, &mut checksums)).unwrap();
     (layers, checksums.values().to_vec())
 }
 
@@ -224,13 +224,16 @@ fn the_time_of_parts_adds_up() {
     let mut session =
         Session::with_kernels(&model, arena.as_mut_slice(), KernelSet::GENERIC).unwrap();
     let mut profiler = Profiler::<Ticks, 16>::new(Ticks::default());
-    session.run_with(&mut profiler);
+    session.run_with(&mut profiler).unwrap();
     let records = profiler.records();
     assert_eq!(records.iter().map(|r| r.step).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
     // Rows 0..4 of the map and 0..1 of the pool, 4..7 and 1..3, 7..8 and 3..4.
     assert_eq!(records.iter().map(|r| r.ticks).collect::<Vec<_>>(), [3, 3, 1, 1, 1, 1, 1, 1, 1]);
-    assert!(session.run_single(0).is_none() && session.run_single(1).is_none());
-    assert!(session.run_single(2).is_some());
+    for step in [0, 1] {
+        let error = session.run_single(step).unwrap_err();
+        assert_eq!((error.step, error.fault), (step, Fault::NoStep));
+    }
+    assert!(session.run_single(2).is_ok());
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn steps(criterion: &mut Criterion, path: &str) -> anyhow::Result<()> {
             let mut group = criterion.benchmark_group(format!("{} {}", case.network, case.what));
             group.throughput(Throughput::Elements(case.macs));
             group.bench_function(format!("{} {}", case.kernel, case.layout), |bencher| {
-                bencher.iter(|| runner.run());
+                bencher.iter(|| runner.run().expect("a step of a checked model"));
             });
             group.finish();
         }

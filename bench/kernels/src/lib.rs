@@ -9,7 +9,7 @@ pub mod peak;
 use anyhow::{Context, anyhow};
 use fixnet::format::{ModelSpec, Operator, Target, WeightForm, WeightLayout, write};
 use fixnet::kernels::{ConvKernel, ConvShape};
-use fixnet::{AlignedBytes, KernelSet, Model, Session};
+use fixnet::{AlignedBytes, KernelSet, Model, RunError, Session};
 
 /// A layer with a kernel and a layout that the kernel reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,8 +148,13 @@ impl<'m> Runner<'m> {
         Ok(model.required(set_with(set, kernel)?).arena())
     }
 
-    pub fn run(&mut self) {
-        std::hint::black_box(self.session.run_single(self.step));
+    /// Runs the step.
+    ///
+    /// # Errors
+    /// A step that was not computed.
+    pub fn run(&mut self) -> Result<(), RunError> {
+        std::hint::black_box(self.session.run_single(self.step)?);
+        Ok(())
     }
 }
 

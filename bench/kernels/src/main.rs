@@ -92,11 +92,11 @@ fn time(variant: &Variant, set: KernelSet, case: &Case) -> anyhow::Result<(Durat
     let model = Model::new_checked(&variant.file)?;
     let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, case.kernel)?);
     let mut runner = Runner::new(&model, memory.as_mut_slice(), set, case.kernel, case.step)?;
-    runner.run();
+    runner.run()?;
     let (begin, mut times) = (Instant::now(), Vec::new());
     while times.len() < LEAST_RUNS || begin.elapsed() < BUDGET {
         let start = Instant::now();
-        runner.run();
+        runner.run()?;
         times.push(start.elapsed());
     }
     times.sort_unstable();
@@ -109,7 +109,7 @@ fn run_one(path: &Path, step: usize, kernel: &str, runs: usize) -> anyhow::Resul
     let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, kernel)?);
     let mut runner = Runner::new(&model, memory.as_mut_slice(), set, kernel, step)?;
     for _ in 0..runs {
-        runner.run();
+        runner.run()?;
     }
     Ok(())
 }

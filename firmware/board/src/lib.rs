@@ -118,7 +118,7 @@ impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
         };
         let mut pin = TracePin(&mut self.trace_pin);
         let started = recorder.clock.ticks();
-        session.run_with(&mut (&mut pin, &mut recorder));
+        session.run_with(&mut (&mut pin, &mut recorder))?;
         let excluded = recorder.excluded;
         let ticks = self.clock.ticks().saturating_sub(started).saturating_sub(excluded);
         let stack_bytes = (self.stack_bytes)();

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::error::ModelError;
 use crate::layouts;
-use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER};
+use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER, MAX_SHIFT};
 
 /// Bytes of the header that its checksum does not cover: itself and what precedes it.
 const UNCHECKED_PREFIX: usize = 16;
@@ -24,8 +24,6 @@ const MAX_TENSOR_BYTES: u64 = 1 << 30;
 const TARGETS_SINCE: u16 = 2;
 /// The first minor version with x86-64-avx512vnni and with the layout [`WeightLayout::U8s8`].
 const BYTES_SINCE: u16 = 3;
-/// Largest left shift of an accumulator.
-const MAX_SHIFT: u32 = 30;
 
 pub(super) fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> {
     let header = check_header(bytes)?;

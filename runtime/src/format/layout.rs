@@ -60,6 +60,7 @@ impl Target {
 /// Order of a step's weights. All but the first mean what [`crate::layouts`] says for the file's
 /// target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u16)]
 #[non_exhaustive]
 pub enum WeightLayout {

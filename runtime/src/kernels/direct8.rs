@@ -8,6 +8,7 @@
 use zerocopy::FromBytes;
 
 use super::{ConvArgs, ConvShape, Residual};
+use crate::error::Fault;
 use crate::format::{Channels, WeightLayout, align_up};
 use crate::numerics::Requantization;
 
@@ -96,42 +97,42 @@ impl<'v> Block<'v> {
     }
 }
 
-/// What an instruction set does of it. Methods whose slices are too short do nothing, or not all.
+/// What an instruction set does of it. `None`: a slice is too short.
 pub(super) trait Direct8Isa: Copy {
     /// Brings a block of weights, [`BLOCK`] rows of `len`, into order.
-    fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8;
+    fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Option<Range8>;
 
     /// Computes a block.
-    fn block(self, block: Block<'_>, output: &mut [i8]);
+    fn block(self, block: Block<'_>, output: &mut [i8]) -> Option<()>;
 }
 
 /// Runs the convolution.
-pub(super) fn conv(isa: impl Direct8Isa, mut args: ConvArgs<'_>) {
+pub(super) fn conv(isa: impl Direct8Isa, args: ConvArgs<'_>) -> Result<(), Fault> {
+    run(isa, args).ok_or(Fault::Plan)
+}
+
+fn run(isa: impl Direct8Isa, mut args: ConvArgs<'_>) -> Option<()> {
     let (len, padded) = (args.shape.patch_len(), padded_len(args.shape));
     let bytes = padded.saturating_mul(BLOCK);
     let weights = args.weights;
     let scratch = core::mem::take(&mut args.scratch);
     let patch_bytes = patch_bytes(args.shape);
-    let Some((patches, packed)) = scratch.split_at_mut_checked(align_up(patch_bytes)) else {
-        return;
-    };
-    let Ok(patches) = <[i8]>::mut_from_bytes(patches) else { return };
+    let (patches, packed) = scratch.split_at_mut_checked(align_up(patch_bytes))?;
+    let patches = <[i8]>::mut_from_bytes(patches).ok()?;
     if weights.form.layout != WeightLayout::Ohwi {
         let weights = weights.int8();
         let block = |block: usize| weights.get(block * bytes..(block + 1) * bytes);
-        with_blocks(isa, args, patches, |_, index, tiles| {
-            tiles(block(index).unwrap_or_default(), Range8::Symmetric);
+        return with_blocks(isa, args, patches, |_, index, tiles| {
+            tiles(block(index)?, Range8::Symmetric)
         });
-        return;
     }
-    let Some(packed) = packed.get_mut(..bytes) else { return };
-    let Ok(packed) = <[i8]>::mut_from_bytes(packed) else { return };
+    let packed = <[i8]>::mut_from_bytes(packed.get_mut(..bytes)?).ok()?;
     let (rows, len) = (weights.as_ohwi(), len * BLOCK);
     with_blocks(isa, args, patches, |isa, index, tiles| {
-        let rows = rows.get(index * len..(index + 1) * len).unwrap_or_default();
-        let range = isa.pack(rows, len / BLOCK, padded, packed);
-        tiles(packed, range);
-    });
+        let rows = rows.get(index * len..(index + 1) * len)?;
+        let range = isa.pack(rows, len / BLOCK, padded, packed)?;
+        tiles(packed, range)
+    })
 }
 
 /// Computes the output some windows at a time, and these a block of output channels at a time;
@@ -140,8 +141,8 @@ fn with_blocks<I: Direct8Isa>(
     isa: I,
     args: ConvArgs<'_>,
     patches: &mut [i8],
-    mut with_block: impl FnMut(I, usize, &mut dyn FnMut(&[i8], Range8)),
-) {
+    mut with_block: impl FnMut(I, usize, &mut dyn FnMut(&[i8], Range8) -> Option<()>) -> Option<()>,
+) -> Option<()> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let padded = padded_len(shape);
@@ -156,7 +157,7 @@ fn with_blocks<I: Direct8Isa>(
             let channels = args.channels.part(block * BLOCK..(block + 1) * BLOCK);
             with_block(isa, block, &mut |weights, range| {
                 let block = Block {
-                    patches: patches.get(..part.len() * padded).unwrap_or_default(),
+                    patches: patches.get(..part.len() * padded)?,
                     padded,
                     weights,
                     range,
@@ -166,10 +167,11 @@ fn with_blocks<I: Direct8Isa>(
                     first: part.start * out_c + block * BLOCK,
                     out_c,
                 };
-                isa.block(block, args.output);
-            });
+                isa.block(block, args.output)
+            })?;
         }
     }
+    Some(())
 }
 
 /// `0..count` in parts of at most `most`, of one size, give or take one.

@@ -1,15 +1,13 @@
 //! Portable kernels: plain Rust that compilers turn into the target's multiply-accumulates.
 //!
 //! A window is gathered once, widened to i16, and multiplied with every output channel's weights,
-//! which lie in the same order. No panics: slices are walked by iterators.
-//!
-//! With a checked model no product of extents overflows 32 bits: a tensor has at most 2^30 elements,
-//! weights lie in the file, and every window ends inside its padded input, which has at most
-//! 3 * 65,535 rows and columns.
+//! which lie in the same order. No panics: slices are walked by iterators. They end together, and no
+//! product of extents overflows, as [`super::check`] has seen to.
 
 use zerocopy::FromBytes;
 
 use super::{ConvArgs, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, patch};
+use crate::error::Fault;
 use crate::format::{Channels, align_up};
 use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
 
@@ -20,12 +18,13 @@ pub fn conv_scratch_bytes(shape: &ConvShape) -> usize {
 }
 
 /// See [`super::reference::conv`].
-pub fn conv(args: ConvArgs<'_>) {
+#[inline(never)]
+pub fn conv(args: ConvArgs<'_>) -> Result<(), Fault> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let len = shape.patch_len();
-    let scratch = args.scratch.get_mut(..len * 2).unwrap_or(&mut []);
-    let Ok(patch) = <[i16]>::mut_from_bytes(scratch) else { return };
+    let scratch = args.scratch.get_mut(..len * 2).ok_or(Fault::Plan)?;
+    let patch = <[i16]>::mut_from_bytes(scratch).map_err(|_| Fault::Plan)?;
     let group_out = out_c.checked_div(shape.groups).unwrap_or(0).max(1);
     let per_group = args.weights.as_ohwi().chunks_exact((group_out * len).max(1));
     for (pixel, output) in args.output.chunks_exact_mut(out_c.max(1)).enumerate() {
@@ -46,6 +45,7 @@ pub fn conv(args: ConvArgs<'_>) {
             }
         }
     }
+    Ok(())
 }
 
 /// `sum x * w`, wrapping.

@@ -1,20 +1,29 @@
 //! Kernels: the code that computes a step, one module per instruction set.
 //!
-//! [`reference`](mod@reference) is the specification, naive on purpose and never optimised; every
+//! [`KernelSet::REFERENCE`] is the specification, naive on purpose and never optimised; every
 //! other kernel gives the same bytes for every input, every weight in [-128, 127] and every
 //! geometry that the checker accepts. A kernel reads its arguments, writes its output and its
-//! scratch, and nothing else. [`KernelSet`] is the one place where a kernel is chosen; the name of
-//! the function is the name in the latency table.
+//! scratch, and nothing else.
+//!
+//! [`KernelSet`] is the one place where a kernel is chosen, and the only way to one. It takes any
+//! arguments: those that do not fit each other - a slice that is too short for the geometry, extents whose
+//! product overflows, a stride of 0, weights of another machine - are a [`Fault`](crate::error::Fault)
+//! before anything is read or written. Nothing that a kernel finds while it runs is passed over either: it
+//! is a fault, and the output then holds anything. What is not looked at, and only makes other bytes: that
+//! values lie in [`ConvShape::input_range`], and that multipliers are even and not negative.
+//!
+//! The name of a kernel's function is the name in the latency table.
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-pub mod aarch64;
+mod aarch64;
 #[cfg(all(target_arch = "arm", feature = "cortex-m"))]
-pub mod arm;
-pub mod generic;
-pub mod reference;
+mod arm;
+mod generic;
+mod reference;
 #[cfg(target_arch = "x86_64")]
-pub mod x86_64;
+mod x86_64;
 
+pub(crate) mod check;
 mod conv_kernel;
 #[cfg_attr(not(all(target_arch = "arm", feature = "cortex-m")), allow(dead_code))]
 pub(crate) mod cortex_m;
@@ -121,9 +130,9 @@ pub struct ConvArgs<'a> {
     pub requantization: &'a Requantization,
     /// A separate residual holds the same rows as `output`.
     pub residual: Residual<'a>,
-    /// The output row that `output` begins with; a kernel computes as many whole rows as fit.
+    /// The output row that `output` begins with.
     pub first_row: usize,
-    /// HWC.
+    /// HWC: some whole rows, which are computed.
     pub output: &'a mut [i8],
     /// At least [`KernelSet::scratch_bytes`] bytes, aligned to [`ALIGNMENT`]; contents arbitrary.
     pub scratch: &'a mut [u8],

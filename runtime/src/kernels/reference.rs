@@ -18,7 +18,7 @@ fn source(
     (out * stride + tap * dilation).checked_sub(pad).filter(|&position| position < extent)
 }
 
-/// `values[index]`. With a checked model every index is inside; 0 in place of a panic branch.
+/// `values[index]`. [`super::check`] saw to it that every index is inside; 0 in place of a panic branch.
 fn element<T: Copy + Default>(values: &[T], index: usize) -> T {
     values.get(index).copied().unwrap_or_default()
 }

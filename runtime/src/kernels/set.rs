@@ -1,8 +1,10 @@
 //! The one place where a kernel is chosen, and the one where it is called.
 
 use super::{
-    ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, generic, reference,
+    ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, check, generic,
+    reference,
 };
+use crate::error::Fault;
 use crate::format::{Operator, Target, WeightForm};
 use crate::numerics::{Addition, Channel, Requantization};
 
@@ -251,150 +253,181 @@ impl KernelSet {
         }
     }
 
-    /// Runs a convolution. Weights that are packed for another family leave the output as it is.
-    pub fn conv(self, args: ConvArgs<'_>) {
-        match (self.conv_kernel(args.shape, args.weights.form), self.machine) {
-            (ConvKernel::Reference, _) => reference::conv(args),
+    /// Runs a convolution.
+    ///
+    /// # Errors
+    /// [`Fault`] if an argument does not fit the shape, if these kernels do not read the weights, or if one
+    /// finds fault with its own work. The output then holds anything.
+    pub fn conv(self, args: ConvArgs<'_>) -> Result<(), Fault> {
+        let kernel = self.conv_kernel(args.shape, args.weights.form);
+        check::conv(&args)?;
+        check::scratch(&args, kernel)?;
+        self.run(kernel, args)
+    }
+
+    /// Runs a convolution whose arguments were checked.
+    fn run(self, kernel: ConvKernel, args: ConvArgs<'_>) -> Result<(), Fault> {
+        match (kernel, self.machine) {
+            (ConvKernel::Reference, _) => {
+                reference::conv(args);
+                Ok(())
+            }
+            (ConvKernel::Generic, _) => generic::conv(args),
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Direct8Vnni, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_direct8_vnni(token, args);
+                super::x86_64::conv_direct8_vnni(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::PackedVnni, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_packed_vnni(token, args);
+                super::x86_64::conv_packed_vnni(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4Avx512, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_winograd4_avx512(token, args);
+                super::x86_64::conv_winograd4_avx512(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4StoredAvx512, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_winograd4_stored_avx512(token, args);
+                super::x86_64::conv_winograd4_stored_avx512(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4Int8Avx512, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_winograd4_int8_avx512(token, args);
+                super::x86_64::conv_winograd4_int8_avx512(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4Stride2Avx512, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_winograd4_stride2_avx512(token, args);
+                super::x86_64::conv_winograd4_stride2_avx512(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4StemAvx512, Machine::Avx512Vnni(token)) => {
-                super::x86_64::conv_winograd4_stem_avx512(token, args);
+                super::x86_64::conv_winograd4_stem_avx512(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (kernel, Machine::Avx512Vnni(token)) => {
-                Self { machine: Machine::Avx2(token.avx2()), conv: Some(kernel) }.conv(args);
+                Self::of(Machine::Avx2(token.avx2())).run(kernel, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::DirectAvx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_direct_avx2(token, args);
+                super::x86_64::conv_direct_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::PackedAvx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_packed_avx2(token, args);
+                super::x86_64::conv_packed_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::StemAvx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_stem_avx2(token, args);
+                super::x86_64::conv_stem_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4Avx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_winograd4_avx2(token, args);
+                super::x86_64::conv_winograd4_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Direct8Avx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_direct8_avx2(token, args);
+                super::x86_64::conv_direct8_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Direct16Avx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_direct16_avx2(token, args);
+                super::x86_64::conv_direct16_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::U8s8Avx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_u8s8_avx2(token, args);
+                super::x86_64::conv_u8s8_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd2Avx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_winograd2_avx2(token, args);
+                super::x86_64::conv_winograd2_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4StoredAvx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_winograd4_stored_avx2(token, args);
+                super::x86_64::conv_winograd4_stored_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4Int8Avx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_winograd4_int8_avx2(token, args);
+                super::x86_64::conv_winograd4_int8_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4Stride2Avx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_winograd4_stride2_avx2(token, args);
+                super::x86_64::conv_winograd4_stride2_avx2(token, args)
             }
             #[cfg(target_arch = "x86_64")]
             (ConvKernel::Winograd4StemAvx2, Machine::Avx2(token)) => {
-                super::x86_64::conv_winograd4_stem_avx2(token, args);
+                super::x86_64::conv_winograd4_stem_avx2(token, args)
             }
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             (ConvKernel::Direct8Neon, Machine::Neon(_) | Machine::Dotprod(_)) => {
-                super::aarch64::conv_direct8_neon(super::aarch64::Neon::new(), args);
+                super::aarch64::conv_direct8_neon(super::aarch64::Neon::new(), args)
             }
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             (
                 ConvKernel::Winograd4Neon | ConvKernel::Winograd4StemNeon,
                 Machine::Neon(_) | Machine::Dotprod(_),
-            ) => {
-                super::aarch64::conv_winograd4_neon(super::aarch64::Neon::new(), args);
-            }
+            ) => super::aarch64::conv_winograd4_neon(super::aarch64::Neon::new(), args),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             (ConvKernel::Direct8Dotprod, Machine::Dotprod(token)) => {
-                super::aarch64::conv_direct8_dotprod(token, args);
+                super::aarch64::conv_direct8_dotprod(token, args)
             }
             #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
-            (kernel, Machine::CortexM4(token)) if kernel != ConvKernel::Generic => {
-                super::arm::conv_cortex_m4(token, kernel, args);
-            }
+            (kernel, Machine::CortexM4(token)) => super::arm::conv_cortex_m4(token, kernel, args),
             #[cfg(all(
                 target_arch = "arm",
                 feature = "cortex-m",
                 not(all(target_abi = "eabihf", target_os = "none"))
             ))]
-            (kernel, Machine::CortexM3(token)) if kernel != ConvKernel::Generic => {
-                super::arm::conv_cortex_m3(token, kernel, args);
-            }
-            _ => generic::conv(args),
+            (kernel, Machine::CortexM3(token)) => super::arm::conv_cortex_m3(token, kernel, args),
+            // A kernel of another machine.
+            _ => Err(Fault::Plan),
         }
     }
 
     /// Runs the classifier.
-    pub fn logits(self, args: LogitsArgs<'_>) {
+    ///
+    /// # Errors
+    /// [`Fault`] if a slice is shorter than inputs and classes ask for.
+    pub fn logits(self, args: LogitsArgs<'_>) -> Result<(), Fault> {
+        check::logits(&args)?;
         match self.machine {
             Machine::Reference => reference::logits(args),
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx2(token) => super::x86_64::logits_avx2(token, args),
+            Machine::Avx2(token) => super::x86_64::logits_avx2(token, args)?,
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx512Vnni(token) => super::x86_64::logits_vnni(token, args),
+            Machine::Avx512Vnni(token) => super::x86_64::logits_vnni(token, args)?,
             _ => generic::logits(args),
         }
+        Ok(())
     }
 
     /// Runs a maximum pool, HWC to HWC; padding is ignored.
-    pub fn max_pool(self, shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+    ///
+    /// # Errors
+    /// [`Fault`] if a slice does not fit the shape, or a window is none.
+    pub fn max_pool(
+        self,
+        shape: &PoolShape,
+        clamp: (i8, i8),
+        input: &[i8],
+        output: &mut [i8],
+    ) -> Result<(), Fault> {
+        check::pool(shape, input, output)?;
+        check::clamp(clamp)?;
         match self.machine {
             Machine::Reference => reference::max_pool(shape, clamp, input, output),
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2(token) => {
-                super::x86_64::max_pool_avx2(token, shape, clamp, input, output);
+                super::x86_64::max_pool_avx2(token, shape, clamp, input, output)?;
             }
             #[cfg(target_arch = "x86_64")]
             Machine::Avx512Vnni(token) => {
-                super::x86_64::max_pool_avx512(token, shape, clamp, input, output);
+                super::x86_64::max_pool_avx512(token, shape, clamp, input, output)?;
             }
             _ => generic::max_pool(shape, clamp, input, output),
         }
+        Ok(())
     }
 
     /// Runs an average pool, HWC to HWC; padding counts as real 0.
+    ///
+    /// # Errors
+    /// As [`KernelSet::max_pool`].
     pub fn average_pool(
         self,
         shape: &PoolShape,
@@ -402,35 +435,64 @@ impl KernelSet {
         requantization: &Requantization,
         input: &[i8],
         output: &mut [i8],
-    ) {
+    ) -> Result<(), Fault> {
+        check::pool(shape, input, output)?;
+        check::requantization(requantization)?;
         let kernel = match self.machine {
             Machine::Reference => reference::average_pool,
             _ => generic::average_pool,
         };
         kernel(shape, channel, requantization, input, output);
+        Ok(())
     }
 
     /// Adds two tensors of one shape.
-    pub fn add(self, addition: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+    ///
+    /// # Errors
+    /// [`Fault`] if they are not of one length.
+    pub fn add(
+        self,
+        addition: &Addition,
+        a: &[i8],
+        b: &[i8],
+        output: &mut [i8],
+    ) -> Result<(), Fault> {
+        check::add(addition, [a, b], output)?;
         match self.machine {
             Machine::Reference => reference::add(addition, a, b, output),
             _ => generic::add(addition, a, b, output),
         }
+        Ok(())
     }
 
     /// Adds two tensors of one shape; `output` holds the second and is overwritten.
-    pub fn add_in_place(self, addition: &Addition, a: &[i8], output: &mut [i8]) {
+    ///
+    /// # Errors
+    /// As [`KernelSet::add`].
+    pub fn add_in_place(
+        self,
+        addition: &Addition,
+        a: &[i8],
+        output: &mut [i8],
+    ) -> Result<(), Fault> {
+        check::add(addition, [a, output], output)?;
         match self.machine {
             Machine::Reference => reference::add_in_place(addition, a, output),
             _ => generic::add_in_place(addition, a, output),
         }
+        Ok(())
     }
 
     /// Runs a strided copy with zero channels around.
-    pub fn subsample(self, args: SubsampleArgs<'_>) {
+    ///
+    /// # Errors
+    /// [`Fault`] if a slice does not fit its tensor, or one tensor the other.
+    pub fn subsample(self, args: SubsampleArgs<'_>) -> Result<(), Fault> {
+        check::subsample(&args)?;
         match self.machine {
             Machine::Reference => reference::subsample(args),
             _ => generic::subsample(args),
         }
+        Ok(())
     }
 }

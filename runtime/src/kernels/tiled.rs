@@ -245,7 +245,7 @@ impl Plan {
 
 /// Whether no weights can break the bound of [`sums_fit`].
 fn all_sums_fit(shape: &ConvShape) -> bool {
-    shape.patch_len() * 128 * 128 < 1 << 25
+    shape.patch_len().saturating_mul(128 * 128) < 1 << 25
 }
 
 /// Whether no sum of F(4x4, 3x3), whatever the input, leaves the 26 bits from which it divides exactly.
@@ -258,7 +258,7 @@ pub(super) fn sums_fit(shape: &ConvShape, ohwi: &[i8]) -> bool {
             sum.saturating_add(part.into())
         })
     };
-    len * 128 * 128 < 1 << 25 || ohwi.chunks_exact(len.max(1)).all(|row| sum(row) < (1 << 25) / 128)
+    all_sums_fit(shape) || ohwi.chunks_exact(len.max(1)).all(|row| sum(row) < (1 << 25) / 128)
 }
 
 /// Whether the kernels compute this convolution from OHWI weights: by direct convolution.

@@ -102,8 +102,14 @@ fn row_bytes(shape: &ConvShape) -> usize {
     (vectors | 1).saturating_mul(VECTOR)
 }
 
-/// Whether the kernels compute this convolution.
+/// Whether the kernels compute this convolution; then no position in a window is too large to be counted.
 pub(crate) fn computes(shape: &ConvShape) -> bool {
-    let [_, _, out_c] = shape.output;
-    shape.groups == 1 && out_c >= BLOCK && out_c.is_multiple_of(BLOCK)
+    let ConvShape { input, output, kernel, strides, pads, dilations, groups, .. } = shape;
+    let [_, _, out_c] = *output;
+    let extents = [&input[..], output, kernel, strides, pads, dilations];
+    *groups == 1
+        && out_c >= BLOCK
+        && out_c.is_multiple_of(BLOCK)
+        && !strides.contains(&0)
+        && extents.into_iter().flatten().all(|&n| n <= 1 << 24)
 }

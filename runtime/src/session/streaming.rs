@@ -5,8 +5,11 @@
 //! as whole windows are there, and the rows that later windows still need move to the front. What may not
 //! be broken: the bytes are those of the two steps one after the other.
 
+use zerocopy::FromBytes;
+
 use crate::arena;
 use crate::bands;
+use crate::error::Fault;
 use crate::format::{Operator, Step};
 use crate::kernels::{ConvArgs, PoolShape, Residual};
 
@@ -37,8 +40,8 @@ pub(super) fn run<'m>(
     conv: &Step<'m>,
     pool: &Step<'m>,
     hook: &mut impl Hook,
-) {
-    let Operator::MaxPool { shape, clamp } = pool.operator else { return };
+) -> Result<(), Fault> {
+    let Operator::MaxPool { shape, clamp } = pool.operator else { return Err(Fault::NoStep) };
     let map = conv.output;
     let mut rows = Rows { first: 0, count: 0, room: map.rows, height: map.height };
     let mut pooled = 0;
@@ -46,26 +49,27 @@ pub(super) fn run<'m>(
         let to = last_row(&shape, &rows);
         // The checker saw to it that a window fits, so there is always room for more.
         if to <= rows.end() {
-            return;
+            return Err(Fault::Plan);
         }
         let info = session.info(conv, rows.end(), to);
         hook.before(&info);
-        let part = convolve(session, conv, rows, to);
+        let part = convolve(session, conv, rows, to)?;
         hook.after(&info, part);
         rows.count = to - rows.first;
         let until = complete_windows(&shape, &rows);
         if until > pooled {
             let info = session.info(pool, pooled, until);
             hook.before(&info);
-            let part = max_pool(session, pool, (shape, clamp), rows, (pooled, until));
+            let part = max_pool(session, pool, (shape, clamp), rows, (pooled, until))?;
             hook.after(&info, part);
             pooled = until;
         }
         // Rows that no window sees are computed for whoever looks at the layer.
         let unseen = pooled == shape.output[0];
         let first = if unseen { rows.end() } else { first_row(&shape, pooled) };
-        drop_rows(session, conv, &mut rows, first);
+        drop_rows(session, conv, &mut rows, first)?;
     }
+    if pooled == shape.output[0] { Ok(()) } else { Err(Fault::Plan) }
 }
 
 /// The first row of the map that the window of output row `row` sees.
@@ -102,31 +106,29 @@ fn convolve<'s>(
     step: &Step<'_>,
     rows: Rows,
     to: usize,
-) -> &'s [u8] {
+) -> Result<&'s [u8], Fault> {
     let row_bytes = step.output.width * step.output.channels;
     let within = rows.count * row_bytes..(to - rows.first) * row_bytes;
     let (input, output) = (step.input.range(), step.output.range());
     let (start, scratch) = (output.start, session.scratch.clone());
-    let views = arena::views(session.arena, input, None, output, scratch);
-    if let (Some(views), Operator::Conv { ref shape, weights, channels, ref requantization }) =
-        (views, step.operator)
-    {
-        let output = views.output.get_mut(within.clone()).unwrap_or_default();
-        let Ok(output) = zerocopy::FromBytes::mut_from_bytes(output) else { return &[] };
-        let args = ConvArgs {
-            shape,
-            input: views.input,
-            weights,
-            channels,
-            requantization,
-            residual: Residual::None,
-            first_row: rows.end(),
-            output,
-            scratch: views.scratch,
-        };
-        bands::conv(session.kernels, session.threads, args);
-    }
-    session.arena.get(start + within.start..start + within.end).unwrap_or_default()
+    let Operator::Conv { ref shape, weights, channels, ref requantization } = step.operator else {
+        return Err(Fault::NoStep);
+    };
+    let views = arena::views(session.arena, input, None, output, scratch).ok_or(Fault::Arena)?;
+    let output = views.output.get_mut(within.clone()).ok_or(Fault::Arena)?;
+    let args = ConvArgs {
+        shape,
+        input: views.input,
+        weights,
+        channels,
+        requantization,
+        residual: Residual::None,
+        first_row: rows.end(),
+        output: FromBytes::mut_from_bytes(output).map_err(|_| Fault::Arena)?,
+        scratch: views.scratch,
+    };
+    bands::conv(session.kernels, session.threads, args)?;
+    session.arena.get(start + within.start..start + within.end).ok_or(Fault::Arena)
 }
 
 /// Pools output rows `from..until` and returns them.
@@ -136,7 +138,7 @@ fn max_pool<'s>(
     (shape, clamp): (PoolShape, (i8, i8)),
     rows: Rows,
     (from, until): (usize, usize),
-) -> &'s [u8] {
+) -> Result<&'s [u8], Fault> {
     let [_, width, channels] = shape.input;
     let above = shape.pads[0].saturating_sub(from * shape.strides[0]);
     let part = PoolShape {
@@ -149,28 +151,33 @@ fn max_pool<'s>(
     let within = from * row_bytes..until * row_bytes;
     let (input, output) = (step.input.range(), step.output.range());
     let (start, scratch) = (output.start, session.scratch.clone());
-    if let Some(views) = arena::views(session.arena, input, None, output, scratch) {
-        let output = views.output.get_mut(within.clone()).unwrap_or_default();
-        let Ok(output) = zerocopy::FromBytes::mut_from_bytes(output) else { return &[] };
-        let input = views.input.get(..rows.count * width * channels).unwrap_or_default();
-        bands::max_pool(session.kernels, session.threads, &part, clamp, input, output);
-    }
-    session.arena.get(start + within.start..start + within.end).unwrap_or_default()
+    let views = arena::views(session.arena, input, None, output, scratch).ok_or(Fault::Arena)?;
+    let output = views.output.get_mut(within.clone()).ok_or(Fault::Arena)?;
+    let output = FromBytes::mut_from_bytes(output).map_err(|_| Fault::Arena)?;
+    let input = views.input.get(..rows.count * width * channels).ok_or(Fault::Arena)?;
+    bands::max_pool(session.kernels, session.threads, &part, clamp, input, output)?;
+    session.arena.get(start + within.start..start + within.end).ok_or(Fault::Arena)
 }
 
 /// Forgets the rows in front of `first` and moves the others to the front.
-fn drop_rows(session: &mut Session<'_, '_>, step: &Step<'_>, rows: &mut Rows, first: usize) {
+fn drop_rows(
+    session: &mut Session<'_, '_>,
+    step: &Step<'_>,
+    rows: &mut Rows,
+    first: usize,
+) -> Result<(), Fault> {
     let first = first.max(rows.first).min(rows.end());
     let row_bytes = step.output.width * step.output.channels;
     let (dropped, kept) = (first - rows.first, rows.end() - first);
     (rows.first, rows.count) = (first, kept);
     let distance = dropped * row_bytes;
     if distance == 0 {
-        return;
+        return Ok(());
     }
-    let mut rest = session.arena.get_mut(step.output.range()).unwrap_or_default();
+    let mut rest = session.arena.get_mut(step.output.range()).ok_or(Fault::Arena)?;
     while let Some((to, from)) = rest.split_at_mut_checked(distance) {
         to.iter_mut().zip(from.iter()).for_each(|(to, &from)| *to = from);
         rest = from;
     }
+    Ok(())
 }

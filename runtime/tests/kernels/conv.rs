@@ -1,5 +1,6 @@
 //! Convolutions against the oracle, with every kernel and every packed form of the weights.
 
+use fixnet::error::{Buffer, Fault};
 use fixnet::format::{Channels, Operator, Target, WeightForm, WeightLayout, Weights};
 use fixnet::kernels::{ConvArgs, ConvKernel, ConvShape, Residual};
 use fixnet::layouts;
@@ -121,24 +122,61 @@ impl Conv {
             Shortcut::InPlace => Guarded::from_int8(&self.residual),
             _ => Guarded::new(self.residual.len()),
         };
-        kernels.conv(ConvArgs {
-            shape: &self.shape,
-            input: &self.input,
-            weights,
-            channels,
-            requantization: &self.rq,
-            residual: match self.shortcut {
-                Shortcut::None => Residual::None,
-                Shortcut::Separate => Residual::Separate(&self.residual),
-                Shortcut::InPlace => Residual::InPlace,
-            },
-            first_row: 0,
-            output: output.as_mut_int8(),
-            scratch: scratch.as_mut_slice(),
-        });
+        kernels
+            .conv(ConvArgs {
+                shape: &self.shape,
+                input: &self.input,
+                weights,
+                channels,
+                requantization: &self.rq,
+                residual: match self.shortcut {
+                    Shortcut::None => Residual::None,
+                    Shortcut::Separate => Residual::Separate(&self.residual),
+                    Shortcut::InPlace => Residual::InPlace,
+                },
+                first_row: 0,
+                output: output.as_mut_int8(),
+                scratch: scratch.as_mut_slice(),
+            })
+            .unwrap();
         output.assert_intact();
         scratch.assert_intact();
         output.as_mut_int8().to_vec()
+    }
+
+    /// Each kernel of the set, with one byte less of scratch than it needs.
+    pub fn check_short_scratch(&self, kernels: KernelSet) {
+        let weights = Weights::ohwi(&self.weights);
+        let channels = Channels { bias: &self.bias, multipliers: &self.multipliers };
+        for &kernel in kernels.family().conv_kernels() {
+            let needed = kernel.scratch_bytes(&self.shape, weights.form);
+            let Some(available) = needed.checked_sub(1) else { continue };
+            if !kernel.computes(&self.shape, weights.form) {
+                continue;
+            }
+            let mut output = Guarded::from_int8(&self.residual);
+            let mut scratch = Guarded::new(available);
+            let result = kernels.with_conv_kernel(kernel).unwrap().conv(ConvArgs {
+                shape: &self.shape,
+                input: &self.input,
+                weights,
+                channels,
+                requantization: &self.rq,
+                residual: Residual::InPlace,
+                first_row: 0,
+                output: output.as_mut_int8(),
+                scratch: scratch.as_mut_slice(),
+            });
+            let buffer = Buffer::Scratch;
+            assert_eq!(
+                result,
+                Err(Fault::Length { buffer, needed, available }),
+                "{}",
+                kernel.name()
+            );
+            output.assert_intact();
+            assert_eq!(output.as_mut_int8(), self.residual);
+        }
     }
 
     /// The sum behind output (`y`, `x`, `c`).

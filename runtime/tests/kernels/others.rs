@@ -63,7 +63,7 @@ pub fn check_max_pool(kernels: KernelSet, case: &PoolCase) {
     let want: Vec<i8> =
         windows(&shape, &input).iter().map(|w| clamped(highest(w).into(), clamp)).collect();
     let mut output = Guarded::new(want.len());
-    kernels.max_pool(&shape, clamp, &input, output.as_mut_int8());
+    kernels.max_pool(&shape, clamp, &input, output.as_mut_int8()).unwrap();
     output.assert_intact();
     assert_eq!(output.as_mut_int8(), want);
 }
@@ -79,7 +79,7 @@ pub fn check_average_pool(kernels: KernelSet, case: &PoolCase, constants: Consta
     let channel = Channel { bias, multiplier: random.multiplier() };
     let run = |kernels: KernelSet| {
         let mut output = Guarded::new(shape.output.iter().product());
-        kernels.average_pool(&shape, channel, &rq, &input, output.as_mut_int8());
+        kernels.average_pool(&shape, channel, &rq, &input, output.as_mut_int8()).unwrap();
         output.assert_intact();
         output.as_mut_int8().to_vec()
     };
@@ -117,7 +117,7 @@ pub fn check_add(
     let p = Addition { multipliers, offset, clamp: (low.min(high), low.max(high)) };
     let separate = |kernels: KernelSet| {
         let mut output = Guarded::new(len);
-        kernels.add(&p, &a, &b, output.as_mut_int8());
+        kernels.add(&p, &a, &b, output.as_mut_int8()).unwrap();
         output.assert_intact();
         output.as_mut_int8().to_vec()
     };
@@ -132,7 +132,7 @@ pub fn check_add(
     };
     assert_eq!(separate(kernels), want);
     let mut output = Guarded::from_int8(&b);
-    kernels.add_in_place(&p, &a, output.as_mut_int8());
+    kernels.add_in_place(&p, &a, output.as_mut_int8()).unwrap();
     output.assert_intact();
     assert_eq!(output.as_mut_int8(), want);
 }
@@ -157,7 +157,9 @@ pub fn check_logits(
         let mut output = Guarded::new(classes * 4);
         let (input, weights) = (&input, &weights);
         let output_words = output.as_mut_words();
-        kernels.logits(LogitsArgs { input, weights, channels, shift, output: output_words });
+        kernels
+            .logits(LogitsArgs { input, weights, channels, shift, output: output_words })
+            .unwrap();
         output.assert_intact();
         output.as_mut_words().to_vec()
     };
@@ -205,14 +207,16 @@ pub fn check_subsample(kernels: KernelSet, [y, x]: [Axis; 2], channels: [usize; 
     });
     let want: Vec<i8> = want.collect();
     let mut output = Guarded::new(want.len());
-    kernels.subsample(SubsampleArgs {
-        strides: [y.stride, x.stride],
-        channels_before: before,
-        from: &from,
-        to: &to,
-        input: &input,
-        output: output.as_mut_int8(),
-    });
+    kernels
+        .subsample(SubsampleArgs {
+            strides: [y.stride, x.stride],
+            channels_before: before,
+            from: &from,
+            to: &to,
+            input: &input,
+            output: output.as_mut_int8(),
+        })
+        .unwrap();
     output.assert_intact();
     assert_eq!(output.as_mut_int8(), want);
 }

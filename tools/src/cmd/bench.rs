@@ -164,9 +164,7 @@ fn fixnet_contestant<'a>(
     let input = session.input_mut().to_vec();
     let run = move || {
         session.input_mut().copy_from_slice(&input);
-        in_pool(pool, || {
-            session.run();
-        });
+        in_pool(pool, || session.run().map(|_| ()))?;
         Ok(())
     };
     let threads = pool.map_or(1, rayon::ThreadPool::current_num_threads);

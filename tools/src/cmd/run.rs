@@ -176,6 +176,7 @@ fn fixnet_run_on(
         (false, false) => session.run(),
         (false, true) => session.run_with(&mut Marks),
     };
+    let logits = logits.with_context(|| args.file.display().to_string())?;
     let scores = Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale };
     let times = match args.marks {
         true => untimed(model, kernels),

@@ -1,9 +1,9 @@
 //! Per-layer fidelity: accumulated (the int8 network's own inputs) and isolated (the float
 //! network's inputs, quantized), as SQNR and cosine.
 
-use fixnet::Session;
 use fixnet::format::{Activation, Step};
 use fixnet::session::{Hook, StepInfo};
+use fixnet::{RunError, Session};
 use serde::Serialize;
 
 use super::{CompareError, Subjects, fill};
@@ -99,9 +99,9 @@ impl<'s> LayerJudge<'s> {
     }
 
     /// Runs the session, whose input is set, and judges every layer; its logits are lost.
-    pub fn judge(&self, session: &mut Session<'_, '_>) -> Vec<LayerSums> {
+    pub fn judge(&self, session: &mut Session<'_, '_>) -> Result<Vec<LayerSums>, RunError> {
         let mut hook = Collect { judge: self, sums: Vec::new() };
-        session.run_with(&mut hook);
+        session.run_with(&mut hook)?;
         let mut sums = hook.sums;
         let model = *session.model();
         for (step, sums) in model.steps().zip(&mut sums) {
@@ -109,10 +109,9 @@ impl<'s> LayerJudge<'s> {
             if let Some(operand) = &step.operand {
                 self.set_quantized(session, operand);
             }
-            let output = session.run_single(step.index).unwrap_or(&[]);
-            sums.isolated = self.sums(&step, output);
+            sums.isolated = self.sums(&step, session.run_single(step.index)?);
         }
-        sums
+        Ok(sums)
     }
 
     fn tensor(&self, id: TensorId) -> &[f32] {

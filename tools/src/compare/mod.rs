@@ -200,7 +200,7 @@ fn one_image(
         session.set_rgb(&sample.pixels.data)?;
         session.run_head()?;
         let judge = LayerJudge::new(subjects, &sample.pixels)?;
-        Some(judge.judge(session.plan()))
+        Some(judge.judge(session.plan()).map_err(HybridError::from)?)
     } else {
         None
     };

@@ -50,7 +50,7 @@ pub fn host_result(
     let input_crc32 = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap_or_default());
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
     let mut calls = Calls::default();
-    let logits = session.run_with(&mut (&mut *checksums, &mut calls)).to_vec();
+    let logits = session.run_with(&mut (&mut *checksums, &mut calls))?.to_vec();
     let checksums = checksums.values().to_vec();
     Ok(HostResult { input_crc32, checksums, logits, calls: calls.0 })
 }

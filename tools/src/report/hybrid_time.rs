@@ -30,7 +30,7 @@ pub fn time_hybrid(
 /// Times the layers of the int8 plan alone, on an input of zeros.
 ///
 /// # Errors
-/// [`HybridError`] if there is no session.
+/// [`HybridError`] if there is no session, or a step was not computed.
 pub fn time_plan(
     hybrid: &HybridModel<'_>,
     kernels: KernelSet,
@@ -38,7 +38,7 @@ pub fn time_plan(
     let model = hybrid.model();
     let mut arena = AlignedBytes::try_zeroed(model.required(kernels).arena())?;
     let mut session = hybrid.session(arena.as_mut_slice(), kernels, 1)?;
-    Ok(time_session(session.plan(), &vec![0; model.input().elements()]))
+    Ok(time_session(session.plan(), &vec![0; model.input().elements()])?)
 }
 
 fn row(step: HybridStep, nanoseconds: u64) -> Row {

@@ -1,10 +1,9 @@
 //! Time per layer on this machine: the median over runs, after one run to warm up.
 
-use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use fixnet::profile::{Profiler, WallClock};
-use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
+use fixnet::{AlignedBytes, KernelSet, Model, RunError, Session, SessionError};
 
 /// Runs whose median is reported.
 const RUNS: usize = 7;
@@ -48,22 +47,27 @@ pub fn time_layers_by_threads(
     }
     let mut arena = AlignedBytes::try_zeroed(model.required_by_threads(kernels, threads).arena())?;
     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
-    Ok(time_session(&mut session, input))
+    Ok(time_session(&mut session, input)?)
 }
 
 /// Times every layer of a session on an input of its length.
-pub(super) fn time_session(session: &mut Session<'_, '_>, input: &[i8]) -> Vec<LayerTime> {
+///
+/// # Errors
+/// [`RunError`].
+pub(super) fn time_session(
+    session: &mut Session<'_, '_>,
+    input: &[i8],
+) -> Result<Vec<LayerTime>, RunError> {
     let mut profiler = Box::new(Profiler::<WallClock, MAX_LAYERS>::new(WallClock::default()));
     let medians = medians(|| {
         profiler.clear();
         session.input_mut().copy_from_slice(input);
-        session.run_with(&mut *profiler);
-        Ok::<_, Infallible>(profiler.records().iter().map(|r| r.ticks).collect())
-    });
-    let Ok(medians) = medians;
+        session.run_with(&mut *profiler)?;
+        Ok(profiler.records().iter().map(|r| r.ticks).collect())
+    })?;
     let names = profiler.records().iter().map(|r| r.kernel);
     let time = |(kernel, nanoseconds)| LayerTime { kernel, nanoseconds };
-    names.zip(medians).map(time).collect()
+    Ok(names.zip(medians).map(time).collect())
 }
 
 /// The median of each time that `run` gives, over some runs, after one to warm up.

@@ -254,7 +254,7 @@ fn the_trunk_gives_the_bytes_that_it_gives_alone() {
             assert_eq!(run.ticks.len(), hybrid.steps(kernels).len(), "{net:?}");
             let mut alone = Checksums::<64>::new();
             session.plan().input_mut().copy_from_slice(&input);
-            session.plan().run_with(&mut alone);
+            session.plan().run_with(&mut alone).unwrap();
             assert_eq!(within.values(), alone.values(), "{net:?}");
             assert_eq!(within.values().len(), model.step_count());
             all.push((input, alone.values().to_vec(), run.scores));

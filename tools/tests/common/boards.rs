@@ -158,7 +158,7 @@ pub fn host_results(model: &Model, rgb: &[u8], kernels: KernelSet) -> (u32, Vec<
     session.set_rgb(rgb).unwrap();
     let input = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap());
     let mut checksums = Checksums::<64>::new();
-    let logits = session.run_with(&mut checksums).to_vec();
+    let logits = session.run_with(&mut checksums).unwrap().to_vec();
     (input, checksums.values().to_vec(), logits)
 }
 

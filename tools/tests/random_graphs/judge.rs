@@ -329,7 +329,7 @@ fn run_of(
     session.set_rgb(&pixels.data)?;
     session.run_head()?;
     let mut steps = Steps(Vec::new());
-    session.plan().run_with(&mut steps);
+    session.plan().run_with(&mut steps)?;
     session.set_rgb(&pixels.data)?;
     let scores = session.run()?;
     Ok(Run { steps: steps.0, scores })

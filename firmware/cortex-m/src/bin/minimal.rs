@@ -44,7 +44,7 @@ fn classify(arena: &mut [u8], rgb: &[u8]) -> Option<i32> {
     black_box(rgb[black_box(0)]);
     let mut session = Session::with_kernels(&model, arena, black_box(KernelSet::detect())).ok()?;
     session.set_rgb(rgb).ok()?;
-    fixnet::top_class(session.run())?.try_into().ok()
+    fixnet::top_class(session.run().ok()?)?.try_into().ok()
 }
 
 #[panic_handler]

@@ -11,6 +11,7 @@ use core::arch::asm;
 
 use super::Dotprod;
 use super::requantize_block::{Requantizer, Sums, VECTORS};
+use crate::error::Fault;
 use crate::kernels::ConvArgs;
 use crate::kernels::direct8::{self, BLOCK, Block, Direct8Isa, Range8, STEP};
 
@@ -20,38 +21,37 @@ const DOT: usize = 4;
 const PIXELS: usize = 6;
 
 /// See [`crate::kernels::reference::conv`].
-pub fn conv_direct8_dotprod(token: Dotprod, args: ConvArgs<'_>) {
-    direct8::conv(token, args);
+pub fn conv_direct8_dotprod(token: Dotprod, args: ConvArgs<'_>) -> Result<(), Fault> {
+    direct8::conv(token, args)
 }
 
 impl Direct8Isa for Dotprod {
-    fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8 {
+    fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Option<Range8> {
         // SAFETY: the token proves that the CPU has dot products, and with them NEON.
-        unsafe { pack(rows, len, padded, to) }
-        Range8::Whole
+        unsafe { pack(rows, len, padded, to)? }
+        Some(Range8::Whole)
     }
 
-    fn block(self, block: Block<'_>, output: &mut [i8]) {
+    fn block(self, block: Block<'_>, output: &mut [i8]) -> Option<()> {
         // SAFETY: the token proves that the CPU has dot products.
         unsafe { compute(block, output) }
     }
 }
 
 #[target_feature(enable = "neon,dotprod")]
-fn compute(block: Block<'_>, output: &mut [i8]) {
-    let requantizer = Requantizer::new(block.channels, block.requantization, block.residual);
-    let Some(requantizer) = requantizer else { return };
-    let rq = &requantizer;
+fn compute(block: Block<'_>, output: &mut [i8]) -> Option<()> {
+    let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?;
     for (patches, at) in block.tiles(PIXELS) {
         match patches.len() / block.padded {
-            1 => some_pixels::<1>(rq, &block, patches, at, output),
-            2 => some_pixels::<2>(rq, &block, patches, at, output),
-            3 => some_pixels::<3>(rq, &block, patches, at, output),
-            4 => some_pixels::<4>(rq, &block, patches, at, output),
-            5 => some_pixels::<5>(rq, &block, patches, at, output),
-            _ => some_pixels::<PIXELS>(rq, &block, patches, at, output),
+            1 => some_pixels::<1>(rq, &block, patches, at, output)?,
+            2 => some_pixels::<2>(rq, &block, patches, at, output)?,
+            3 => some_pixels::<3>(rq, &block, patches, at, output)?,
+            4 => some_pixels::<4>(rq, &block, patches, at, output)?,
+            5 => some_pixels::<5>(rq, &block, patches, at, output)?,
+            _ => some_pixels::<PIXELS>(rq, &block, patches, at, output)?,
         }
     }
+    Some(())
 }
 
 /// A tile of `P` windows, whose first output is `output[at]`.
@@ -62,11 +62,11 @@ fn some_pixels<const P: usize>(
     patches: &[i8],
     at: usize,
     output: &mut [i8],
-) {
+) -> Option<()> {
     let Block { padded, weights, out_c, .. } = *block;
     let long = patches.len() >= P * padded && weights.len() >= BLOCK * padded;
     if !long || !padded.is_multiple_of(STEP) {
-        return;
+        return None;
     }
     let mut sums = [requantizer.bias; P];
     let (patches, weights) = (patches.as_ptr(), weights.as_ptr());
@@ -79,8 +79,9 @@ fn some_pixels<const P: usize>(
         unsafe { sixteen_elements(&mut sums, &windows, weights.add(element * BLOCK)) };
     }
     for (pixel, sums) in sums.into_iter().enumerate() {
-        requantizer.store(sums, at + pixel * out_c, output);
+        requantizer.store(sums, at + pixel * out_c, output)?;
     }
+    Some(())
 }
 
 /// # Safety
@@ -127,9 +128,10 @@ fn sdot<const LANE: usize>(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> in
 
 /// See [`Direct8Isa::pack`].
 #[target_feature(enable = "neon")]
-fn pack(rows: &[i8], len: usize, padded: usize, to: &mut [i8]) {
-    if rows.len() < BLOCK * len || to.len() < BLOCK * padded || len > padded {
-        return;
+fn pack(rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Option<()> {
+    let rows = rows.get(..BLOCK * len)?;
+    if to.len() < BLOCK * padded || len > padded {
+        return None;
     }
     let whole = len / STEP * STEP;
     for element in (0..whole).step_by(STEP) {
@@ -145,16 +147,15 @@ fn pack(rows: &[i8], len: usize, padded: usize, to: &mut [i8]) {
             }
         }
     }
-    let Some(rest) = to.get_mut(whole * BLOCK..padded * BLOCK) else { return };
+    let rest = to.get_mut(whole * BLOCK..padded * BLOCK)?;
     rest.fill(0);
     for (channel, row) in rows.chunks_exact(len.max(1)).enumerate() {
         for (index, &weight) in row.iter().skip(whole).enumerate() {
             let at = (index / DOT * BLOCK + channel) * DOT + index % DOT;
-            if let Some(to) = rest.get_mut(at) {
-                *to = weight;
-            }
+            *rest.get_mut(at)? = weight;
         }
     }
+    Some(())
 }
 
 /// Four rows of four times four bytes to columns.

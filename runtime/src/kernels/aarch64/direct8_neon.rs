@@ -13,6 +13,7 @@ use core::arch::aarch64::{
 
 use super::Neon;
 use super::requantize_block::{Requantizer, VECTORS};
+use crate::error::Fault;
 use crate::kernels::ConvArgs;
 use crate::kernels::direct8::{self, BLOCK, Block, Direct8Isa, Range8, STEP};
 
@@ -22,17 +23,17 @@ const QUAD: usize = 4;
 const PIXELS: usize = 4;
 
 /// See [`crate::kernels::reference::conv`].
-pub fn conv_direct8_neon(token: Neon, args: ConvArgs<'_>) {
-    direct8::conv(token, args);
+pub fn conv_direct8_neon(token: Neon, args: ConvArgs<'_>) -> Result<(), Fault> {
+    direct8::conv(token, args)
 }
 
 impl Direct8Isa for Neon {
-    fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8 {
+    fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Option<Range8> {
         // SAFETY: the token proves that the CPU has NEON.
         unsafe { pack(rows, len, padded, to) }
     }
 
-    fn block(self, block: Block<'_>, output: &mut [i8]) {
+    fn block(self, block: Block<'_>, output: &mut [i8]) -> Option<()> {
         // SAFETY: the token proves that the CPU has NEON.
         unsafe {
             match block.range {
@@ -44,18 +45,17 @@ impl Direct8Isa for Neon {
 }
 
 #[target_feature(enable = "neon")]
-fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) {
-    let requantizer = Requantizer::new(block.channels, block.requantization, block.residual);
-    let Some(requantizer) = requantizer else { return };
-    let rq = &requantizer;
+fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) -> Option<()> {
+    let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?;
     for (patches, at) in block.tiles(PIXELS) {
         match patches.len() / block.padded {
-            1 => some_pixels::<1, PAIRS>(rq, &block, patches, at, output),
-            2 => some_pixels::<2, PAIRS>(rq, &block, patches, at, output),
-            3 => some_pixels::<3, PAIRS>(rq, &block, patches, at, output),
-            _ => some_pixels::<PIXELS, PAIRS>(rq, &block, patches, at, output),
+            1 => some_pixels::<1, PAIRS>(rq, &block, patches, at, output)?,
+            2 => some_pixels::<2, PAIRS>(rq, &block, patches, at, output)?,
+            3 => some_pixels::<3, PAIRS>(rq, &block, patches, at, output)?,
+            _ => some_pixels::<PIXELS, PAIRS>(rq, &block, patches, at, output)?,
         }
     }
+    Some(())
 }
 
 /// A tile of `P` windows, whose first output is `output[at]`.
@@ -66,11 +66,11 @@ fn some_pixels<const P: usize, const PAIRS: bool>(
     patches: &[i8],
     at: usize,
     output: &mut [i8],
-) {
+) -> Option<()> {
     let Block { padded, weights, out_c, .. } = *block;
     let long = patches.len() >= P * padded && weights.len() >= BLOCK * padded;
     if !long || !padded.is_multiple_of(STEP) {
-        return;
+        return None;
     }
     let mut sums = [requantizer.bias; P];
     for quad in 0..VECTORS {
@@ -84,8 +84,9 @@ fn some_pixels<const P: usize, const PAIRS: bool>(
         }
     }
     for (pixel, sums) in sums.into_iter().enumerate() {
-        requantizer.store(sums, at + pixel * out_c, output);
+        requantizer.store(sums, at + pixel * out_c, output)?;
     }
+    Some(())
 }
 
 /// With `PAIRS` no weight is -128.
@@ -125,10 +126,8 @@ unsafe fn multiply<const P: usize, const PAIRS: bool>(
 
 /// See [`Direct8Isa::pack`].
 #[target_feature(enable = "neon")]
-fn pack(rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8 {
-    let Some(to) = to.get_mut(..BLOCK * padded).filter(|_| rows.len() >= BLOCK * len) else {
-        return Range8::Whole;
-    };
+fn pack(rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Option<Range8> {
+    let (to, rows) = (to.get_mut(..BLOCK * padded)?, rows.get(..BLOCK * len)?);
     let mut lowest = vdupq_n_s8(0);
     let quads =
         rows.chunks_exact((QUAD * len).max(1)).zip(to.chunks_exact_mut((QUAD * padded).max(1)));
@@ -150,5 +149,5 @@ fn pack(rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Range8 {
             }
         }
     }
-    if vminvq_s8(lowest) == i8::MIN { Range8::Whole } else { Range8::Symmetric }
+    Some(if vminvq_s8(lowest) == i8::MIN { Range8::Whole } else { Range8::Symmetric })
 }

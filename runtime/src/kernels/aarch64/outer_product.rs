@@ -15,7 +15,7 @@ const VECTORS: usize = BLOCK / 4;
 
 /// `rows` rows of values, at most six, `step` elements apart, times [`BLOCK`] columns of weights, over `count`
 /// elements, a multiple of four; rows have room for whole vectors. Weights are `[element][column]`,
-/// products `[row][column]`, which replace what is there, or add to it.
+/// products `[row][column]`, which replace what is there, or add to it. `None` if a slice is too short.
 #[target_feature(enable = "neon")]
 pub(super) fn multiply(
     rows: usize,
@@ -25,9 +25,9 @@ pub(super) fn multiply(
     count: usize,
     add: bool,
     products: &mut [i32],
-) {
+) -> Option<()> {
     match rows {
-        0 => {}
+        0 => Some(()),
         1 => some_rows::<1>(values, step, weights, count, add, products),
         2 => some_rows::<2>(values, step, weights, count, add, products),
         3 => some_rows::<3>(values, step, weights, count, add, products),
@@ -46,12 +46,12 @@ fn some_rows<const T: usize>(
     count: usize,
     add: bool,
     products: &mut [i32],
-) {
+) -> Option<()> {
     let whole = count.saturating_add(LANES - 1) / LANES * LANES;
     let needed = T.saturating_sub(1).saturating_mul(step).saturating_add(whole);
     let long = values.len() >= needed && weights.len() >= count * BLOCK;
     if !long || products.len() < T * BLOCK || !count.is_multiple_of(HALF) {
-        return;
+        return None;
     }
     let mut sums = [[vdupq_n_s32(0); VECTORS]; T];
     if add {
@@ -84,6 +84,7 @@ fn some_rows<const T: usize>(
             unsafe { vst1q_s32(to.as_mut_ptr(), sum) };
         }
     }
+    Some(())
 }
 
 /// Multiplies lanes of `T` rows with as many rows of weights.

@@ -64,13 +64,12 @@ impl<'r> Requantizer<'r> {
         })
     }
 
-    /// Writes a block of one pixel, whose sums began with the bias, to `output[at..]`.
+    /// Writes a block of one pixel, whose sums began with the bias, to `output[at..]`; `None` if the output,
+    /// or a separate residual, ends before.
     #[target_feature(enable = "neon")]
     #[inline]
-    pub fn store(&self, sums: Sums, at: usize, output: &mut [i8]) {
-        let Some(out) = output.get_mut(at..).and_then(|out| out.first_chunk_mut::<BLOCK>()) else {
-            return;
-        };
+    pub fn store(&self, sums: Sums, at: usize, output: &mut [i8]) -> Option<()> {
+        let out = output.get_mut(at..)?.first_chunk_mut::<BLOCK>()?;
         let mut fixed = sums;
         for (fixed, half) in fixed.iter_mut().zip(self.halves) {
             *fixed = vqdmulhq_s32(vshlq_s32(*fixed, self.shift), half);
@@ -79,8 +78,7 @@ impl<'r> Requantizer<'r> {
             Residual::None => {}
             Residual::InPlace => self.add(&mut fixed, out),
             Residual::Separate(values) => {
-                let values = values.get(at..).and_then(|values| values.first_chunk());
-                self.add(&mut fixed, values.unwrap_or(&[0; BLOCK]));
+                self.add(&mut fixed, values.get(at..)?.first_chunk()?);
             }
         }
         let rounded =
@@ -90,6 +88,7 @@ impl<'r> Requantizer<'r> {
         let clamped = vminq_s8(vmaxq_s8(bytes, self.clamp.0), self.clamp.1);
         // SAFETY: `out` is sixteen writable bytes.
         unsafe { vst1q_s8(out.as_mut_ptr(), clamped) };
+        Some(())
     }
 
     /// Adds the residual in fixed point.

@@ -3,6 +3,7 @@
 use super::copy;
 use super::rows_call::{self, PreparedRows};
 use super::winograd_call::{WinogradCall, can_transform};
+use crate::error::Fault;
 use crate::kernels::cortex_m::direct::{self, Direct, Part, Rows};
 use crate::kernels::cortex_m::winograd::{self, Tiles, Winograd};
 use crate::kernels::{ConvArgs, ConvKernel};
@@ -20,11 +21,16 @@ impl CortexM3 {
 }
 
 /// Computes a convolution with one of the kernels of this family.
-pub fn conv_cortex_m3(token: CortexM3, kernel: ConvKernel, args: ConvArgs<'_>) {
-    match kernel {
+pub fn conv_cortex_m3(
+    token: CortexM3,
+    kernel: ConvKernel,
+    args: ConvArgs<'_>,
+) -> Result<(), Fault> {
+    let done = match kernel {
         ConvKernel::Winograd4CortexM3 => winograd::conv(F4(token), args),
         _ => direct::conv(token, args),
-    }
+    };
+    done.ok_or(Fault::Plan)
 }
 
 // Functions of the assembly. Each reads and writes what its arguments say, keeps the registers that a
@@ -39,13 +45,13 @@ impl Direct<4> for CortexM3 {
     type Call<'a> = PreparedRows<'a>;
 
     #[inline(always)]
-    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) {
-        copy::gather(from, rows, to);
+    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) -> bool {
+        copy::gather(from, rows, to)
     }
 
     #[inline(always)]
-    fn widen(self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) {
-        rows_call::M3.widen(from, starts, rows, patch);
+    fn widen(self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) -> bool {
+        rows_call::M3.widen(from, starts, rows, patch)
     }
 
     fn prepare(self, part: Part<'_>) -> Option<PreparedRows<'_>> {
@@ -53,8 +59,8 @@ impl Direct<4> for CortexM3 {
     }
 
     #[inline(always)]
-    fn tile(self, call: &PreparedRows<'_>, patch: &[u32], outputs: [&mut [i8]; 4]) {
-        rows_call::M3.tile(call, patch, outputs);
+    fn tile(self, call: &PreparedRows<'_>, patch: &[u32], outputs: [&mut [i8]; 4]) -> bool {
+        rows_call::M3.tile(call, patch, outputs)
     }
 }
 
@@ -66,25 +72,27 @@ impl Winograd for F4 {
     const FORM: winograd::Form = winograd::F4_M3;
 
     #[inline(always)]
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) {
-        copy::pixels(from, stride, to);
+    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool {
+        copy::pixels(from, stride, to)
     }
 
     #[inline(always)]
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) {
-        if can_transform(Self::FORM, patch, values, position_bytes) {
+    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool {
+        let fits = can_transform(Self::FORM, patch, values, position_bytes);
+        if fits {
             // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
             unsafe {
                 fixnet_m3_winograd4_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
             }
         }
+        fits
     }
 
     #[inline(always)]
-    fn tiles(self, tiles: Tiles<'_>) {
-        if let Some(call) = WinogradCall::new(tiles, Self::FORM) {
-            // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
-            unsafe { fixnet_m3_winograd4(&call) }
-        }
+    fn tiles(self, tiles: Tiles<'_>) -> bool {
+        let Some(call) = WinogradCall::new(tiles, Self::FORM) else { return false };
+        // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
+        unsafe { fixnet_m3_winograd4(&call) }
+        true
     }
 }

@@ -6,6 +6,7 @@ use core::ptr;
 use super::copy;
 use super::rows_call::{self, PreparedRows};
 use super::winograd_call::{WinogradCall, can_transform};
+use crate::error::Fault;
 use crate::format::WeightLayout;
 use crate::kernels::cortex_m::direct::{self, Direct, Part, Rows, STEP};
 use crate::kernels::cortex_m::winograd::{self, Tiles, Winograd};
@@ -25,13 +26,18 @@ impl CortexM4 {
 }
 
 /// Computes a convolution with one of the kernels of this family.
-pub fn conv_cortex_m4(token: CortexM4, kernel: ConvKernel, args: ConvArgs<'_>) {
-    match kernel {
+pub fn conv_cortex_m4(
+    token: CortexM4,
+    kernel: ConvKernel,
+    args: ConvArgs<'_>,
+) -> Result<(), Fault> {
+    let done = match kernel {
         ConvKernel::Winograd4CortexM4 => winograd::conv(F4(token), args),
         ConvKernel::Winograd2CortexM4 => winograd::conv(F2(token), args),
         ConvKernel::Direct8CortexM4 | ConvKernel::Direct16CortexM4 => direct::conv(token, args),
         _ => direct::conv(PlainRows(token), args),
-    }
+    };
+    done.ok_or(Fault::Plan)
 }
 
 /// Steps that follow each other without a branch: `M4_UNROLLED`.
@@ -79,12 +85,12 @@ impl Direct<2> for CortexM4 {
     type Call<'a> = PreparedCall<'a>;
 
     #[inline(always)]
-    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) {
-        copy::gather(from, rows, to);
+    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) -> bool {
+        copy::gather(from, rows, to)
     }
 
     #[inline(always)]
-    fn widen(self, from: &[i8], [_, second]: [usize; 2], rows: Rows, patch: &mut [u32]) {
+    fn widen(self, from: &[i8], [_, second]: [usize; 2], rows: Rows, patch: &mut [u32]) -> bool {
         let steps = rows.run / STEP;
         let kept = steps > 0
             && rows.count > 0
@@ -99,6 +105,7 @@ impl Direct<2> for CortexM4 {
                 fixnet_m4_widen(first, second, patch.as_mut_ptr(), steps, gap, rows.count);
             }
         }
+        kept
     }
 
     #[inline(never)]
@@ -137,12 +144,12 @@ impl Direct<2> for CortexM4 {
     }
 
     #[inline(always)]
-    fn tile(self, call: &PreparedCall<'_>, patch: &[u32], [first, second]: [&mut [i8]; 2]) {
+    fn tile(self, call: &PreparedCall<'_>, patch: &[u32], [first, second]: [&mut [i8]; 2]) -> bool {
         let kept = patch.len() >= call.steps * 4
             && first.len() == call.channels
             && second.len() == call.channels;
         if !kept {
-            return;
+            return false;
         }
         let outputs = first.as_mut_ptr_range();
         let tile = DirectCall {
@@ -157,6 +164,7 @@ impl Direct<2> for CortexM4 {
         // checked, and as many weights and constants as `prepare` has found, which are aligned to words;
         // the outputs have `channels` elements.
         unsafe { (call.run)(&tile) }
+        true
     }
 }
 
@@ -179,13 +187,13 @@ impl Direct<4> for PlainRows {
     type Call<'a> = PreparedRows<'a>;
 
     #[inline(always)]
-    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) {
-        copy::gather(from, rows, to);
+    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) -> bool {
+        copy::gather(from, rows, to)
     }
 
     #[inline(always)]
-    fn widen(self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) {
-        rows_call::M4.widen(from, starts, rows, patch);
+    fn widen(self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) -> bool {
+        rows_call::M4.widen(from, starts, rows, patch)
     }
 
     fn prepare(self, part: Part<'_>) -> Option<PreparedRows<'_>> {
@@ -193,8 +201,8 @@ impl Direct<4> for PlainRows {
     }
 
     #[inline(always)]
-    fn tile(self, call: &PreparedRows<'_>, patch: &[u32], outputs: [&mut [i8]; 4]) {
-        rows_call::M4.tile(call, patch, outputs);
+    fn tile(self, call: &PreparedRows<'_>, patch: &[u32], outputs: [&mut [i8]; 4]) -> bool {
+        rows_call::M4.tile(call, patch, outputs)
     }
 }
 
@@ -206,26 +214,28 @@ impl Winograd for F4 {
     const FORM: winograd::Form = winograd::F4_M4;
 
     #[inline(always)]
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) {
-        copy::pixels(from, stride, to);
+    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool {
+        copy::pixels(from, stride, to)
     }
 
     #[inline(always)]
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) {
-        if can_transform(Self::FORM, patch, values, position_bytes) {
+    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool {
+        let fits = can_transform(Self::FORM, patch, values, position_bytes);
+        if fits {
             // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
             unsafe {
                 fixnet_m4_winograd4_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
             }
         }
+        fits
     }
 
     #[inline(always)]
-    fn tiles(self, tiles: Tiles<'_>) {
-        if let Some(call) = WinogradCall::new(tiles, Self::FORM) {
-            // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
-            unsafe { fixnet_m4_winograd4(&call) }
-        }
+    fn tiles(self, tiles: Tiles<'_>) -> bool {
+        let Some(call) = WinogradCall::new(tiles, Self::FORM) else { return false };
+        // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
+        unsafe { fixnet_m4_winograd4(&call) }
+        true
     }
 }
 
@@ -237,25 +247,27 @@ impl Winograd for F2 {
     const FORM: winograd::Form = winograd::F2_M4;
 
     #[inline(always)]
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) {
-        copy::pixels(from, stride, to);
+    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool {
+        copy::pixels(from, stride, to)
     }
 
     #[inline(always)]
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) {
-        if can_transform(Self::FORM, patch, values, position_bytes) {
+    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool {
+        let fits = can_transform(Self::FORM, patch, values, position_bytes);
+        if fits {
             // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
             unsafe {
                 fixnet_m4_winograd2_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
             }
         }
+        fits
     }
 
     #[inline(always)]
-    fn tiles(self, tiles: Tiles<'_>) {
-        if let Some(call) = WinogradCall::new(tiles, Self::FORM) {
-            // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
-            unsafe { fixnet_m4_winograd2(&call) }
-        }
+    fn tiles(self, tiles: Tiles<'_>) -> bool {
+        let Some(call) = WinogradCall::new(tiles, Self::FORM) else { return false };
+        // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
+        unsafe { fixnet_m4_winograd2(&call) }
+        true
     }
 }

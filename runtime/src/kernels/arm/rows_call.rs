@@ -87,7 +87,7 @@ pub(crate) struct PreparedRows<'a> {
 
 impl Kernel {
     #[inline(always)]
-    pub fn widen(&self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) {
+    pub fn widen(&self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) -> bool {
         let steps = rows.run / STEP;
         let farthest = starts.into_iter().max().unwrap_or(0);
         let kept = steps > 0
@@ -106,6 +106,7 @@ impl Kernel {
             // writable in the patch.
             unsafe { (self.widen)(&call) }
         }
+        kept
     }
 
     #[inline(never)]
@@ -143,11 +144,16 @@ impl Kernel {
     }
 
     #[inline(always)]
-    pub fn tile(&self, call: &PreparedRows<'_>, patch: &[u32], mut outputs: [&mut [i8]; 4]) {
+    pub fn tile(
+        &self,
+        call: &PreparedRows<'_>,
+        patch: &[u32],
+        mut outputs: [&mut [i8]; 4],
+    ) -> bool {
         let kept = patch.len() >= call.steps * STEP_WORDS
             && outputs.iter().all(|output| output.len() == call.channels);
         if !kept {
-            return;
+            return false;
         }
         let tile = RowsCall {
             patch: patch.as_ptr(),
@@ -160,5 +166,6 @@ impl Kernel {
         // SAFETY: for each of `channels` the steps read as much of the patch as was just checked, and as
         // many weights and constants as `prepare` has found; the outputs have `channels` elements.
         unsafe { (self.run)(&tile) }
+        true
     }
 }

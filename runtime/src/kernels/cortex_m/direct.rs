@@ -108,24 +108,24 @@ pub(crate) struct Part<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
-/// What an instruction set does of it. Slices that are too short make it do nothing.
+/// What an instruction set does of it. Methods do nothing and return `false` if a slice is too short.
 pub(crate) trait Direct<const P: usize>: Copy {
     const FORM: Form;
     /// A part that can be computed.
     type Call<'a>;
 
     /// Copies `rows`, which begin at `from`, to `to` without gaps, and [`STEP`] zeros behind them.
-    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]);
+    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) -> bool;
 
     /// Widens `rows`, whole steps, of each pixel's window into the beginning of `patch`. The first pixel's
     /// begin at `from`, the others' at distances in `starts`.
-    fn widen(self, from: &[i8], starts: [usize; P], rows: Rows, patch: &mut [u32]);
+    fn widen(self, from: &[i8], starts: [usize; P], rows: Rows, patch: &mut [u32]) -> bool;
 
     /// Checks a part.
     fn prepare(self, part: Part<'_>) -> Option<Self::Call<'_>>;
 
     /// Computes a part of the tile whose windows `patch` holds; an output has the part's channels.
-    fn tile(self, call: &Self::Call<'_>, patch: &[u32], outputs: [&mut [i8]; P]);
+    fn tile(self, call: &Self::Call<'_>, patch: &[u32], outputs: [&mut [i8]; P]) -> bool;
 }
 
 /// The buffers.
@@ -151,38 +151,39 @@ impl<'s> Buffers<'s> {
     }
 }
 
-/// Runs the convolution.
-pub(crate) fn conv<const P: usize, I: Direct<P>>(isa: I, mut args: ConvArgs<'_>) {
+/// Runs the convolution. `None` if a slice is too short.
+pub(crate) fn conv<const P: usize, I: Direct<P>>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
     let [_, out_w, out_c] = args.shape.output;
     let layout = Layout::new(I::FORM, args.shape);
     let scratch = core::mem::take(&mut args.scratch);
-    let Some(buffers) = Buffers::new(scratch, &layout) else { return };
-    let Buffers { patch, windows, rows, spare } = buffers;
-    let epilogue = Epilogue::begin(&mut args);
+    let Buffers { patch, windows, rows, spare } = Buffers::new(scratch, &layout)?;
+    let epilogue = Epilogue::begin(&mut args)?;
     let [first, last] = parts(I::FORM, &args, epilogue, rows);
     // A single block of channels may be the one behind whose rows steps read.
     let (first, last) = if first.channels == 0 { (last, first) } else { (first, last) };
-    let split = first.channels;
-    let Some(first) = isa.prepare(first) else { return };
+    let (split, in_one) = (first.channels, last.channels == 0);
+    let first = isa.prepare(first)?;
     let last = isa.prepare(last);
     let job = Job::new(args.shape, args.input);
-    let Some(patch) = patch.get_mut(..job.len * P / 2) else { return };
+    let patch = patch.get_mut(..job.len * P / 2)?;
+    let mut done = in_one == last.is_none();
     let rows = args.output.chunks_exact_mut((out_w * out_c).max(1));
     for (y, row) in rows.enumerate() {
         let top = (args.first_row + y) * args.shape.strides[0];
         for (tile, outputs) in row.chunks_mut((P * out_c).max(1)).enumerate() {
-            job.windows(isa, (top, tile * P), patch, windows);
+            done &= job.windows(isa, (top, tile * P), patch, windows);
             let pixels = outputs.chunks_exact_mut(out_c.max(1));
             let mut pixels = pixels.chain(spare.chunks_exact_mut(out_c.max(1)));
             let outputs = core::array::from_fn(|_| pixels.next().unwrap_or_default());
             let Some(last) = &last else {
-                isa.tile(&first, patch, outputs);
+                done &= isa.tile(&first, patch, outputs);
                 continue;
             };
-            in_two(isa, (&first, last), split, patch, outputs);
+            done &= in_two(isa, (&first, last), split, patch, outputs);
         }
     }
     epilogue.end(args.output);
+    done.then_some(())
 }
 
 /// Computes a tile whose first `split` channels are one part and whose others are another one.
@@ -193,7 +194,7 @@ fn in_two<const P: usize, I: Direct<P>>(
     split: usize,
     patch: &[u32],
     outputs: [&mut [i8]; P],
-) {
+) -> bool {
     let mut behind: [&mut [i8]; P] = core::array::from_fn(|_| Default::default());
     let mut outputs = outputs.into_iter().zip(&mut behind).map(|(output, behind)| {
         let split = split.min(output.len());
@@ -202,8 +203,7 @@ fn in_two<const P: usize, I: Direct<P>>(
         output
     });
     let before = core::array::from_fn(|_| outputs.next().unwrap_or_default());
-    isa.tile(first, patch, before);
-    isa.tile(last, patch, behind);
+    isa.tile(first, patch, before) & isa.tile(last, patch, behind)
 }
 
 /// All output channels, in one part or, where steps read behind the last row of weights, in two.
@@ -219,7 +219,7 @@ fn parts<'a>(
     let whole = layout != WeightLayout::Ohwi || len == padded;
     let split = if whole { out_c } else { out_c.saturating_sub(form.channels) };
     if !whole {
-        // What lies between and behind these rows meets values of 0.
+        // What lies between and behind these rows meets values of 0. There are weights, as was checked.
         for (to, from) in last.iter_mut().zip(weights.get(split * len..).unwrap_or_default()) {
             *to = *from;
         }
@@ -267,7 +267,7 @@ impl<'a> Job<'a> {
         (top, x): (usize, usize),
         patch: &mut [u32],
         windows: &mut [i8],
-    ) {
+    ) -> bool {
         let shape = self.shape;
         let [in_h, in_w, in_c] = shape.input;
         let last = shape.output[1].saturating_sub(1);
@@ -278,40 +278,41 @@ impl<'a> Job<'a> {
             && left >= shape.pads[1]
             && right + shape.kernel[1] <= in_w + shape.pads[1];
         let column = |pixel: usize| (x + pixel).min(last) * stride;
+        let mut done = true;
         let starts = core::array::from_fn(|pixel| (column(pixel) - left) * in_c);
         if inside {
             let first = ((top - shape.pads[0]) * in_w + left - shape.pads[1]) * in_c;
             let from = self.input.get(first..).unwrap_or_default();
             if self.whole_steps {
-                isa.widen(from, starts, self.rows, patch);
-                return;
+                return isa.widen(from, starts, self.rows, patch);
             }
             for (pixel, start) in starts.into_iter().enumerate() {
                 let window = windows.get_mut(pixel * self.len..).unwrap_or_default();
                 let from = from.get(start..).unwrap_or_default();
                 if from.len() < self.rows.extent() + STEP {
-                    self.gather((top, column(pixel)), window);
+                    done &= self.gather((top, column(pixel)), window);
                     continue;
                 }
-                isa.gather(from, self.rows, window);
+                done &= isa.gather(from, self.rows, window);
             }
         } else {
             for pixel in 0..P {
                 let window = windows.get_mut(pixel * self.len..).unwrap_or_default();
-                self.gather((top, column(pixel)), window);
+                done &= self.gather((top, column(pixel)), window);
             }
         }
         let rows = Rows { run: self.len, pitch: self.len, count: 1 };
-        isa.widen(windows, core::array::from_fn(|pixel| pixel * self.len), rows, patch);
+        done & isa.widen(windows, core::array::from_fn(|pixel| pixel * self.len), rows, patch)
     }
 
-    /// Copies the window that begins at row `top` and column `left` of the padded input.
+    /// Copies the window that begins at row `top` and column `left` of the padded input; `false` if it does
+    /// not fit.
     #[inline(never)]
-    fn gather(&self, (top, left): (usize, usize), window: &mut [i8]) {
+    fn gather(&self, (top, left): (usize, usize), window: &mut [i8]) -> bool {
         let shape = self.shape;
         let [_, in_w, in_c] = shape.input;
         let run = shape.kernel[1] * in_c;
-        let window = window.get_mut(..self.len).unwrap_or_default();
+        let Some(window) = window.get_mut(..self.len) else { return false };
         let (window, behind) =
             window.split_at_mut_checked(shape.patch_len().min(window.len())).unwrap_or_default();
         behind.fill(0);
@@ -331,9 +332,11 @@ impl<'a> Job<'a> {
             let (before, inside) = row.split_at_mut_checked(before).unwrap_or_default();
             before.fill(shape.input_zero_point);
             behind.fill(shape.input_zero_point);
-            if inside.len() == values.len() {
-                inside.copy_from_slice(values);
+            if inside.len() != values.len() {
+                return false;
             }
+            inside.copy_from_slice(values);
         }
+        true
     }
 }

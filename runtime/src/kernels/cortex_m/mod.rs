@@ -3,6 +3,9 @@
 //! A driver walks over tiles, takes care of padding, borders and the clamp, and divides the scratch; an
 //! instruction set computes one tile ([`direct::Direct`], [`winograd::Winograd`]). Drivers are safe code
 //! that depends on nothing of the machine; plans are needed on every machine, for boards.
+//!
+//! Whether a slice was too short is known of every part, and asked once, at the end: a way out of each loop
+//! would double the code of the drivers.
 
 pub(crate) mod direct;
 pub(crate) mod winograd;
@@ -21,19 +24,21 @@ pub(crate) struct Epilogue<'a> {
 }
 
 impl<'a> Epilogue<'a> {
-    /// Brings the residual to where the kernels read it.
-    fn begin(args: &mut ConvArgs<'a>) -> Self {
+    /// Brings the residual to where the kernels read it; `None` if it is shorter than the output.
+    fn begin(args: &mut ConvArgs<'a>) -> Option<Self> {
         let residual_multiplier = match args.residual {
             Residual::None => 0,
             Residual::InPlace => args.requantization.residual_multiplier,
             Residual::Separate(values) => {
+                let values = values.get(..args.output.len())?;
                 for (to, &from) in args.output.iter_mut().zip(values) {
                     *to = from;
                 }
                 args.requantization.residual_multiplier
             }
         };
-        Self { channels: args.channels, requantization: args.requantization, residual_multiplier }
+        let (channels, requantization) = (args.channels, args.requantization);
+        Some(Self { channels, requantization, residual_multiplier })
     }
 
     /// Clamps what the kernels have saturated to int8.

@@ -97,18 +97,19 @@ pub(crate) struct Tiles<'a> {
     pub channels: usize,
 }
 
-/// What an instruction set does of it. Slices that are too short make it do nothing.
+/// What an instruction set does of it. Methods do nothing and return `false` if a slice is too short, or
+/// misaligned.
 pub(crate) trait Winograd: Copy {
     const FORM: Form;
 
     /// Copies [`BLOCK`] channels of each pixel, `stride` apart, to `to`.
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]);
+    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool;
 
     /// Transforms a patch into the beginning of `values`.
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize);
+    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool;
 
     /// Multiplies, transforms back and requantizes.
-    fn tiles(self, tiles: Tiles<'_>);
+    fn tiles(self, tiles: Tiles<'_>) -> bool;
 }
 
 /// The buffers in the scratch.
@@ -131,22 +132,23 @@ impl<'s> Buffers<'s> {
     }
 }
 
-/// Runs the convolution.
-pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) {
+/// Runs the convolution. `None` if a slice is too short.
+pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
     let (shape, side) = (args.shape, I::FORM.side);
     let [_, out_w, out_c] = shape.output;
     let scratch = core::mem::take(&mut args.scratch);
-    let Some(mut buffers) = Buffers::new(scratch, I::FORM, shape) else { return };
-    let epilogue = Epilogue::begin(&mut args);
+    let mut buffers = Buffers::new(scratch, I::FORM, shape)?;
+    let epilogue = Epilogue::begin(&mut args)?;
+    let mut done = true;
     let row_stride = out_w * out_c;
     let rows = args.output.len() / row_stride.max(1);
     for top in (0..rows).step_by(side) {
         for left in (0..out_w).step_by(side * TILES) {
             let corner = (args.first_row + top, left);
-            transform::<I>(isa, shape, args.input, corner, &mut buffers);
+            done &= transform::<I>(isa, shape, args.input, corner, &mut buffers);
             let height = side.min(rows - top);
             let width = (side * TILES).min(out_w - left);
-            let Some(output) = args.output.get_mut((top * out_w + left) * out_c..) else { return };
+            let output = args.output.get_mut((top * out_w + left) * out_c..)?;
             let run = |output: &mut [i8], row_stride| {
                 isa.tiles(Tiles {
                     values: buffers.values,
@@ -156,10 +158,10 @@ pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) {
                     output,
                     row_stride,
                     channels: out_c,
-                });
+                })
             };
             if (height, width) == (side, side * TILES) {
-                run(output, row_stride);
+                done &= run(output, row_stride);
                 continue;
             }
             let (run_len, stride) = (width * out_c, side * TILES * out_c);
@@ -168,33 +170,35 @@ pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) {
             if epilogue.residual_multiplier != 0 {
                 let from = output.chunks(parts(row_stride)).take(height);
                 for (to, from) in results.chunks_exact_mut(parts(stride)).zip(from) {
-                    copy(to, from, run_len);
+                    done &= copy(to, from, run_len);
                 }
             }
-            run(results, stride);
+            done &= run(results, stride);
             let to = output.chunks_mut(parts(row_stride)).take(height);
             for (to, from) in to.zip(results.chunks_exact(parts(stride))) {
-                copy(to, from, run_len);
+                done &= copy(to, from, run_len);
             }
         }
     }
     epilogue.end(args.output);
+    done.then_some(())
 }
 
-fn copy(to: &mut [i8], from: &[i8], len: usize) {
-    if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
-        to.copy_from_slice(from);
-    }
+/// Whether both have `len` elements, which are copied.
+fn copy(to: &mut [i8], from: &[i8], len: usize) -> bool {
+    let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) else { return false };
+    to.copy_from_slice(from);
+    true
 }
 
-/// Transforms all channels of the tiles at an output position.
+/// Transforms all channels of the tiles at an output position; `false` if a slice is too short.
 fn transform<I: Winograd>(
     isa: I,
     shape: &ConvShape,
     input: &[i8],
     (y, x): (usize, usize),
     buffers: &mut Buffers<'_>,
-) {
+) -> bool {
     let [in_h, in_w, in_c] = shape.input;
     let columns = I::FORM.columns();
     // The columns inside: from `first` on, which is the input's column `left`.
@@ -202,6 +206,7 @@ fn transform<I: Winograd>(
     let left = (x + first).saturating_sub(shape.pads[1]);
     let count = in_w.saturating_sub(left).min(columns - first);
     let zero_point = shape.input_zero_point;
+    let mut done = true;
     for channel in (0..in_c).step_by(BLOCK) {
         for (dy, row) in buffers.patch.chunks_exact_mut(columns * BLOCK).enumerate() {
             let y = (y + dy).checked_sub(shape.pads[0]).filter(|&y| y < in_h && count > 0);
@@ -214,10 +219,11 @@ fn transform<I: Winograd>(
             let (inside, behind) = rest.split_at_mut_checked(count * BLOCK).unwrap_or_default();
             before.fill(zero_point);
             behind.fill(zero_point);
-            isa.copy(line, in_c, inside);
+            done &= isa.copy(line, in_c, inside);
         }
         let at = channel * I::FORM.value_bytes * TILES / 4;
         let values = buffers.values.get_mut(at..).unwrap_or_default();
-        isa.input(buffers.patch, values, I::FORM.position_bytes(shape));
+        done &= isa.input(buffers.patch, values, I::FORM.position_bytes(shape));
     }
+    done
 }

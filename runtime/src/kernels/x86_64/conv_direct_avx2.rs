@@ -18,6 +18,7 @@ use zerocopy::FromBytes;
 use super::Avx2;
 use super::patch_avx2::{self, VECTOR, widen};
 use super::requantize_avx2::requantize_pixel;
+use crate::error::Fault;
 use crate::kernels::ConvArgs;
 use crate::kernels::conv_kernel::DIRECT_AVX2;
 
@@ -28,23 +29,20 @@ const CHANNELS: usize = 4;
 const _: () = assert!(DIRECT_AVX2.vector == VECTOR);
 
 /// See [`crate::kernels::reference::conv`].
-pub fn conv_direct_avx2(_token: Avx2, args: ConvArgs<'_>) {
+pub fn conv_direct_avx2(_token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has AVX2.
-    unsafe { conv(args) }
+    unsafe { conv(args) }.ok_or(Fault::Plan)
 }
 
 #[target_feature(enable = "avx2")]
-fn conv(args: ConvArgs<'_>) {
+fn conv(args: ConvArgs<'_>) -> Option<()> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let (len, padded) = (shape.patch_len(), DIRECT_AVX2.padded_len(shape));
-    let Some((patches, accumulators)) = args.scratch.split_at_mut_checked(padded * PIXELS * 2)
-    else {
-        return;
-    };
-    let accumulators = accumulators.get_mut(..out_c * PIXELS * 4).unwrap_or_default();
-    let Ok(patches) = <[i16]>::mut_from_bytes(patches) else { return };
-    let Ok(accumulators) = <[i32]>::mut_from_bytes(accumulators) else { return };
+    let (patches, accumulators) = args.scratch.split_at_mut_checked(padded * PIXELS * 2)?;
+    let accumulators = accumulators.get_mut(..out_c * PIXELS * 4)?;
+    let patches = <[i16]>::mut_from_bytes(patches).ok()?;
+    let accumulators = <[i32]>::mut_from_bytes(accumulators).ok()?;
     let (channels, rq) = (args.channels, args.requantization);
     for (tile, output) in args.output.chunks_mut((PIXELS * out_c).max(1)).enumerate() {
         // The last tile may have fewer pixels; it multiplies what the others left for nothing.
@@ -57,11 +55,12 @@ fn conv(args: ConvArgs<'_>) {
             patch_avx2::gather(shape, args.input, position, patch);
             align_tail(patch, len);
         }
-        multiply(patches, padded, args.weights.as_ohwi(), len, accumulators);
+        multiply(patches, padded, args.weights.as_ohwi(), len, accumulators)?;
         for ((index, out), acc) in pixels.zip(accumulators.chunks_exact(out_c.max(1))) {
             requantize_pixel(acc, channels, rq, args.residual, (first + index) * out_c, out);
         }
     }
+    Some(())
 }
 
 /// Moves the elements of the last, incomplete vector to its end, behind zeros.
@@ -81,13 +80,19 @@ fn align_tail(patch: &mut [i16], len: usize) {
 
 /// All patches times all output channels, whose weights are rows of `len`.
 #[target_feature(enable = "avx2")]
-fn multiply(patches: &[i16], padded: usize, weights: &[i8], len: usize, accumulators: &mut [i32]) {
+fn multiply(
+    patches: &[i16],
+    padded: usize,
+    weights: &[i8],
+    len: usize,
+    accumulators: &mut [i32],
+) -> Option<()> {
     let out_c = accumulators.len() / PIXELS;
     // Rows shorter than a vector have no last sixteen weights.
     let tiled = if len < VECTOR { 0 } else { out_c / CHANNELS * CHANNELS };
     for oc in (0..tiled).step_by(CHANNELS) {
-        let Some(rows) = weights.get(oc * len..(oc + CHANNELS) * len) else { return };
-        let sums = tile(patches, padded, rows, len);
+        let rows = weights.get(oc * len..(oc + CHANNELS) * len)?;
+        let sums = tile(patches, padded, rows, len)?;
         for (acc, sums) in accumulators.chunks_exact_mut(out_c.max(1)).zip(sums) {
             if let Some(to) = acc.get_mut(oc..).and_then(|acc| acc.first_chunk_mut::<CHANNELS>()) {
                 // SAFETY: `to` is 16 writable bytes; the store needs no alignment.
@@ -95,7 +100,7 @@ fn multiply(patches: &[i16], padded: usize, weights: &[i8], len: usize, accumula
             }
         }
     }
-    let rest = weights.chunks_exact(len.max(1)).enumerate().skip(tiled);
+    let rest = weights.chunks_exact(len.max(1)).enumerate().take(out_c).skip(tiled);
     for (oc, row) in rest {
         let patches = patches.chunks_exact(padded.max(1));
         for (acc, patch) in accumulators.chunks_exact_mut(out_c.max(1)).zip(patches) {
@@ -104,6 +109,7 @@ fn multiply(patches: &[i16], padded: usize, weights: &[i8], len: usize, accumula
             }
         }
     }
+    Some(())
 }
 
 /// One patch times one row, for channels that fill no tile.
@@ -121,14 +127,14 @@ fn dot(patch: &[i16], row: &[i8]) -> i32 {
 
 /// Patches of `padded` elements times four rows of `len` weights: the four sums of each patch.
 ///
-/// `len` is at least [`VECTOR`] and `padded` is `len` rounded up to vectors.
+/// `len` is at least [`VECTOR`] and `padded` is `len` rounded up to vectors; `None` if not.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn tile(patches: &[i16], padded: usize, rows: &[i8], len: usize) -> [__m128i; PIXELS] {
+fn tile(patches: &[i16], padded: usize, rows: &[i8], len: usize) -> Option<[__m128i; PIXELS]> {
     let mut sums = [[_mm256_setzero_si256(); CHANNELS]; PIXELS];
     let lengths = patches.len() == PIXELS * padded && rows.len() == CHANNELS * len;
     if !lengths || len < VECTOR || padded != len.next_multiple_of(VECTOR) {
-        return sums.map(|sums| horizontal(sums));
+        return None;
     }
     let (patches, rows) = (patches.as_ptr(), rows.as_ptr());
     let mut at = 0;
@@ -147,7 +153,7 @@ fn tile(patches: &[i16], padded: usize, rows: &[i8], len: usize) -> [__m128i; PI
         }
         at += VECTOR;
     }
-    sums.map(|sums| horizontal(sums))
+    Some(sums.map(|sums| horizontal(sums)))
 }
 
 /// The sum of each vector's lanes.

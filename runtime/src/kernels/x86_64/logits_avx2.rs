@@ -7,6 +7,7 @@ use core::arch::x86_64::{
 };
 
 use super::Avx2;
+use crate::error::Fault;
 use crate::kernels::LogitsArgs;
 use crate::numerics;
 
@@ -16,17 +17,20 @@ const LANES: usize = 16;
 const CLASSES: usize = 4;
 
 /// See [`crate::kernels::reference::logits`].
-pub fn logits_avx2(_token: Avx2, args: LogitsArgs<'_>) {
+pub fn logits_avx2(_token: Avx2, args: LogitsArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has AVX2.
-    unsafe { logits(args) }
+    unsafe { logits(args) }.ok_or(Fault::Plan)
 }
 
 #[target_feature(enable = "avx2")]
-fn logits(args: LogitsArgs<'_>) {
+fn logits(args: LogitsArgs<'_>) -> Option<()> {
     let LogitsArgs { input, weights, channels, shift, output } = args;
+    let weights = weights.get(..input.len().checked_mul(output.len())?)?;
+    let bias = channels.bias.get(..output.len())?;
+    let multipliers = channels.multipliers.get(..output.len())?;
     let len = input.len();
     let rows = weights.chunks((len * CLASSES).max(1));
-    let constants = channels.bias.chunks(CLASSES).zip(channels.multipliers.chunks(CLASSES));
+    let constants = bias.chunks(CLASSES).zip(multipliers.chunks(CLASSES));
     for ((output, rows), (bias, multipliers)) in output.chunks_mut(CLASSES).zip(rows).zip(constants)
     {
         let sums = sums(input, rows);
@@ -35,6 +39,7 @@ fn logits(args: LogitsArgs<'_>) {
             *to = numerics::logit(sum, numerics::Channel { bias, multiplier }, shift);
         }
     }
+    Some(())
 }
 
 /// The products of up to four rows with the input.

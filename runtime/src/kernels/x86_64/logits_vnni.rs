@@ -10,6 +10,7 @@ use core::arch::x86_64::{
 };
 
 use super::Avx512Vnni;
+use crate::error::Fault;
 use crate::kernels::LogitsArgs;
 use crate::kernels::vnni::VECTOR;
 use crate::numerics::{self, Channel};
@@ -18,16 +19,19 @@ use crate::numerics::{self, Channel};
 const CLASSES: usize = 4;
 
 /// See [`crate::kernels::reference::logits`].
-pub fn logits_vnni(_token: Avx512Vnni, args: LogitsArgs<'_>) {
+pub fn logits_vnni(_token: Avx512Vnni, args: LogitsArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the features.
-    unsafe { logits(args) }
+    unsafe { logits(args) }.ok_or(Fault::Plan)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn logits(args: LogitsArgs<'_>) {
+fn logits(args: LogitsArgs<'_>) -> Option<()> {
     let LogitsArgs { input, weights, channels, shift, output } = args;
+    let weights = weights.get(..input.len().checked_mul(output.len())?)?;
+    let bias = channels.bias.get(..output.len())?;
+    let multipliers = channels.multipliers.get(..output.len())?;
     let rows = weights.chunks(input.len().saturating_mul(CLASSES).max(1));
-    let constants = channels.bias.chunks(CLASSES).zip(channels.multipliers.chunks(CLASSES));
+    let constants = bias.chunks(CLASSES).zip(multipliers.chunks(CLASSES));
     for ((output, rows), (bias, multipliers)) in output.chunks_mut(CLASSES).zip(rows).zip(constants)
     {
         let sums = sums(input, rows);
@@ -36,6 +40,7 @@ fn logits(args: LogitsArgs<'_>) {
             *to = numerics::logit(sum, Channel { bias, multiplier }, shift);
         }
     }
+    Some(())
 }
 
 /// The products of up to four rows with the input.

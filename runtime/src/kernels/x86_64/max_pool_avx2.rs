@@ -7,6 +7,7 @@ use core::arch::x86_64::{
 use core::ops::Range;
 
 use super::Avx2;
+use crate::error::Fault;
 use crate::kernels::PoolShape;
 
 /// Channels of one vector.
@@ -19,19 +20,25 @@ pub fn max_pool_avx2(
     clamp: (i8, i8),
     input: &[i8],
     output: &mut [i8],
-) {
+) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has AVX2.
     unsafe { max_pool(shape, clamp, input, output) }
 }
 
 #[target_feature(enable = "avx2")]
-fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+fn max_pool(
+    shape: &PoolShape,
+    clamp: (i8, i8),
+    input: &[i8],
+    output: &mut [i8],
+) -> Result<(), Fault> {
     let [in_h, in_w, channels] = shape.input;
     let out_w = shape.output[1].max(1);
     let low = _mm256_set1_epi8(clamp.0);
     let high = _mm256_set1_epi8(clamp.1);
-    if input.len() < in_h * in_w * channels {
-        return;
+    let values = in_h.checked_mul(in_w).and_then(|pixels| pixels.checked_mul(channels));
+    if values.is_none_or(|values| input.len() < values) {
+        return Err(Fault::Plan);
     }
     for (pixel, output) in output.chunks_exact_mut(channels.max(1)).enumerate() {
         let rows = taps(shape, 0, pixel / out_w);
@@ -57,6 +64,7 @@ fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8])
             *to = values.copied().max().unwrap_or(i8::MIN).max(clamp.0).min(clamp.1);
         }
     }
+    Ok(())
 }
 
 /// The rows or columns of the input under a window.

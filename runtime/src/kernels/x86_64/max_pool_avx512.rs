@@ -7,6 +7,7 @@ use core::arch::x86_64::{
 
 use super::Avx512Vnni;
 use super::max_pool_avx2::taps;
+use crate::error::Fault;
 use crate::kernels::PoolShape;
 use crate::kernels::vnni::VECTOR;
 
@@ -17,19 +18,24 @@ pub fn max_pool_avx512(
     clamp: (i8, i8),
     input: &[i8],
     output: &mut [i8],
-) {
+) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the features.
     unsafe { max_pool(shape, clamp, input, output) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+fn max_pool(
+    shape: &PoolShape,
+    clamp: (i8, i8),
+    input: &[i8],
+    output: &mut [i8],
+) -> Result<(), Fault> {
     let [in_h, in_w, channels] = shape.input;
     let out_w = shape.output[1].max(1);
     let (low, high) = (_mm512_set1_epi8(clamp.0), _mm512_set1_epi8(clamp.1));
     let values = in_h.checked_mul(in_w).and_then(|pixels| pixels.checked_mul(channels));
     if channels == 0 || values.is_none_or(|values| input.len() < values) {
-        return;
+        return Err(Fault::Plan);
     }
     for (line, output) in output.chunks_mut((out_w * channels).max(1)).enumerate() {
         let rows = taps(shape, 0, line);
@@ -68,4 +74,5 @@ fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8])
             }
         }
     }
+    Ok(())
 }

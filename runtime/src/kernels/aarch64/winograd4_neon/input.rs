@@ -10,7 +10,8 @@ use crate::kernels::ConvShape;
 use crate::kernels::winograd4::{POSITIONS, WINDOW, window};
 
 /// Transforms the window of the tile whose first output pixel is `corner` (row, column) and writes its
-/// positions `stride` elements apart. `buffer` takes the pixels of a window with padding in it.
+/// positions `stride` elements apart. `buffer` takes the pixels of a window with padding in it. `None` if a
+/// slice is too short.
 #[target_feature(enable = "neon")]
 pub(super) fn transform(
     shape: &ConvShape,
@@ -19,14 +20,14 @@ pub(super) fn transform(
     buffer: &mut [i8],
     stride: usize,
     to: &mut [i16],
-) {
+) -> Option<()> {
     let [in_h, in_w, in_c] = shape.input;
     let inside = |corner: usize, pad: usize, extent: usize| {
         corner.checked_sub(pad).filter(|&first| first + WINDOW <= extent)
     };
     let (y, x) = (inside(corner.0, shape.pads[0], in_h), inside(corner.1, shape.pads[1], in_w));
     if let Some((y, x)) = y.zip(x) {
-        let pixels = input.get((y * in_w + x) * in_c..).unwrap_or_default();
+        let pixels = input.get((y * in_w + x) * in_c..)?;
         return transform_window(pixels, in_w * in_c, in_c, stride, to);
     }
     let from = window(shape, corner).into_iter().flatten();
@@ -36,10 +37,10 @@ pub(super) fn transform(
             None => pixel.fill(shape.input_zero_point),
         }
     }
-    transform_window(buffer, WINDOW * in_c, in_c, stride, to);
+    transform_window(buffer, WINDOW * in_c, in_c, stride, to)
 }
 
-/// Transforms a window whose rows are `row` elements apart.
+/// Transforms a window whose rows are `row` elements apart; `None` if a slice is too short.
 #[target_feature(enable = "neon")]
 pub(super) fn transform_window(
     pixels: &[i8],
@@ -47,11 +48,11 @@ pub(super) fn transform_window(
     in_c: usize,
     stride: usize,
     to: &mut [i16],
-) {
+) -> Option<()> {
     let last = (WINDOW - 1).saturating_mul(row).saturating_add(WINDOW.saturating_mul(in_c));
     let room = (POSITIONS - 1).saturating_mul(stride).saturating_add(in_c);
     if pixels.len() < last || to.len() < room || !in_c.is_multiple_of(LANES) {
-        return;
+        return None;
     }
     let (pixels, to) = (pixels.as_ptr(), to.as_mut_ptr());
     for channel in (0..in_c).step_by(LANES) {
@@ -73,6 +74,7 @@ pub(super) fn transform_window(
             }
         }
     }
+    Some(())
 }
 
 /// The rows [4 0 -5 0 1 0] [0 -4 -4 1 1 0] [0 4 -4 -1 1 0] [0 -2 -1 2 1 0] [0 2 -1 -2 1 0]

@@ -13,6 +13,7 @@ use zerocopy::FromBytes;
 
 use super::requantize_block::{Requantizer, VECTORS};
 use super::{Neon, conv_direct8_neon, outer_product};
+use crate::error::Fault;
 use crate::format::WeightLayout;
 use crate::kernels::ConvArgs;
 use crate::kernels::tiled::is_stem;
@@ -24,16 +25,16 @@ const LANES: usize = 8;
 const _: () = assert!(BLOCK == outer_product::BLOCK);
 
 /// See [`crate::kernels::reference::conv`].
-pub fn conv_winograd4_neon(token: Neon, args: ConvArgs<'_>) {
+pub fn conv_winograd4_neon(token: Neon, args: ConvArgs<'_>) -> Result<(), Fault> {
     let stored = args.weights.form.layout == WeightLayout::Winograd4;
     // SAFETY: the token proves that the CPU has NEON.
     unsafe {
         if is_stem(args.shape) {
-            conv::<STEM_TILE>(args);
+            conv::<STEM_TILE>(args).ok_or(Fault::Plan)
         } else if stored || weights::sums_fit(args.weights.as_ohwi(), args.shape.patch_len()) {
-            conv::<TILE>(args);
+            conv::<TILE>(args).ok_or(Fault::Plan)
         } else {
-            conv_direct8_neon(token, args);
+            conv_direct8_neon(token, args)
         }
     }
 }
@@ -82,14 +83,14 @@ impl TileBlock {
     }
 }
 
-/// In tiles of `T * T` output pixels.
+/// In tiles of `T * T` output pixels. `None` if a slice is too short.
 #[target_feature(enable = "neon")]
-fn conv<const T: usize>(mut args: ConvArgs<'_>) {
+fn conv<const T: usize>(mut args: ConvArgs<'_>) -> Option<()> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let plan = Plan::new(shape, args.weights.form.layout);
     let scratch = core::mem::take(&mut args.scratch);
-    let Some(mut buffers) = Buffers::new(scratch, &plan) else { return };
+    let mut buffers = Buffers::new(scratch, &plan)?;
     let rows = args.output.len() / out_w.saturating_mul(out_c).max(1);
     let columns = out_w.div_ceil(T).max(1);
     let tiles = rows.div_ceil(T).saturating_mul(columns);
@@ -98,17 +99,18 @@ fn conv<const T: usize>(mut args: ConvArgs<'_>) {
         for tile in 0..block.count {
             let (row, column) = block.corner::<T>(tile);
             let corner = (args.first_row + row, column);
-            let to = buffers.input.get_mut(tile * plan.row..).unwrap_or_default();
+            let to = buffers.input.get_mut(tile * plan.row..)?;
             let (window, stride) = (&mut *buffers.window, plan.input_stride);
             match T {
-                STEM_TILE => stem::transform(shape, args.input, corner, window, stride, to),
-                _ => input::transform(shape, args.input, corner, window, stride, to),
+                STEM_TILE => stem::transform(shape, args.input, corner, window, stride, to)?,
+                _ => input::transform(shape, args.input, corner, window, stride, to)?,
             }
         }
         for oc in (0..out_c).step_by(BLOCK) {
-            channels::<T>(&mut args, &plan, &mut buffers, block, oc);
+            channels::<T>(&mut args, &plan, &mut buffers, block, oc)?;
         }
     }
+    Some(())
 }
 
 /// A block of output channels of some tiles, from the weights to the output.
@@ -119,41 +121,40 @@ fn channels<const T: usize>(
     buffers: &mut Buffers<'_>,
     block: TileBlock,
     oc: usize,
-) {
+) -> Option<()> {
     let in_c = plan.depth;
     for from in (0..in_c).step_by(plan.part) {
         let part = from..in_c.min(from + plan.part);
         let weights = match args.weights.form.layout {
-            WeightLayout::Winograd4 => {
-                args.weights.int16().get(oc * POSITIONS * in_c..).unwrap_or_default()
-            }
+            WeightLayout::Winograd4 => args.weights.int16().get(oc * POSITIONS * in_c..)?,
             _ => {
                 let (ohwi, stride) = (args.weights.as_ohwi(), plan.weights_stride);
-                weights::transform(ohwi, in_c, oc, part.clone(), stride, buffers.weights);
+                weights::transform(ohwi, in_c, oc, part.clone(), stride, buffers.weights)?;
                 &*buffers.weights
             }
         };
         for (group, tiles) in even_parts(block.count, GROUP).enumerate() {
-            let Some(products) = buffers.products.get_mut(group % plan.groups) else { return };
+            let products = buffers.products.get_mut(group % plan.groups)?;
             let first = tiles.start * plan.row + part.start;
             for (position, products) in products.chunks_exact_mut(GROUP * BLOCK).enumerate() {
-                let values = buffers.input.get(position * plan.input_stride + first..);
-                let weights = weights.get(position * plan.weights_stride..);
+                let values = buffers.input.get(position * plan.input_stride + first..)?;
+                let weights = weights.get(position * plan.weights_stride..)?;
                 outer_product::multiply(
                     tiles.len(),
-                    values.unwrap_or_default(),
+                    values,
                     plan.row,
-                    weights.unwrap_or_default(),
+                    weights,
                     part.len(),
                     part.start > 0,
                     products,
-                );
+                )?;
             }
             if part.end == in_c {
-                store::<T>(args, products, block, tiles, oc);
+                store::<T>(args, products, block, tiles, oc)?;
             }
         }
     }
+    Some(())
 }
 
 /// From the products of a group of tiles to the output.
@@ -164,11 +165,10 @@ fn store<const T: usize>(
     block: TileBlock,
     tiles: Range<usize>,
     oc: usize,
-) {
+) -> Option<()> {
     let [_, out_w, out_c] = args.shape.output;
     let channels = args.channels.part(oc..oc + BLOCK);
-    let requantizer = Requantizer::new(channels, args.requantization, args.residual);
-    let Some(requantizer) = requantizer else { return };
+    let requantizer = Requantizer::new(channels, args.requantization, args.residual)?;
     for (index, tile) in tiles.enumerate() {
         let mut sums = [[[vdupq_n_s32(0); VECTORS]; T]; T];
         output::transform(products, index, &mut sums);
@@ -178,10 +178,11 @@ fn store<const T: usize>(
                 for (sum, bias) in sums.iter_mut().zip(requantizer.bias) {
                     *sum = vaddq_s32(*sum, bias);
                 }
-                requantizer.store(sums, (row * out_w + column) * out_c + oc, args.output);
+                requantizer.store(sums, (row * out_w + column) * out_c + oc, args.output)?;
             }
         }
     }
+    Some(())
 }
 
 /// `0..count` in parts of at most `most`, of one size, give or take one.

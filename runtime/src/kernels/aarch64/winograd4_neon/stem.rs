@@ -22,11 +22,11 @@ pub(super) fn transform(
     buffer: &mut [i8],
     stride: usize,
     to: &mut [i16],
-) {
+) -> Option<()> {
     if gather_inside(shape, input, corner, buffer).is_none() {
         gather(shape, input, corner, buffer);
     }
-    transform_window(buffer, WINDOW * STEM_ROW, STEM_ROW, stride, to);
+    transform_window(buffer, WINDOW * STEM_ROW, STEM_ROW, stride, to)
 }
 
 /// A window without padding, two pixels at a time; none if it is not, or too near the end of the input.

@@ -43,7 +43,8 @@ pub(super) fn sums_fit(weights: &[i8], len: usize) -> bool {
 }
 
 /// `G g G^T` of a block of output channels from `oc` on and input channels `part`, as
-/// `[position][input channel][output channel]`; positions are `stride` elements apart.
+/// `[position][input channel][output channel]`; positions are `stride` elements apart. `None` if a slice is
+/// too short.
 #[target_feature(enable = "neon")]
 pub(super) fn transform(
     weights: &[i8],
@@ -52,12 +53,12 @@ pub(super) fn transform(
     part: Range<usize>,
     stride: usize,
     to: &mut [i16],
-) {
+) -> Option<()> {
     let read = (oc + BLOCK).saturating_mul(TAPS).saturating_mul(in_c);
     let written = (POSITIONS - 1).saturating_mul(stride).saturating_add(part.len() * BLOCK);
     let whole = part.len().is_multiple_of(LANES) && part.end <= in_c;
     if weights.len() < read || to.len() < written || !whole {
-        return;
+        return None;
     }
     for first in (0..part.len()).step_by(LANES) {
         for half in 0..BLOCK / LANES {
@@ -77,6 +78,7 @@ pub(super) fn transform(
             }
         }
     }
+    Some(())
 }
 
 /// Transforms a filter, `[ky][kx]`, and writes its 36 positions `stride` elements apart.

@@ -58,9 +58,9 @@ impl Tiles for DirectOhwi {
         oc: usize,
         _part: Range<usize>,
         to: &mut [i16],
-    ) {
+    ) -> Option<()> {
         let len = shape.patch_len();
-        let rows = weights.get(oc * len..).unwrap_or_default();
+        let rows = weights.get(oc * len..)?;
         // SAFETY: the caller vouches for AVX2.
         unsafe { ohwi::pairs(rows, len, to) }
     }

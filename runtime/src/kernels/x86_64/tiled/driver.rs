@@ -93,7 +93,7 @@ struct Task<'a> {
     tile_cols: usize,
 }
 
-/// See [`crate::kernels::reference::conv`]. Does nothing if a slice is too short.
+/// See [`crate::kernels::reference::conv`]. `None` if a slice is too short.
 ///
 /// # Safety
 /// The CPU has the instructions of `V`.
@@ -112,10 +112,11 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
     // Blocks of one size, give or take a tile.
     let blocks = tiles.div_ceil(plan.tiles);
     if plan.kept > 1 {
-        let blocks = buffers.weights.chunks_exact_mut(plan.block_weights.max(1));
-        for (oc, to) in (0..out_c).step_by(BLOCK).zip(blocks) {
+        let mut blocks = buffers.weights.chunks_exact_mut(plan.block_weights.max(1));
+        for oc in (0..out_c).step_by(BLOCK) {
+            let to = blocks.next()?;
             // SAFETY: the caller vouches for the instructions.
-            unsafe { task.transform_weights::<V, T>(oc, 0..plan.depth, to) };
+            unsafe { task.transform_weights::<V, T>(oc, 0..plan.depth, to)? };
         }
     }
     // SAFETY: the caller vouches for the instructions.
@@ -130,7 +131,7 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
         let count = (tiles - first).div_ceil(blocks - block).min(plan.tiles);
         let block = TileBlock { first, count };
         // SAFETY: the caller vouches for the instructions.
-        unsafe { task.transform_input::<V, T>(&mut buffers, block) };
+        unsafe { task.transform_input::<V, T>(&mut buffers, block)? };
         for oc in (0..out_c).step_by(BLOCK) {
             // SAFETY: the caller vouches for the instructions.
             unsafe {
@@ -167,9 +168,10 @@ impl<'a> Task<'a> {
                 plan.part > 0 && weights.len() >= out_c * shape.patch_len()
             }
         };
+        let output = args.output.as_mut_ptr();
         let residual = match args.residual {
             Residual::None => core::ptr::null(),
-            Residual::InPlace => args.output.as_ptr(),
+            Residual::InPlace => output.cast_const(),
             Residual::Separate(values) => values.get(..rows * row)?.as_ptr(),
         };
         enough.then_some(Self {
@@ -178,7 +180,7 @@ impl<'a> Task<'a> {
             source,
             input,
             first_row: args.first_row,
-            output: args.output.as_mut_ptr(),
+            output,
             residual,
             rows,
             tile_cols: out_w.div_ceil(T::FORM.tile),
@@ -204,11 +206,11 @@ impl<'a> Task<'a> {
         &self,
         buffers: &mut Buffers<'_>,
         block: TileBlock,
-    ) {
+    ) -> Option<()> {
         let Plan { row, stride, tiles, .. } = self.plan;
         let needed = (T::FORM.positions - 1) * stride + tiles * row + LANES;
         if buffers.rows.len() < needed || block.count > tiles {
-            return;
+            return None;
         }
         let (shape, input, padding) = (&self.shape, self.input, &*buffers.padding);
         let rows = buffers.rows.as_mut_ptr();
@@ -228,8 +230,11 @@ impl<'a> Task<'a> {
                 },
             );
         };
+        Some(())
     }
 
+    /// Nothing where weights are stored.
+    ///
     /// # Safety
     /// The CPU has the instructions.
     unsafe fn transform_weights<V: Vectors, T: Tiles>(
@@ -237,15 +242,17 @@ impl<'a> Task<'a> {
         oc: usize,
         part: Range<usize>,
         to: &mut [i16],
-    ) {
-        let (Source::Transformed(weights) | Source::Turned(weights)) = self.source else { return };
+    ) -> Option<()> {
+        let (Source::Transformed(weights) | Source::Turned(weights)) = self.source else {
+            return Some(());
+        };
         // SAFETY: the caller vouches for the instructions.
         unsafe {
             V::run(
                 #[inline(always)]
                 || T::weights::<V>(&self.shape, weights, oc, part, to),
             )
-        };
+        }
     }
 
     /// One block of tiles and of output channels, from the weights to the output.
@@ -269,7 +276,7 @@ impl<'a> Task<'a> {
                 if (step < depth || held.start == 0) && kept < 2 {
                     let to = &mut *buffers.weights;
                     // SAFETY: the caller vouches for the instructions.
-                    unsafe { self.transform_weights::<V, T>(oc, part.clone(), to) };
+                    unsafe { self.transform_weights::<V, T>(oc, part.clone(), to)? };
                 }
                 // SAFETY: the caller vouches for the instructions.
                 unsafe { self.multiply::<V, T>(buffers, held.clone(), oc, part)? };
@@ -356,7 +363,7 @@ impl<'a> Task<'a> {
                     products_stride: self.plan.products_stride(),
                 };
                 // SAFETY: the caller vouches for the instructions.
-                unsafe { multiply::group::<V, T, W>(group.len(), positions.clone(), operands) };
+                unsafe { multiply::group::<V, T, W>(group.len(), positions.clone(), operands)? };
             }
         }
         Some(())
@@ -385,7 +392,7 @@ impl<'a> Task<'a> {
                 products_stride: self.plan.products_stride(),
             };
             // SAFETY: the caller vouches for the instructions.
-            unsafe { fused::group::<V>(group.len(), operands) };
+            unsafe { fused::group::<V>(group.len(), operands)? };
         }
         Some(())
     }

@@ -24,7 +24,7 @@ pub(super) const PAIR: usize = TAPS * ROW;
 pub(super) const LINE: usize = MOST_TURNED * LANES;
 const PAIRS: usize = LANES / 2;
 
-/// From blocks of `[pair of input channels][tap][output channel][2]`.
+/// From blocks of `[pair of input channels][tap][output channel][2]`; `None` if a slice is too short.
 ///
 /// # Safety
 /// The CPU has the instructions.
@@ -35,13 +35,15 @@ pub(super) unsafe fn from_pairs<V: Vectors>(
     oc: usize,
     part: Range<usize>,
     to: &mut [i16],
-) {
+) -> Option<()> {
     // Pairs from the one that is transformed to the one that is fetched: into the next part.
     const AHEAD: usize = 16;
     let first = (oc * shape.input[2] + part.start * BLOCK) * TAPS;
-    let Some(weights) = weights.get(first..) else { return };
+    let pairs = part.len() / 2;
+    let weights = weights.get(first..)?.get(..pairs * PAIR)?;
+    let to = to.get_mut(..pairs * POSITIONS * ROW)?;
     let filters = weights.chunks_exact(PAIR).zip(to.chunks_exact_mut(POSITIONS * ROW));
-    for (taps, to) in filters.take(part.len() / 2) {
+    for (taps, to) in filters {
         for line in (0..PAIR).step_by(LINE) {
             // SAFETY: a hint may name any address: behind the last weights as well.
             unsafe {
@@ -51,9 +53,10 @@ pub(super) unsafe fn from_pairs<V: Vectors>(
         // SAFETY: nine rows of 32 weights are readable, and 36 rows of 32 values writable.
         unsafe { transform::<V::Words>(taps.as_ptr(), ROW, to.as_mut_ptr()) };
     }
+    Some(())
 }
 
-/// From OHWI weights.
+/// From OHWI weights; `None` if a slice is too short.
 ///
 /// # Safety
 /// The CPU has the instructions.
@@ -64,11 +67,12 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
     oc: usize,
     part: Range<usize>,
     to: &mut [i16],
-) {
+) -> Option<()> {
     let in_c = shape.input[2];
-    let weights = weights.get(oc * TAPS * in_c..).unwrap_or_default();
-    if weights.len() < BLOCK * TAPS * in_c || part.end > in_c {
-        return;
+    let weights = weights.get(oc * TAPS * in_c..)?.get(..BLOCK * TAPS * in_c)?;
+    let to = to.get_mut(..part.len() / 2 * POSITIONS * ROW)?;
+    if part.end > in_c {
+        return None;
     }
     let mut taps = [Turned::EMPTY; TAPS];
     for first in part.clone().step_by(LINE) {
@@ -80,7 +84,7 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
                 V::turn(rows, TAPS * in_c, vectors, taps);
             }
         }
-        let to = to.get_mut((first - part.start) / 2 * POSITIONS * ROW..).unwrap_or_default();
+        let to = to.get_mut((first - part.start) / 2 * POSITIONS * ROW..)?;
         let to = to.chunks_exact_mut(POSITIONS * ROW).take(vectors * PAIRS);
         for (pair, to) in to.enumerate() {
             // SAFETY: every tap has `vectors * PAIRS` pairs, and 36 rows of 32 values are writable.
@@ -90,9 +94,11 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
             }
         }
     }
+    Some(())
 }
 
-/// OHWI weights to `[pair of input channels][tap][output channel][2]`, for the fused multiplications.
+/// OHWI weights to `[pair of input channels][tap][output channel][2]`, for the fused multiplications; `None`
+/// if a slice is too short.
 ///
 /// # Safety
 /// The CPU has the instructions.
@@ -102,14 +108,11 @@ pub(super) unsafe fn turn<V: Vectors>(
     weights: &[i8],
     oc: usize,
     to: &mut [i16],
-) {
+) -> Option<()> {
     let in_c = shape.input[2];
-    let weights = weights.get(oc * TAPS * in_c..).unwrap_or_default();
+    let weights = weights.get(oc * TAPS * in_c..)?.get(..BLOCK * TAPS * in_c)?;
     let room = <[[[i8; ROW]; TAPS]]>::mut_from_prefix_with_elems(to.as_mut_bytes(), in_c / 2);
-    let Ok((to, _)) = room else { return };
-    if weights.len() < BLOCK * TAPS * in_c {
-        return;
-    }
+    let (to, _) = room.ok()?;
     let mut turned = Turned::EMPTY;
     for first in (0..in_c).step_by(LINE) {
         let vectors = LINE.min(in_c - first) / LANES;
@@ -124,6 +127,7 @@ pub(super) unsafe fn turn<V: Vectors>(
             }
         }
     }
+    Some(())
 }
 
 /// Transforms the filters of a block for a pair of values, taps `pitch` weights apart, and writes their

@@ -25,32 +25,31 @@ pub(super) struct Operands<'a> {
     pub products_stride: usize,
 }
 
-/// Multiplies `count` rows, at most [`FUSED`](crate::kernels::tiled::FUSED), at all positions.
+/// Multiplies `count` rows, at most [`FUSED`](crate::kernels::tiled::FUSED), at all positions. `None` if a
+/// slice is too short, if there are more rows, or if a block is not one vector.
 ///
 /// # Safety
 /// The CPU has the instructions.
-pub(super) unsafe fn group<V: Vectors>(count: usize, operands: Operands<'_>) {
+pub(super) unsafe fn group<V: Vectors>(count: usize, operands: Operands<'_>) -> Option<()> {
     macro_rules! rows {
         ($($count:literal)*) => {
             match count {
                 // SAFETY: the caller vouches for the instructions.
                 $($count => unsafe {
-                    V::run(#[inline(always)] || rows_times_filters::<$count, V>(operands));
+                    V::run(#[inline(always)] || rows_times_filters::<$count, V>(operands))
                 },)*
-                _ => {}
+                _ => None,
             }
         };
     }
     // Where a block is one vector.
-    if V::Sums::LANES == BLOCK {
-        rows!(1 2 3 4);
-    }
+    if V::Sums::LANES == BLOCK { rows!(1 2 3 4) } else { None }
 }
 
 /// # Safety
 /// The CPU has the instructions.
 #[inline(always)]
-unsafe fn rows_times_filters<const N: usize, V: Vectors>(operands: Operands<'_>) {
+unsafe fn rows_times_filters<const N: usize, V: Vectors>(operands: Operands<'_>) -> Option<()> {
     let Operands { rows, step, stride, taps, pairs, products, products_stride } = operands;
     let last = WINDOW * WINDOW - 1;
     let row_len = N.saturating_sub(1).saturating_mul(step).saturating_add(2 * pairs);
@@ -58,7 +57,7 @@ unsafe fn rows_times_filters<const N: usize, V: Vectors>(operands: Operands<'_>)
         || products.len() < last.saturating_mul(products_stride).saturating_add(N * BLOCK)
         || taps.len() < pairs.saturating_mul(PAIR)
     {
-        return;
+        return None;
     }
     let (rows, taps, products) = (rows.as_ptr(), taps.as_ptr(), products.as_mut_ptr());
     macro_rules! rows_of_positions {
@@ -78,6 +77,7 @@ unsafe fn rows_times_filters<const N: usize, V: Vectors>(operands: Operands<'_>)
         )*};
     }
     rows_of_positions!(0 1 2 3 4 5);
+    Some(())
 }
 
 /// The products of `N` rows, `step` values apart, at the positions of row `Y`, `stride` values apart.

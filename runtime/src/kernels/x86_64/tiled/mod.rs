@@ -53,7 +53,7 @@ trait Tiles {
     unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize);
 
     /// Transforms `weights` of the block of output channels that begins with `oc`, for the values `part`
-    /// of a row, to `[pair of values][filter][output channel][2]`.
+    /// of a row, to `[pair of values][filter][output channel][2]`; `None` if a slice is too short.
     ///
     /// # Safety
     /// The CPU has the instructions.
@@ -64,7 +64,8 @@ trait Tiles {
         _oc: usize,
         _part: Range<usize>,
         _to: &mut [i16],
-    ) {
+    ) -> Option<()> {
+        Some(())
     }
 
     /// From the products of a tile, positions `stride` sums apart, to its pixels: sums times a power of two

@@ -56,7 +56,8 @@ pub(super) struct Operands<'a, W> {
 }
 
 /// Multiplies `count` rows at each of `positions`, at most a
-/// [group](crate::kernels::tiled::Width::group), with the weights that `T` names for a position.
+/// [group](crate::kernels::tiled::Width::group), with the weights that `T` names for a position. `None` if a
+/// slice is too short, or if there are more rows.
 ///
 /// # Safety
 /// The CPU has the instructions.
@@ -65,21 +66,21 @@ pub(super) unsafe fn group<V: Vectors, T: Tiles, W: Weight>(
     count: usize,
     positions: Range<usize>,
     operands: Operands<'_, W>,
-) {
+) -> Option<()> {
     macro_rules! rows {
         ($($count:literal)*) => {
             match count {
                 $($count if $count <= V::WIDTH.group => {
                     // SAFETY: the caller vouches for the instructions, with which the closure is compiled.
                     unsafe { V::run(#[inline(always)] || {
-                        rows_times_block::<$count, V, T, W>(positions, operands);
-                    }) };
+                        rows_times_block::<$count, V, T, W>(positions, operands)
+                    }) }
                 })*
-                _ => {}
+                _ => None,
             }
         };
     }
-    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+    rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
 }
 
 /// # Safety
@@ -88,7 +89,7 @@ pub(super) unsafe fn group<V: Vectors, T: Tiles, W: Weight>(
 unsafe fn rows_times_block<const N: usize, V: Vectors, T: Tiles, W: Weight>(
     positions: Range<usize>,
     operands: Operands<'_, W>,
-) {
+) -> Option<()> {
     let Operands { rows, step, stride, weights, pairs, add, products, .. } = operands;
     let (weights_step, products_stride) = (operands.weights_step, operands.products_stride);
     let vectors = BLOCK / V::Sums::LANES;
@@ -97,12 +98,11 @@ unsafe fn rows_times_block<const N: usize, V: Vectors, T: Tiles, W: Weight>(
     let row_len = N.saturating_sub(1).saturating_mul(step).saturating_add(2 * pairs);
     let block_len = pairs.saturating_sub(1).saturating_mul(weights_step) + BLOCK * 2;
     if rows.len() < ends(stride, row_len) || products.len() < ends(products_stride, N * BLOCK) {
-        return;
+        return None;
     }
     for position in positions {
         let weights = weights.get(T::filter(position) * operands.weights_stride..);
-        let Some(weights) = weights.filter(|weights| weights.len() >= block_len) else { return };
-        let weights = weights.as_ptr();
+        let weights = weights.filter(|weights| weights.len() >= block_len)?.as_ptr();
         // SAFETY: `position <= last`, whose rows and products are there.
         let (rows, products) = unsafe {
             let products = products.as_mut_ptr().add(position * products_stride);
@@ -146,4 +146,5 @@ unsafe fn rows_times_block<const N: usize, V: Vectors, T: Tiles, W: Weight>(
             }
         }
     }
+    Some(())
 }

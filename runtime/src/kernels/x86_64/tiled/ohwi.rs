@@ -18,11 +18,11 @@ const HALF: usize = BLOCK / 2;
 const PAIRS: usize = LANES / 2;
 
 /// The rows of [`BLOCK`] output channels, each of `len` weights, to `[pair][channel][2]` in 16 bits; an odd
-/// length is filled up with a zero.
+/// length is filled up with a zero. `None` if a slice is too short.
 #[target_feature(enable = "avx2")]
-pub(super) fn pairs(rows: &[i8], len: usize, to: &mut [i16]) {
+pub(super) fn pairs(rows: &[i8], len: usize, to: &mut [i16]) -> Option<()> {
     if rows.len() < len * BLOCK || to.len() < len.next_multiple_of(2) * BLOCK {
-        return;
+        return None;
     }
     for first in (0..len).step_by(LANES) {
         let count = (len - first).min(LANES).div_ceil(2);
@@ -39,6 +39,7 @@ pub(super) fn pairs(rows: &[i8], len: usize, to: &mut [i16]) {
             }
         }
     }
+    Some(())
 }
 
 /// The first sixteen weights; zeros behind the last.

@@ -77,9 +77,9 @@ impl Tiles for StemOhwi {
         oc: usize,
         _part: Range<usize>,
         to: &mut [i16],
-    ) {
+    ) -> Option<()> {
         // SAFETY: the caller vouches for AVX2.
-        unsafe { transform_weights(weights.get(oc * TAPS..).unwrap_or_default(), to) }
+        unsafe { transform_weights(weights.get(oc * TAPS..)?, to) }
     }
 
     #[inline(always)]
@@ -89,11 +89,13 @@ impl Tiles for StemOhwi {
     }
 }
 
-/// `G g G^T` for the rows of a block of output channels, to `[pair of channels][position][output channel][2]`.
+/// `G g G^T` for the rows of a block of output channels, to `[pair of channels][position][output channel][2]`;
+/// `None` if a slice is too short.
 #[target_feature(enable = "avx2")]
-fn transform_weights(rows: &[i8], to: &mut [i16]) {
-    let pairs = to.chunks_exact_mut(POSITIONS * 2 * BLOCK).take(CHANNELS * 2);
-    for (pair, to) in pairs.enumerate() {
+fn transform_weights(rows: &[i8], to: &mut [i16]) -> Option<()> {
+    let rows = rows.get(..BLOCK * TAPS)?;
+    let to = to.get_mut(..CHANNELS * 2 * POSITIONS * 2 * BLOCK)?;
+    for (pair, to) in to.chunks_exact_mut(POSITIONS * 2 * BLOCK).enumerate() {
         let even = transform_channel(rows, 2 * pair);
         let odd = transform_channel(rows, 2 * pair + 1);
         for ((even, odd), to) in even.iter().zip(&odd).zip(to.chunks_exact_mut(2 * BLOCK)) {
@@ -102,6 +104,7 @@ fn transform_weights(rows: &[i8], to: &mut [i16]) {
             }
         }
     }
+    Some(())
 }
 
 /// The transformed weights of one of twelve channels: `[position][output channel]`.

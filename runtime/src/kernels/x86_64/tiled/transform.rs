@@ -33,8 +33,7 @@ pub(super) unsafe fn input<const N: usize, V: Vectors, F: Input<N>>(
     stride: usize,
 ) {
     let [_, in_w, in_c] = window.shape.input;
-    if let Some(first) = window.inside(N) {
-        let Some(pixels) = window.input.get(first..) else { return };
+    if let Some(pixels) = window.inside(N).and_then(|first| window.input.get(first..)) {
         let pixels = Inside { first: pixels.as_ptr(), row: in_w * in_c, pixel: in_c };
         // SAFETY: the whole window is inside the input; the caller vouches for the rest.
         unsafe { channels::<N, V, F>(&pixels, in_c, to, stride) };

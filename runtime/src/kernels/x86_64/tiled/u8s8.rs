@@ -116,7 +116,8 @@ pub(super) fn multiply(
         3 => rows_times_block::<3>(rows, step, block, products),
         4 => rows_times_block::<4>(rows, step, block, products),
         5 => rows_times_block::<5>(rows, step, block, products),
-        _ => rows_times_block::<GROUP>(rows, step, block, products),
+        GROUP => rows_times_block::<GROUP>(rows, step, block, products),
+        _ => None,
     }
 }
 
@@ -159,6 +160,7 @@ fn rows_times_block<const T: usize>(
     for (&number, weights) in numbers.zip(block.alone.chunks_exact(QUAD_BYTES)) {
         let number = u32::from_le_bytes(number) as usize;
         if number >= quads {
+            // Unused places follow.
             break;
         }
         for (row, sums) in sums.iter_mut().enumerate() {

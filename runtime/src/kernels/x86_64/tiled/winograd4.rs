@@ -37,7 +37,7 @@ pub(super) trait Order {
         oc: usize,
         part: Range<usize>,
         to: &mut [i16],
-    );
+    ) -> Option<()>;
 }
 
 /// Blocks of `[pair of input channels][tap][output channel][2]`.
@@ -88,7 +88,7 @@ impl<O: Order> Tiles for Winograd4From<O> {
         oc: usize,
         part: Range<usize>,
         to: &mut [i16],
-    ) {
+    ) -> Option<()> {
         // SAFETY: the caller vouches for the same.
         unsafe { O::weights::<V>(shape, weights, oc, part, to) }
     }
@@ -108,7 +108,7 @@ impl Order for Pairs {
         oc: usize,
         part: Range<usize>,
         to: &mut [i16],
-    ) {
+    ) -> Option<()> {
         // SAFETY: the caller vouches for the instructions.
         unsafe { filters::from_pairs::<V>(shape, weights, oc, part, to) }
     }
@@ -122,7 +122,7 @@ impl Order for Ohwi {
         oc: usize,
         part: Range<usize>,
         to: &mut [i16],
-    ) {
+    ) -> Option<()> {
         // SAFETY: the caller vouches for the instructions.
         unsafe { filters::from_ohwi::<V>(shape, weights, oc, part, to) }
     }
@@ -136,7 +136,7 @@ impl Order for Turned {
         oc: usize,
         _part: Range<usize>,
         to: &mut [i16],
-    ) {
+    ) -> Option<()> {
         // SAFETY: the caller vouches for the instructions.
         unsafe { filters::turn::<V>(shape, weights, oc, to) }
     }

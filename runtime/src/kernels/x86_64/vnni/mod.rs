@@ -15,19 +15,20 @@ mod rows;
 use self::epilogue::Epilogue;
 use self::multiply::Operands;
 use super::Avx512Vnni;
+use crate::error::Fault;
 use crate::kernels::vnni::{self, BLOCK, BLOCKS, GROUP, Plan, VECTOR};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 
 /// See [`crate::kernels::reference::conv`]; weights in quads, as they are stored.
-pub fn conv_direct8_vnni(token: Avx512Vnni, args: ConvArgs<'_>) {
+pub fn conv_direct8_vnni(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (plan, source) = (Plan::stored(args.shape), Source::Stored(args.weights.int8()));
-    conv(token, plan, source, args);
+    conv(token, plan, source, args)
 }
 
 /// See [`crate::kernels::reference::conv`]; OHWI weights, turned into quads while it runs.
-pub fn conv_packed_vnni(token: Avx512Vnni, args: ConvArgs<'_>) {
+pub fn conv_packed_vnni(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (plan, source) = (Plan::turned(args.shape), Source::Turned(args.weights.as_ohwi()));
-    conv(token, plan, source, args);
+    conv(token, plan, source, args)
 }
 
 /// Where weights come from.
@@ -69,12 +70,18 @@ struct Task<'a> {
     pixels: usize,
 }
 
-/// See [`crate::kernels::reference::conv`]. Does nothing if a slice is too short.
-fn conv(_token: Avx512Vnni, plan: Plan, source: Source<'_>, args: ConvArgs<'_>) {
+/// See [`crate::kernels::reference::conv`].
+fn conv(
+    _token: Avx512Vnni,
+    plan: Plan,
+    source: Source<'_>,
+    args: ConvArgs<'_>,
+) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the features.
-    unsafe { run(plan, source, args) };
+    unsafe { run(plan, source, args) }.ok_or(Fault::Plan)
 }
 
+/// `None` if a slice is too short.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn run(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Option<()> {
     let mut buffers = Buffers::new(core::mem::take(&mut args.scratch), &plan)?;
@@ -90,21 +97,21 @@ fn run(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Option<()> {
     for block in 0..blocks {
         // Blocks of one size, give or take a pixel.
         let count = (task.pixels - first).div_ceil(blocks - block).min(plan.pixels);
-        task.gather(first, count, &mut buffers);
+        task.gather(first, count, &mut buffers)?;
         for oc in (0..out_c).step_by(BLOCKS * BLOCK) {
             if !kept {
                 task.turn(oc, &mut buffers)?;
             }
             let end = out_c.min(oc + BLOCKS * BLOCK);
-            let weights = task.weights(oc, kept, &buffers);
+            let weights = task.weights(oc, kept, &buffers)?;
             let part = channels.part(oc..end);
             if end - oc == BLOCKS * BLOCK {
                 let (weights, rest) = weights.split_at_checked(plan.block_bytes())?;
                 let epilogue = Epilogue::new([weights, rest], part, rq)?;
-                task.multiply(&buffers, first..first + count, oc, [weights, rest], &epilogue);
+                task.multiply(&buffers, first..first + count, oc, [weights, rest], &epilogue)?;
             } else {
                 let epilogue = Epilogue::new([weights], part, rq)?;
-                task.multiply(&buffers, first..first + count, oc, [weights], &epilogue);
+                task.multiply(&buffers, first..first + count, oc, [weights], &epilogue)?;
             }
         }
         first += count;
@@ -133,7 +140,8 @@ impl<'a> Task<'a> {
             Residual::InPlace => output.cast_const(),
             Residual::Separate(values) => values.get(..rows * row)?.as_ptr(),
         };
-        let fits = enough && vnni::computes(shape) && rows::are_counted(shape, args.first_row);
+        let counted = rows <= shape.output[0] && args.first_row <= shape.output[0];
+        let fits = enough && counted && vnni::computes(shape);
         fits.then_some(Self {
             shape,
             plan,
@@ -154,21 +162,20 @@ impl<'a> Task<'a> {
         let len = self.shape.patch_len();
         let weights = weights.get(oc * len..self.shape.output[2] * len)?;
         let blocks = buffers.weights.chunks_exact_mut(self.plan.block_bytes());
+        // Fewer of the last channels than there is room for.
         for (block, rows) in blocks.zip(weights.chunks_exact((BLOCK * len).max(1))) {
-            quads::turn(rows, len, block);
+            quads::turn(rows, len, block)?;
         }
         Some(())
     }
 
     /// The blocks of corrections and weights from output channel `oc` on.
-    fn weights<'b>(&'b self, oc: usize, kept: bool, buffers: &'b Buffers<'_>) -> &'b [u8] {
+    fn weights<'b>(&'b self, oc: usize, kept: bool, buffers: &'b Buffers<'_>) -> Option<&'b [u8]> {
         let first = oc / BLOCK * self.plan.block_bytes();
         match self.source {
-            Source::Stored(weights) => {
-                zerocopy::IntoBytes::as_bytes(weights).get(first..).unwrap_or_default()
-            }
-            Source::Turned(_) if kept => buffers.weights.get(first..).unwrap_or_default(),
-            Source::Turned(_) => buffers.weights,
+            Source::Stored(weights) => zerocopy::IntoBytes::as_bytes(weights).get(first..),
+            Source::Turned(_) if kept => buffers.weights.get(first..),
+            Source::Turned(_) => Some(buffers.weights),
         }
     }
 
@@ -183,13 +190,14 @@ impl<'a> Task<'a> {
 
     /// Writes the rows of `count` pixels.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn gather(&self, first: usize, count: usize, buffers: &mut Buffers<'_>) {
+    fn gather(&self, first: usize, count: usize, buffers: &mut Buffers<'_>) -> Option<()> {
         if count > self.plan.pixels || buffers.rows.len() < self.plan.rows_bytes() {
-            return;
+            return None;
         }
         let rows = rows::Rows { shape: self.shape, input: self.input, row: self.plan.row };
         // SAFETY: there are rows for `plan.pixels` pixels and a vector behind them.
         unsafe { rows.gather(self.first_row, first..first + count, buffers.rows.as_mut_ptr()) };
+        Some(())
     }
 
     /// Pixels of a block times `N` blocks of output channels, to the output.
@@ -201,7 +209,7 @@ impl<'a> Task<'a> {
         oc: usize,
         weights: [&[u8]; N],
         epilogue: &Epilogue<N>,
-    ) {
+    ) -> Option<()> {
         let Plan { quads, row, .. } = self.plan;
         let out_c = self.shape.output[2];
         let enough = buffers.rows.len() >= pixels.len() * row
@@ -209,7 +217,7 @@ impl<'a> Task<'a> {
             && pixels.end <= self.pixels
             && oc + N * BLOCK <= out_c;
         if !enough {
-            return;
+            return None;
         }
         // The first groups fetch the weights behind these, as many as these are.
         let mut ahead = self.behind(oc + N * BLOCK);
@@ -233,6 +241,7 @@ impl<'a> Task<'a> {
             unsafe { multiply::group(group.len(), &operands, epilogue) };
             ahead = ahead.wrapping_add(quads * VECTOR);
         }
+        Some(())
     }
 }
 

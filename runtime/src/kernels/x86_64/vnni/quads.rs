@@ -13,12 +13,13 @@ use crate::kernels::vnni::{BLOCK, QUAD, VECTOR};
 const CHAINS: usize = 4;
 
 /// The rows of [`BLOCK`] output channels, each of `len` weights, to their correction,
-/// -128 times the sum of each row, and `[quad][channel][4]`; the last quad is filled up with zeros.
+/// -128 times the sum of each row, and `[quad][channel][4]`; the last quad is filled up with zeros. `None` if
+/// a slice is too short.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) fn turn(rows: &[i8], len: usize, to: &mut [u8]) {
-    let Some((correction, quads)) = to.split_first_chunk_mut::<VECTOR>() else { return };
+pub(super) fn turn(rows: &[i8], len: usize, to: &mut [u8]) -> Option<()> {
+    let (correction, quads) = to.split_first_chunk_mut::<VECTOR>()?;
     if rows.len() / BLOCK < len || quads.len() / VECTOR < len.div_ceil(QUAD) {
-        return;
+        return None;
     }
     let zero = _mm512_setzero_si512();
     let mut sums = [zero; CHAINS];
@@ -44,6 +45,7 @@ pub(super) fn turn(rows: &[i8], len: usize, to: &mut [u8]) {
     let negative = sums.into_iter().fold(zero, |sum, part| _mm512_sub_epi32(sum, part));
     // SAFETY: `correction` is a vector; the store needs no alignment.
     unsafe { _mm512_storeu_si512(correction.as_mut_ptr().cast(), negative) };
+    Some(())
 }
 
 /// The masked weights of sixteen rows, `len` apart; zeros in place of the others.

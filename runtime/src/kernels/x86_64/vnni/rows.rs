@@ -16,15 +16,6 @@ use crate::kernels::vnni::VECTOR;
 /// Bytes of half a vector.
 const HALF: usize = VECTOR / 2;
 
-/// Whether no position in a window is too large to be counted.
-pub(super) fn are_counted(shape: &ConvShape, first_row: usize) -> bool {
-    let ConvShape { input, output, kernel, strides, pads, dilations, .. } = shape;
-    let few = |n: &usize| *n <= 1 << 24;
-    let extents = input.iter().chain(output).chain(kernel).chain(pads).chain(dilations);
-    let steps = strides.iter().all(|n| *n > 0 && few(n));
-    steps && few(&first_row) && extents.into_iter().all(few)
-}
-
 /// What rows are made of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
@@ -47,7 +38,7 @@ impl Rows<'_> {
     ///
     /// # Safety
     /// `to` has room for a row of each pixel, as [`crate::kernels::vnni::Plan`] counts them, and a vector
-    /// behind them, and [`are_counted`].
+    /// behind them; the pixels are the output's, and [`crate::kernels::vnni::computes`] the shape.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub unsafe fn gather(&self, first_row: usize, pixels: Range<usize>, to: *mut u8) {
         let out_w = self.shape.output[1].max(1);

@@ -144,12 +144,22 @@ fn scratch_by(
         let share = Share::of(Division::Rows(1), shape, weights.form, kernel_of);
         return (threads > 1).then(|| share.bytes().saturating_mul(threads));
     }
-    let division = Division::of(kernel_of(shape, weights.form), shape, weights.form, threads);
+    divided_bytes(kernel_of, shape, weights.form, threads)
+}
+
+/// Scratch of a convolution that is computed as a whole; `None` if it is not divided.
+fn divided_bytes(
+    kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
+    shape: &ConvShape,
+    form: WeightForm,
+    threads: usize,
+) -> Option<usize> {
+    let division = Division::of(kernel_of(shape, form), shape, form, threads);
     let parts = match division {
         Division::Rows(rows) => shape.output[0].div_ceil(rows),
         Division::Channels(channels) => shape.output[2].div_ceil(channels),
     };
-    let share = Share::of(division, shape, weights.form, kernel_of);
+    let share = Share::of(division, shape, form, kernel_of);
     (parts > 1).then(|| share.bytes().saturating_mul(parts))
 }
 
@@ -409,248 +419,4 @@ fn run<P: Send>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::AlignedBytes;
-    use crate::format::Channels;
-    use crate::numerics::Requantization;
-    use crate::support::{Random, shapes};
-    use std::vec;
-    use std::vec::Vec;
-
-    const RQ: Requantization = Requantization {
-        shift: 5,
-        fraction_bits: 14,
-        offset: 1 << 13,
-        residual_multiplier: 9_000,
-        clamp: (-100, 127),
-    };
-
-    fn values(len: usize, seed: u32) -> Vec<i8> {
-        let step = |state: &mut u32| {
-            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            Some((*state >> 24) as i8)
-        };
-        core::iter::repeat_n((), len).scan(seed, |state, ()| step(state)).collect()
-    }
-
-    fn shape(input: [usize; 3], out_c: usize, kernel: usize, stride: usize) -> ConvShape {
-        let pad = kernel / 2;
-        let out = |extent: usize| (extent + 2 * pad - kernel) / stride + 1;
-        ConvShape {
-            input,
-            output: [out(input[0]), out(input[1]), out_c],
-            kernel: [kernel; 2],
-            strides: [stride; 2],
-            pads: [pad; 4],
-            dilations: [1; 2],
-            groups: 1,
-            input_zero_point: -7,
-            input_range: (-128, 127),
-        }
-    }
-
-    fn shapes() -> [ConvShape; 5] {
-        [
-            shape([17, 9, 32], 80, 3, 1),
-            shape([19, 12, 16], 48, 3, 2),
-            shape([23, 18, 3], 32, 7, 2),
-            shape([7, 7, 48], 64, 1, 1),
-            shape([5, 4, 5], 7, 3, 1),
-        ]
-    }
-
-    /// The weights in every form that the kernels read.
-    fn forms(
-        kernels: KernelSet,
-        shape: &ConvShape,
-        ohwi: &[i8],
-    ) -> Vec<(WeightForm, AlignedBytes)> {
-        let bytes: Vec<u8> = ohwi.iter().map(|&w| w as u8).collect();
-        #[cfg_attr(not(feature = "write"), allow(unused_mut))]
-        let mut forms = vec![(WeightForm::PORTABLE, AlignedBytes::from_slice(&bytes))];
-        #[cfg(feature = "write")]
-        for target in crate::format::Target::ALL {
-            for layout in crate::format::WeightLayout::ALL {
-                let form = WeightForm { target, layout };
-                if !kernels.family().runs(target) || target == crate::format::Target::Portable {
-                    continue;
-                }
-                let packed = crate::layouts::pack(form, shape, ohwi);
-                forms.extend(packed.map(|bytes| (form, AlignedBytes::from_slice(&bytes))));
-            }
-        }
-        let _ = (kernels, shape);
-        forms
-    }
-
-    /// A smaller block may need more scratch than a larger one, on this machine or on another.
-    #[test]
-    fn scratch_of_a_division_covers_every_block() {
-        let random = &mut Random::new(3);
-        let of_chance = (0..200).map(|_| shapes::random(30, random));
-        let mut smaller_needs_more = 0;
-        for shape in shapes::networks().into_iter().chain(of_chance) {
-            for (family, form) in families().flat_map(|family| forms_of(family, &shape)) {
-                let kernel_of = |shape: &ConvShape, form| family.conv_kernel(shape, form);
-                let kernel = kernel_of(&shape, form);
-                let mut divisions = Vec::new();
-                for threads in 1..=33 {
-                    let division = Division::of(kernel, &shape, form, threads);
-                    if !divisions.contains(&division) {
-                        divisions.push(division);
-                    }
-                }
-                for division in divisions {
-                    let Division::Channels(channels) = division else { continue };
-                    let share = Share::of(division, &shape, form, kernel_of);
-                    let [height, width, all] = shape.output;
-                    let needed = |first: usize| {
-                        let block = of_channels(&shape, channels.min(all - first));
-                        kernel_of(&block, form).scratch_bytes(&block, form)
-                    };
-                    for first in (0..all).step_by(channels) {
-                        let bytes = needed(first);
-                        assert!(
-                            bytes <= share.kernel,
-                            "{family:?} {form:?} {shape:?} {division:?}"
-                        );
-                        smaller_needs_more += usize::from(bytes > needed(0));
-                    }
-                    assert!(share.output >= height * width * channels);
-                }
-            }
-        }
-        assert!(smaller_needs_more > 0, "no case that tells");
-    }
-
-    fn families() -> impl Iterator<Item = KernelFamily> {
-        let targets = crate::format::Target::ALL.into_iter();
-        targets.filter_map(KernelFamily::of).chain([KernelFamily::Generic])
-    }
-
-    /// The family, with each form of weights that it reads.
-    fn forms_of(
-        family: KernelFamily,
-        shape: &ConvShape,
-    ) -> impl Iterator<Item = (KernelFamily, WeightForm)> {
-        let targets = crate::format::Target::ALL.into_iter().filter(move |&t| family.runs(t));
-        let layouts =
-            |target| crate::format::WeightLayout::ALL.map(|layout| WeightForm { target, layout });
-        let shape = *shape;
-        let exists =
-            move |form: &WeightForm| crate::layouts::weights_bytes(*form, &shape).is_some();
-        targets.flat_map(layouts).filter(exists).map(move |form| (family, form))
-    }
-
-    #[test]
-    fn no_division_changes_a_byte() {
-        for (index, shape) in shapes().iter().enumerate() {
-            let [height, width, channels] = shape.output;
-            let input = values(shape.input.iter().product(), 1 + index as u32);
-            let ohwi = values(channels * shape.patch_len(), 77);
-            let bias: Vec<i32> = (0..channels as i32).map(|c| c * 1000 - 20_000).collect();
-            let multipliers = vec![1 << 18; channels];
-            let constants = Channels { bias: &bias, multipliers: &multipliers };
-            let shortcut = values(height * width * channels, 5);
-            let run = |kernels: KernelSet, division: Division, weights: Weights<'_>, in_place| {
-                let kernel_of = |shape: &ConvShape, form| kernels.conv_kernel(shape, form);
-                let share = Share::of(division, shape, weights.form, kernel_of);
-                let parts = match division {
-                    Division::Rows(rows) => height.div_ceil(rows),
-                    Division::Channels(block) => channels.div_ceil(block),
-                };
-                let mut scratch = AlignedBytes::zeroed(share.bytes() * parts);
-                scratch.as_mut_slice().fill(0xA5);
-                let mut output = shortcut.clone();
-                let residual = match in_place {
-                    None => Residual::None,
-                    Some(true) => Residual::InPlace,
-                    Some(false) => Residual::Separate(&shortcut),
-                };
-                let args = ConvArgs {
-                    shape,
-                    input: &input,
-                    weights,
-                    channels: constants,
-                    requantization: &RQ,
-                    residual,
-                    first_row: 0,
-                    output: &mut output,
-                    scratch: scratch.as_mut_slice(),
-                };
-                conv_divided(kernels, division, args).unwrap();
-                output
-            };
-            for in_place in [None, Some(true), Some(false)] {
-                let whole = Division::Rows(height);
-                let want = run(KernelSet::REFERENCE, whole, Weights::ohwi(&ohwi), in_place);
-                for kernels in KernelSet::available() {
-                    for (form, bytes) in forms(kernels, shape, &ohwi) {
-                        let weights = Weights { form, bytes: &bytes };
-                        let grain = kernels.conv_kernel(shape, form).grain(form);
-                        let rows = (1..=5).map(|part| Division::Rows(part * grain.rows));
-                        let blocks = (1..=5).map(|part| Division::Channels(part * grain.channels));
-                        let blocks = blocks.filter(|_| grain.channels > 0);
-                        for division in rows.chain(blocks) {
-                            let got = run(kernels, division, weights, in_place);
-                            let name = kernels.name();
-                            assert_eq!(got, want, "{name} {form:?} {division:?} {in_place:?}");
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn bands_of_a_pool_and_parts_of_a_classifier_are_those_of_the_whole() {
-        for pads in [[0; 4], [1; 4], [2, 1, 0, 1]] {
-            let pool = PoolShape {
-                input: [13, 9, 5],
-                output: [6, 4, 5],
-                kernel: [3, 3],
-                strides: [2, 2],
-                pads,
-                input_zero_point: 0,
-            };
-            let input = values(13 * 9 * 5, 3);
-            let mut want = vec![0; 6 * 4 * 5];
-            KernelSet::REFERENCE.max_pool(&pool, (-90, 120), &input, &mut want).unwrap();
-            for kernels in KernelSet::available() {
-                for rows in 1..=6 {
-                    let mut got = vec![0; want.len()];
-                    max_pool_divided(kernels, rows, &pool, (-90, 120), &input, &mut got).unwrap();
-                    assert_eq!(got, want, "{} {rows} {pads:?}", kernels.name());
-                }
-            }
-        }
-        let (input, weights) = (values(70, 1), values(70 * 13, 2));
-        let (bias, multipliers) = (vec![-40; 13], vec![1 << 20; 13]);
-        let channels = Channels { bias: &bias, multipliers: &multipliers };
-        let run = |kernels: KernelSet, len: usize| {
-            let mut output = vec![0; 13];
-            let (input, weights, output_words) = (&input, &weights, &mut output);
-            let args = LogitsArgs { input, weights, channels, shift: 2, output: output_words };
-            logits_divided(kernels, len, args).unwrap();
-            output
-        };
-        for kernels in KernelSet::available() {
-            for len in 1..=13 {
-                assert_eq!(run(kernels, len), run(KernelSet::REFERENCE, 13));
-            }
-        }
-    }
-
-    #[test]
-    fn small_layers_stay_whole_and_short_maps_are_divided_by_channels() {
-        let of = |shape: &ConvShape, threads| {
-            Division::of(ConvKernel::Winograd4StoredAvx2, shape, WeightForm::PORTABLE, threads)
-        };
-        assert_eq!(of(&shape([8, 8, 32], 32, 3, 1), 2), Division::Rows(8));
-        assert_eq!(of(&shape([56, 56, 64], 64, 3, 1), 1), Division::Rows(56));
-        assert_eq!(of(&shape([56, 56, 64], 64, 3, 1), 2), Division::Rows(28));
-        assert_eq!(of(&shape([28, 28, 128], 128, 3, 1), 2), Division::Channels(64));
-        assert_eq!(of(&shape([7, 7, 512], 512, 3, 1), 3), Division::Channels(176));
-    }
-}
+mod tests;

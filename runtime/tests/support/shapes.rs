@@ -44,19 +44,53 @@ pub fn networks() -> Vec<ConvShape> {
     distinct
 }
 
-/// The same convolutions on maps whose output has at most `extent` rows and columns.
-pub fn networks_within(extent: usize) -> Vec<ConvShape> {
+/// The same convolutions on the smallest square maps with `least` multiply-accumulates, whose output has at
+/// most `extent` rows and columns.
+pub fn networks_worth(least: usize, extent: usize) -> Vec<ConvShape> {
     let mut distinct = Vec::new();
     for shape in networks() {
-        let ([kernel, _], [stride, _]) = (shape.kernel, shape.strides);
-        let input = (extent - 1) * stride + kernel - 2 * (kernel / 2);
-        let channels = (shape.input[2], shape.output[2]);
-        let small = layer(input.min(shape.input[0]), channels, kernel, stride, shape.groups);
-        if !distinct.contains(&small) {
-            distinct.push(small);
-        }
+        let within = (1..=extent).map(|extent| on_map(shape, extent));
+        let small = within.clone().find(|small| macs(small) >= least).or(within.last());
+        let small = small.filter(|small| !distinct.contains(small));
+        distinct.extend(small);
     }
     distinct
+}
+
+/// The convolution to a map of `extent` rows and columns.
+fn on_map(shape: ConvShape, extent: usize) -> ConvShape {
+    let [top, left, bottom, right] = shape.pads;
+    let input = |axis: usize, pads: usize| {
+        ((extent - 1) * shape.strides[axis] + shape.kernel[axis]).saturating_sub(pads).max(1)
+    };
+    let input = [input(0, top + bottom), input(1, left + right), shape.input[2]];
+    let out = |axis: usize, pads: usize| {
+        (input[axis] + pads - shape.kernel[axis]) / shape.strides[axis] + 1
+    };
+    let output = [out(0, top + bottom), out(1, left + right), shape.output[2]];
+    ConvShape { input, output, ..shape }
+}
+
+/// The convolution to fewer rows, if it has more than `most` multiply-accumulates.
+pub fn with_fewer_rows(shape: ConvShape, most: usize) -> ConvShape {
+    let row = macs(&shape) / shape.output[0];
+    let rows = shape.output[0].min(most / row).max(1);
+    if rows == shape.output[0] {
+        return shape;
+    }
+    let window = (rows - 1) * shape.strides[0] + shape.kernel[0];
+    let input = window.saturating_sub(shape.pads[0] + shape.pads[2]).max(1);
+    let [_, width, channels] = shape.output;
+    let output = [
+        (input + shape.pads[0] + shape.pads[2] - shape.kernel[0]) / shape.strides[0] + 1,
+        width,
+        channels,
+    ];
+    ConvShape { input: [input, shape.input[1], shape.input[2]], output, ..shape }
+}
+
+fn macs(shape: &ConvShape) -> usize {
+    shape.output.iter().product::<usize>() * shape.patch_len()
 }
 
 /// Basic blocks, and bottlenecks with the stride in the second or in the first convolution.
@@ -89,6 +123,8 @@ fn small_resnets(shapes: &mut Vec<ConvShape>) {
             layer(extent, (c, 2 * c), 3, 2, 1),
             layer(extent, (c, 2 * c), 1, 2, 1),
             layer(extent / 2, (2 * c, 2 * c), 3, 1, 1),
+            // As TensorFlow pads, in MLPerf Tiny's ResNet-8.
+            ConvShape { pads: [0, 0, 1, 1], ..layer(extent, (c, 2 * c), 3, 2, 1) },
         ]);
     }
 }

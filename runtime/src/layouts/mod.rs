@@ -17,9 +17,12 @@ use crate::format::{Target, WeightForm, WeightLayout};
 use crate::kernels::ConvShape;
 
 /// Bytes of a convolution's weights in this form; `None` if the target has no such layout, or not for
-/// this shape.
+/// this shape, or if there are no weights.
 #[must_use]
 pub fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
+    if shape.output[2] == 0 || shape.patch_len() == 0 {
+        return None;
+    }
     match (form.target, form.layout) {
         (_, WeightLayout::Ohwi) => {
             (shape.output[2] as u64).checked_mul(u64::try_from(shape.patch_len()).ok()?)

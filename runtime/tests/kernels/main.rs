@@ -6,6 +6,7 @@
 
 mod cases;
 mod conv;
+mod hostile;
 mod others;
 #[path = "../support/mod.rs"]
 mod support;
@@ -227,6 +228,15 @@ macro_rules! kernel_suite {
                     let conv = Conv::new(&case, Constants::Accepted);
                     with(|kernels| conv.check(kernels, &conv.run(KernelSet::REFERENCE)));
                 }
+            }
+
+            #[test]
+            fn hostile_arguments_are_refused_or_computed() {
+                with(|kernels| {
+                    hostile::check_conv(kernels);
+                    hostile::check_pools(kernels);
+                    hostile::check_others(kernels);
+                });
             }
 
             /// A kernel without the scratch that it asked for says so, and writes nothing.

@@ -49,8 +49,8 @@ pub fn networks() -> Vec<ConvShape> {
 pub fn networks_worth(least: usize, extent: usize) -> Vec<ConvShape> {
     let mut distinct = Vec::new();
     for shape in networks() {
-        let within = (1..=extent).map(|extent| on_map(shape, extent));
-        let small = within.clone().find(|small| macs(small) >= least).or(within.last());
+        let mut within = (1..=extent).map(|extent| on_map(shape, extent));
+        let small = within.clone().find(|small| macs(small) >= least).or(within.next_back());
         let small = small.filter(|small| !distinct.contains(small));
         distinct.extend(small);
     }

@@ -51,16 +51,45 @@ benchmarks() {
     fi
 }
 
+# Processors without an operating system: those without Thumb-2 and those with it, with DSP instructions
+# and without, hard-float and soft.
+bare_targets=(
+    thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabi thumbv7em-none-eabihf
+    thumbv8m.base-none-eabi thumbv8m.main-none-eabi thumbv8m.main-none-eabihf aarch64-unknown-none
+)
+
 # The runtime alone, as an application without an operating system sees it.
 bare_runtime() {
-    cargo check -p fixnet --no-default-features
-    cargo check -p fixnet --no-default-features --features defmt,embedded-hal
-    local target=thumbv7em-none-eabihf
-    if [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
-        cargo check -p fixnet --no-default-features --target "$target"
-    else
-        echo "NOT RUN: the runtime was not built for $target; 'rustup target add $target' installs it"
+    local target
+    cargo clippy --quiet -p fixnet --no-default-features -- -D warnings
+    cargo clippy --quiet -p fixnet --no-default-features --features defmt,embedded-hal -- -D warnings
+    for target in "${bare_targets[@]}"; do
+        bare_target "$target"
+    done
+}
+
+# Built, not checked: only then is the assembly read.
+bare_target() {
+    local target=$1 features build=(cargo rustc --quiet -p fixnet --no-default-features --target "$1")
+    local library
+    library=$(rustc --print sysroot)/lib/rustlib
+    if [ ! -d "$library/$target/lib" ] && command -v rustup >/dev/null; then
+        timeout 120 rustup target add "$target" >/dev/null 2>&1 ||
+            timeout 120 rustup component add rust-src >/dev/null 2>&1 || true
     fi
+    if [ ! -d "$library/$target/lib" ]; then
+        if [ ! -d "$library/src/rust/library/core" ]; then
+            echo "NOT RUN: the runtime was not built for $target; 'rustup target add $target' installs it"
+            return
+        fi
+        # Only the nightly compiler, or this one told to be it, builds `core` from its sources.
+        export RUSTC_BOOTSTRAP=1
+        build+=(-Zbuild-std=core)
+    fi
+    for features in "" cortex-m; do
+        "${build[@]}" --features "$features" -- -D warnings -C opt-level=0
+    done
+    unset RUSTC_BOOTSTRAP
 }
 
 # The program for Linux boards, as it ships; 32-bit boards get it without tract.

@@ -14,7 +14,9 @@
 #           other targets it builds the library from the distribution's sources
 # FIXNET_TOOLCHAIN=rustup or =debian takes one of them and tries no other.
 set -euo pipefail
-bare_metal=(thumbv7m-none-eabi thumbv7em-none-eabihf aarch64-unknown-none)
+bare_metal=(
+    thumbv7m-none-eabi thumbv7em-none-eabihf thumbv8m.main-none-eabihf aarch64-unknown-none
+)
 linux=(aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf)
 
 fail() {

@@ -13,7 +13,7 @@ use tools::boards::Board;
 use tools::firmware::{build_minimal, image_size};
 
 /// One board of each target.
-const BOARDS: [&str; 2] = ["qemu-mps2-an385", "qemu-mps2-an386"];
+const BOARDS: [&str; 3] = ["qemu-mps2-an385", "qemu-mps2-an386", "qemu-mps2-an505"];
 /// What names of functions of the fast kernels begin with.
 const FAST: &str = "fixnet_m";
 /// Bytes of all fast kernels of one target.

@@ -38,6 +38,11 @@ fn cortex_m7_gives_the_bytes_of_the_host() {
 }
 
 #[test]
+fn cortex_m33_gives_the_bytes_of_the_host() {
+    check_in_flash("qemu-mps2-an505");
+}
+
+#[test]
 fn cortex_m3_runs_resnet18_from_external_memory() {
     check_in_memory("qemu-mps2-an385");
 }
@@ -50,6 +55,11 @@ fn cortex_m4_runs_resnet18_from_external_memory() {
 #[test]
 fn cortex_m7_runs_resnet18_from_external_memory() {
     check_in_memory("qemu-mps2-an500");
+}
+
+#[test]
+fn cortex_m33_runs_resnet18_from_external_memory() {
+    check_in_memory("qemu-mps2-an505");
 }
 
 #[test]
@@ -67,6 +77,11 @@ fn cortex_m4_gives_the_bytes_of_the_host_from_packed_weights() {
 #[test]
 fn cortex_m7_gives_the_bytes_of_the_host_from_packed_weights() {
     check_packed("qemu-mps2-an500", Target::CortexM4, &[None]);
+}
+
+#[test]
+fn cortex_m33_gives_the_bytes_of_the_host_from_packed_weights() {
+    check_packed("qemu-mps2-an505", Target::CortexM4, &[None]);
 }
 
 #[test]
@@ -99,6 +114,7 @@ fn resnet8_keeps_its_budget_of_instructions() {
         ("qemu-mps2-an386", m4(90), 13_000_000),
         ("qemu-mps2-an386", None, 13_500_000),
         ("qemu-mps2-an385", Some((Target::CortexM3, 512 << 10)), 12_000_000),
+        ("qemu-mps2-an505", m4(512), 6_000_000),
     ];
     for (board, packed, most) in budgets {
         let network = Network::of_file(&onnx);

@@ -197,7 +197,7 @@ impl ConvKernel {
             | Self::Winograd2CortexM4
             | Self::Winograd4CortexM4
             | Self::DirectCortexM3
-            | Self::Winograd4CortexM3 => cfg!(all(target_arch = "arm", feature = "cortex-m")),
+            | Self::Winograd4CortexM3 => cfg!(any(cortex_m3, cortex_m4)),
         };
         own || cfg!(feature = "std")
     }

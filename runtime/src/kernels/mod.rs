@@ -16,7 +16,7 @@
 
 #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
 mod aarch64;
-#[cfg(all(target_arch = "arm", feature = "cortex-m"))]
+#[cfg(any(cortex_m3, cortex_m4))]
 mod arm;
 mod generic;
 mod reference;
@@ -25,7 +25,7 @@ mod x86_64;
 
 pub(crate) mod check;
 mod conv_kernel;
-#[cfg_attr(not(all(target_arch = "arm", feature = "cortex-m")), allow(dead_code))]
+#[cfg_attr(not(any(cortex_m3, cortex_m4)), allow(dead_code))]
 pub(crate) mod cortex_m;
 mod direct;
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]

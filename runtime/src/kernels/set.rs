@@ -21,24 +21,17 @@ pub struct KernelSet {
 enum Machine {
     Reference,
     Generic,
-    // Only `std` finds out whether there is AVX2.
     #[cfg(target_arch = "x86_64")]
-    #[cfg_attr(not(feature = "std"), allow(dead_code))]
     Avx2(super::x86_64::Avx2),
     #[cfg(target_arch = "x86_64")]
-    #[cfg_attr(not(feature = "std"), allow(dead_code))]
     Avx512Vnni(super::x86_64::Avx512Vnni),
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Neon(super::aarch64::Neon),
     #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
     Dotprod(super::aarch64::Dotprod),
-    #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+    #[cfg(cortex_m4)]
     CortexM4(super::arm::CortexM4),
-    #[cfg(all(
-        target_arch = "arm",
-        feature = "cortex-m",
-        not(all(target_abi = "eabihf", target_os = "none"))
-    ))]
+    #[cfg(cortex_m3)]
     CortexM3(super::arm::CortexM3),
 }
 
@@ -57,6 +50,24 @@ pub enum KernelFamily {
 }
 
 impl KernelFamily {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Reference,
+        Self::Generic,
+        Self::Avx2,
+        Self::Avx512Vnni,
+        Self::Neon,
+        Self::Dotprod,
+        Self::CortexM4,
+        Self::CortexM3,
+    ];
+
+    /// The family of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
+
     /// The family that files packed for `target` are for; none for portable files.
     #[must_use]
     pub const fn of(target: Target) -> Option<Self> {
@@ -155,7 +166,7 @@ impl KernelSet {
     /// The kernel sets that this machine runs: the specification first, the fastest last.
     pub fn available() -> impl Iterator<Item = Self> {
         let portable = [Self::REFERENCE, Self::GENERIC].into_iter();
-        #[cfg(all(target_arch = "x86_64", feature = "std"))]
+        #[cfg(target_arch = "x86_64")]
         let sets = portable
             .chain(super::x86_64::Avx2::detect().map(Machine::Avx2).map(Self::of))
             .chain(super::x86_64::Avx512Vnni::detect().map(Machine::Avx512Vnni).map(Self::of));
@@ -163,25 +174,17 @@ impl KernelSet {
         let sets = portable
             .chain([Self::of(Machine::Neon(super::aarch64::Neon::new()))])
             .chain(super::aarch64::Dotprod::detect().map(Machine::Dotprod).map(Self::of));
-        #[cfg(all(
-            target_arch = "arm",
-            feature = "cortex-m",
-            not(all(target_abi = "eabihf", target_os = "none"))
-        ))]
+        #[cfg(cortex_m3)]
         let sets = portable.chain([Self::of(Machine::CortexM3(super::arm::CortexM3::new()))]);
-        #[cfg(all(
-            target_arch = "arm",
-            feature = "cortex-m",
-            target_abi = "eabihf",
-            target_os = "none"
-        ))]
+        #[cfg(all(cortex_m4, not(cortex_m3)))]
         let sets = portable;
-        #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+        #[cfg(cortex_m4)]
         let sets = sets.chain([Self::of(Machine::CortexM4(super::arm::CortexM4::new()))]);
         #[cfg(not(any(
-            all(target_arch = "x86_64", feature = "std"),
+            target_arch = "x86_64",
             all(target_arch = "aarch64", target_feature = "neon"),
-            all(target_arch = "arm", feature = "cortex-m")
+            cortex_m3,
+            cortex_m4
         )))]
         let sets = portable;
         sets
@@ -209,13 +212,9 @@ impl KernelSet {
             Machine::Neon(_) => KernelFamily::Neon,
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Machine::Dotprod(_) => KernelFamily::Dotprod,
-            #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+            #[cfg(cortex_m4)]
             Machine::CortexM4(_) => KernelFamily::CortexM4,
-            #[cfg(all(
-                target_arch = "arm",
-                feature = "cortex-m",
-                not(all(target_abi = "eabihf", target_os = "none"))
-            ))]
+            #[cfg(cortex_m3)]
             Machine::CortexM3(_) => KernelFamily::CortexM3,
         }
     }
@@ -366,13 +365,9 @@ impl KernelSet {
             (ConvKernel::Direct8Dotprod, Machine::Dotprod(token)) => {
                 super::aarch64::conv_direct8_dotprod(token, args)
             }
-            #[cfg(all(target_arch = "arm", feature = "cortex-m", target_abi = "eabihf"))]
+            #[cfg(cortex_m4)]
             (kernel, Machine::CortexM4(token)) => super::arm::conv_cortex_m4(token, kernel, args),
-            #[cfg(all(
-                target_arch = "arm",
-                feature = "cortex-m",
-                not(all(target_abi = "eabihf", target_os = "none"))
-            ))]
+            #[cfg(cortex_m3)]
             (kernel, Machine::CortexM3(token)) => super::arm::conv_cortex_m3(token, kernel, args),
             // A kernel of another machine.
             _ => Err(Fault::Plan),

@@ -23,7 +23,8 @@ pub struct BareMetalFit {
     pub place: Place,
     /// Model and one input.
     pub payload_bytes: usize,
-    /// Activations and scratch.
+    /// The kernels that run it, and their activations and scratch.
+    pub kernels: KernelFamily,
     pub arena_bytes: usize,
 }
 
@@ -33,6 +34,13 @@ pub struct LinuxFit {
     pub disk_bytes: usize,
     /// Model and arena.
     pub ram_bytes: usize,
+}
+
+/// What a model takes of a board, one way of running it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    BareMetal(BareMetalFit),
+    Linux(LinuxFit),
 }
 
 /// Why a model does not go onto a board.
@@ -71,7 +79,7 @@ pub fn fit_bare_metal(board: &Board, model: &Model<'_>) -> Result<BareMetalFit, 
     limit.check("the arena", arena_bytes, bare_metal.budget.arena)?;
     let payload_bytes = model.file_bytes() + model.input().elements() + PAYLOAD_OVERHEAD;
     let place = place(&limit, bare_metal, payload_bytes)?;
-    Ok(BareMetalFit { place, payload_bytes, arena_bytes })
+    Ok(BareMetalFit { place, payload_bytes, kernels, arena_bytes })
 }
 
 /// Flash if the board has it and the model fits, else the memory outside of the image.

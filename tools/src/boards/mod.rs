@@ -12,7 +12,7 @@ use fixnet::format::Target;
 use serde::Deserialize;
 use thiserror::Error;
 
-pub use fit::{BareMetalFit, FitError, LinuxFit, Place, fit_bare_metal, fit_linux};
+pub use fit::{BareMetalFit, Fit, FitError, LinuxFit, Place, fit_bare_metal, fit_linux};
 
 /// A board.
 #[derive(Debug, Clone, Deserialize)]
@@ -197,7 +197,9 @@ impl Board {
     pub fn families(&self) -> &'static [KernelFamily] {
         match self.core.as_str() {
             "cortex-m3" => &[KernelFamily::Generic, KernelFamily::CortexM3],
-            "cortex-m4f" | "cortex-m7" => &[KernelFamily::Generic, KernelFamily::CortexM4],
+            "cortex-m4f" | "cortex-m7" | "cortex-m33" => {
+                &[KernelFamily::Generic, KernelFamily::CortexM4]
+            }
             "cortex-a53" | "cortex-a57" | "cortex-a72" => {
                 &[KernelFamily::Generic, KernelFamily::Neon]
             }
@@ -328,6 +330,7 @@ mod tests {
             "qemu-mps2-an385",
             "qemu-mps2-an386",
             "qemu-mps2-an500",
+            "qemu-mps2-an505",
             "qemu-raspi3b",
             "raspberry-pi-3",
             "raspberry-pi-4",

@@ -8,7 +8,7 @@ use fixnet::AlignedBytes;
 use serde_json::{Value, json};
 
 use super::{LimitArgs, read_model, with_spinner};
-use crate::boards::{Board, FitError, fit_bare_metal, fit_linux};
+use crate::boards::{Board, Fit, FitError, Place, fit_bare_metal, fit_linux};
 use crate::firmware::{build_minimal, image_size};
 use crate::output::{print, print_json};
 use crate::report::{BoardRow, boards_table, bytes};
@@ -57,11 +57,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 let bare_metal = board
                     .bare_metal
                     .as_ref()
-                    .map(|_| fit_bare_metal(board, model).map(|fit| fit.arena_bytes));
-                let linux = board
-                    .linux
-                    .as_ref()
-                    .map(|_| fit_linux(board, model, 0).map(|fit| fit.ram_bytes));
+                    .map(|_| fit_bare_metal(board, model).map(Fit::BareMetal));
+                let linux =
+                    board.linux.as_ref().map(|_| fit_linux(board, model, 0).map(Fit::Linux));
                 [bare_metal, linux].into_iter().flatten().collect()
             }),
         })
@@ -123,6 +121,32 @@ fn json(row: &BoardRow<'_>) -> Value {
         let errors = fits.iter().filter_map(|fit| fit.as_ref().err()).map(FitError::to_string);
         value["fits"] = json!(row.fits_somewhere());
         value["refusals"] = json!(errors.collect::<Vec<_>>());
+        for fit in fits.iter().flatten() {
+            let (way, needs) = needs(fit);
+            value["needs"][way] = needs;
+        }
     }
     value
+}
+
+/// The bytes that a model takes, by the way it runs.
+fn needs(fit: &Fit) -> (&'static str, Value) {
+    match fit {
+        Fit::BareMetal(fit) => {
+            let place = match fit.place {
+                Place::Flash => "flash",
+                Place::Memory => "memory",
+            };
+            let needs = json!({
+                "kernels": fit.kernels.name(),
+                "arena_bytes": fit.arena_bytes,
+                "payload_bytes": fit.payload_bytes,
+                "payload_in": place,
+            });
+            ("bare_metal", needs)
+        }
+        Fit::Linux(fit) => {
+            ("linux", json!({ "disk_bytes": fit.disk_bytes, "ram_bytes": fit.ram_bytes }))
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fixnet::KernelSet;
+use fixnet::KernelFamily;
 
-use super::{LimitArgs, parse_kernels, read_model, shown_family};
+use super::{LimitArgs, check_target, parse_family, read_model, shown_family};
 use crate::output::{print, print_json, write_atomically};
 use crate::report;
 
@@ -15,9 +15,9 @@ pub struct Args {
     /// The int8 model.
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
-    /// Kernels to plan for [default: the fastest].
-    #[arg(long, value_name = "SET", value_parser = parse_kernels)]
-    kernels: Option<KernelSet>,
+    /// Kernels to plan for, of this machine or another [default: the fastest here].
+    #[arg(long, value_name = "SET", value_parser = parse_family)]
+    kernels: Option<KernelFamily>,
     /// Draw the arena over time.
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
@@ -35,6 +35,9 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
+    if let Some(family) = args.kernels {
+        check_target(&args.file, &model, family)?;
+    }
     let kernels = shown_family(&model, args.kernels);
     if let Some(path) = &args.svg {
         anyhow::ensure!(

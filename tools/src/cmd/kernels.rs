@@ -27,7 +27,7 @@ impl KernelArgs {
     /// One line: the file is packed for another machine, or the set has no such kernel.
     pub fn choose(self, path: &Path, model: &Model<'_>) -> anyhow::Result<KernelSet> {
         let set = self.kernels.unwrap_or_else(KernelSet::detect);
-        check_target(path, model, set)?;
+        check_target(path, model, set.family())?;
         let Some(kernel) = self.kernel else { return Ok(set) };
         set.with_conv_kernel(kernel).ok_or_else(|| {
             anyhow::anyhow!(
@@ -50,8 +50,7 @@ impl KernelArgs {
 ///
 /// # Errors
 /// One line with the targets that do run.
-pub fn check_target(path: &Path, model: &Model<'_>, kernels: KernelSet) -> anyhow::Result<()> {
-    let family = kernels.family();
+pub fn check_target(path: &Path, model: &Model<'_>, family: KernelFamily) -> anyhow::Result<()> {
     if family.runs(model.target()) {
         return Ok(());
     }
@@ -69,8 +68,8 @@ pub fn check_target(path: &Path, model: &Model<'_>, kernels: KernelSet) -> anyho
 /// The kernels that a plan is shown for: those asked for, or this machine's, or those of the machine
 /// that the file is packed for.
 #[must_use]
-pub fn shown_family(model: &Model<'_>, asked: Option<KernelSet>) -> KernelFamily {
-    let here = asked.unwrap_or_else(KernelSet::detect).family();
+pub fn shown_family(model: &Model<'_>, asked: Option<KernelFamily>) -> KernelFamily {
+    let here = asked.unwrap_or_else(|| KernelSet::detect().family());
     match KernelFamily::of(model.target()) {
         Some(family) if !here.runs(model.target()) => family,
         _ => here,
@@ -137,5 +136,16 @@ pub fn parse_kernels(name: &str) -> Result<KernelSet, String> {
     found.ok_or_else(|| {
         let names: Vec<&str> = KernelSet::available().map(KernelSet::name).collect();
         format!("this machine has {}", names.join(", "))
+    })
+}
+
+/// Understands the name of the kernels of any machine: what a plan can be made for.
+///
+/// # Errors
+/// The names that there are.
+pub fn parse_family(name: &str) -> Result<KernelFamily, String> {
+    KernelFamily::from_name(name).ok_or_else(|| {
+        let names = KernelFamily::ALL.map(KernelFamily::name);
+        format!("there are {}", names.join(", "))
     })
 }

@@ -22,7 +22,8 @@ pub mod quantize;
 pub mod run;
 
 pub use kernels::{
-    KernelArgs, check_target, parse_kernels, runnable_here, shown_family, whole_and_portable,
+    KernelArgs, check_target, parse_family, parse_kernels, runnable_here, shown_family,
+    whole_and_portable,
 };
 pub use limits::LimitArgs;
 

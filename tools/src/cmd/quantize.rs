@@ -171,7 +171,7 @@ fn quantize_source(
     let summary = report::Summary {
         file: out,
         model: &model,
-        kernels: shown_family(&model, args.kernels),
+        kernels: shown_family(&model, args.kernels.map(KernelSet::family)),
         timings: &timings,
         comparison: comparison.as_ref(),
         images: origin,

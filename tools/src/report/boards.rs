@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use super::table::{left, table};
-use crate::boards::{Board, FitError};
+use crate::boards::{Board, Fit, FitError};
 
-/// A board and, for each way it runs, the bytes of memory that a model takes or why it is refused.
+/// A board and, for each way it runs, what a model takes of it or why it is refused.
 pub struct BoardRow<'a> {
     pub board: &'a Board,
-    pub fits: Option<Vec<Result<usize, FitError>>>,
+    pub fits: Option<Vec<Result<Fit, FitError>>>,
 }
 
 impl BoardRow<'_> {

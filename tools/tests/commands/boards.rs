@@ -29,7 +29,7 @@ fn all_boards_are_listed_and_one_can_be_asked_for() {
     let boards = json(&["boards", "--json"]);
     let names: Vec<&str> =
         boards.as_array().unwrap().iter().map(|b| b["board"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 11, "{names:?}");
+    assert_eq!(names.len(), 12, "{names:?}");
     let one = json(&["boards", "--json", "--board", BOARD]);
     assert_eq!(one[0]["qemu"], "mps2-an386");
     assert_eq!(one[0].get("fits"), None);
@@ -40,6 +40,16 @@ fn a_model_fits_or_is_refused_with_needed_and_available_bytes() {
     let file = text(model());
     let fits = json(&["boards", "--json", "--board", BOARD, &file]);
     assert_eq!((&fits[0]["fits"], &fits[0]["refusals"]), (&true.into(), &Value::Array(vec![])));
+    let needs = &fits[0]["needs"]["bare_metal"];
+    assert_eq!((&needs["kernels"], &needs["payload_in"]), (&"cortex-m4".into(), &"flash".into()));
+    let planned = json(&["inspect", "--json", "--kernels", "cortex-m4", &file]);
+    assert_eq!(needs["arena_bytes"], planned["arena_bytes"]);
+    let length = fs::metadata(model()).unwrap().len();
+    assert!(needs["payload_bytes"].as_u64().unwrap() > length);
+    let linux = json(&["boards", "--json", "--board", "raspberry-pi-5", &file]);
+    let needs = &linux[0]["needs"]["linux"];
+    assert_eq!(needs["disk_bytes"], length);
+    assert!(needs["ram_bytes"].as_u64().unwrap() > length);
 
     let folder = tempdir().unwrap();
     let large = large_model(folder.path());

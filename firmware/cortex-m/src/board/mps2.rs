@@ -1,7 +1,7 @@
 //! Arm MPS2: timer 0 as clock, since QEMU has no cycle counter, and an LED as trace pin.
 //!
 //! Cortex-M System Design Kit, "APB timer"; application notes AN385, AN386 and AN500, "FPGA system
-//! control and I/O".
+//! control and I/O", and AN505, "Memory map overview" and "FPGA system control and I/O".
 
 use core::convert::Infallible;
 
@@ -10,11 +10,18 @@ use fixnet::profile::{Clock, WideCounter};
 
 use super::register::Register;
 
-const HERTZ: u64 = 25_000_000;
 /// The timer begins this many ticks before it wraps, so that short runs pass a wrap, too.
 const UNTIL_WRAP: u32 = 1 << 21;
 
-const TIMER: usize = 0x4000_0000;
+/// Frequency of the timer, and where it and the register of the user LEDs lie.
+#[cfg(not(board = "qemu-mps2-an505"))]
+const LAYOUT: (u64, usize, usize) = (25_000_000, 0x4000_0000, 0x4002_8000);
+/// The same with a Cortex-M33, by the addresses of Secure state.
+#[cfg(board = "qemu-mps2-an505")]
+const LAYOUT: (u64, usize, usize) = (20_000_000, 0x5000_0000, 0x5030_2000);
+
+const HERTZ: u64 = LAYOUT.0;
+const TIMER: usize = LAYOUT.1;
 // SAFETY: registers of timer 0, which raises no interrupt here.
 const TIMER_CONTROL: Register = unsafe { Register::at(TIMER) };
 // SAFETY: as above.
@@ -22,7 +29,7 @@ const TIMER_VALUE: Register = unsafe { Register::at(TIMER + 4) };
 // SAFETY: as above.
 const TIMER_RELOAD: Register = unsafe { Register::at(TIMER + 8) };
 // SAFETY: the register of the two user LEDs.
-const LEDS: Register = unsafe { Register::at(0x4002_8000) };
+const LEDS: Register = unsafe { Register::at(LAYOUT.2) };
 const LED_0: u32 = 1;
 
 /// Starts the clock and prepares the trace pin.
@@ -33,7 +40,8 @@ pub fn start() -> (CmsdkTimer, Led) {
     (CmsdkTimer(WideCounter::new(elapsed())), Led)
 }
 
-/// A 32-bit timer that counts down and starts over: a layer must be shorter than 171 s.
+/// A 32-bit timer that counts down and starts over: a layer must be shorter than 171 s
+/// (with a Cortex-M33: 214 s).
 #[derive(Debug)]
 pub struct CmsdkTimer(WideCounter);
 

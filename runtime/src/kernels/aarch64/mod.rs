@@ -28,8 +28,9 @@ impl Neon {
 pub struct Dotprod(());
 
 impl Dotprod {
-    /// The token, if the CPU has the instructions; without `std` only what was compiled for such CPUs
-    /// knows.
+    /// The token, if the CPU has the instructions. Programs may not read the processor's own registers
+    /// that say so; the operating system tells (on Linux in HWCAP), and the standard library asks it.
+    /// Without `std` only what was compiled for such CPUs knows.
     #[must_use]
     pub(super) fn detect() -> Option<Self> {
         #[cfg(feature = "std")]

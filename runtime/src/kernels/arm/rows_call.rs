@@ -23,23 +23,23 @@ pub(super) struct Kernel {
 }
 
 unsafe extern "C" {
-    #[cfg(not(all(target_abi = "eabihf", target_os = "none")))]
+    #[cfg(cortex_m3)]
     fn fixnet_m3_direct(call: &RowsCall);
-    #[cfg(not(all(target_abi = "eabihf", target_os = "none")))]
+    #[cfg(cortex_m3)]
     fn fixnet_m3_widen(call: &WidenCall);
-    #[cfg(target_abi = "eabihf")]
+    #[cfg(cortex_m4)]
     fn fixnet_m4_direct_rows(call: &RowsCall);
-    #[cfg(target_abi = "eabihf")]
+    #[cfg(cortex_m4)]
     fn fixnet_m4_widen_rows(call: &WidenCall);
 }
 
 /// `M3_UNROLLED` steps of `M3_STEP`.
-#[cfg(not(all(target_abi = "eabihf", target_os = "none")))]
+#[cfg(cortex_m3)]
 pub(super) const M3: Kernel =
     Kernel { run: fixnet_m3_direct, widen: fixnet_m3_widen, unrolled: 8, step_bytes: 88 };
 
 /// `M4_UNROLLED` steps of `M4_STEP_ROWS`.
-#[cfg(target_abi = "eabihf")]
+#[cfg(cortex_m4)]
 pub(super) const M4: Kernel = Kernel {
     run: fixnet_m4_direct_rows,
     widen: fixnet_m4_widen_rows,

@@ -1,6 +1,7 @@
 //! x86-64 kernels. A token type proves that the CPU has the instructions.
 
 mod conv_direct_avx2;
+mod cpuid;
 mod logits_avx2;
 mod logits_vnni;
 mod max_pool_avx2;
@@ -31,10 +32,9 @@ pub struct Avx2(());
 
 impl Avx2 {
     /// A token if the CPU (and the operating system) support AVX2.
-    #[cfg(feature = "std")]
     #[must_use]
     pub fn detect() -> Option<Self> {
-        std::is_x86_feature_detected!("avx2").then_some(Self(()))
+        cpuid::features().avx2.then_some(Self(()))
     }
 }
 
@@ -44,14 +44,9 @@ pub struct Avx512Vnni(Avx2);
 
 impl Avx512Vnni {
     /// A token if the CPU (and the operating system) support AVX-512 F, BW, VL and VNNI.
-    #[cfg(feature = "std")]
     #[must_use]
     pub fn detect() -> Option<Self> {
-        let vnni = std::is_x86_feature_detected!("avx512f")
-            && std::is_x86_feature_detected!("avx512bw")
-            && std::is_x86_feature_detected!("avx512vl")
-            && std::is_x86_feature_detected!("avx512vnni");
-        Avx2::detect().filter(|_| vnni).map(Self)
+        Avx2::detect().filter(|_| cpuid::features().avx512_vnni).map(Self)
     }
 
     /// What the kernels for AVX2 take.

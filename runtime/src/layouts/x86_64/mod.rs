@@ -12,6 +12,8 @@
 //! Output channels come in whole blocks, and input channels of all but the direct layouts and the 7x7
 //! window in multiples of sixteen.
 
+// Packed on any machine that writes files, read on this one.
+#[cfg_attr(not(all(target_arch = "x86_64", feature = "write")), allow(dead_code))]
 pub(crate) mod u8s8;
 
 use crate::format::WeightLayout;

@@ -152,7 +152,7 @@ pub(super) fn write_whole(
     let summary = report::Summary {
         file: out,
         model: &model,
-        kernels: shown_family(&model, args.kernels),
+        kernels: shown_family(&model, args.kernels.map(fixnet::KernelSet::family)),
         timings: &[],
         comparison: None,
         images: None,

@@ -92,6 +92,19 @@ bare_target() {
     unset RUSTC_BOOTSTRAP
 }
 
+# What an application gets from the registry: the files, which compile without what lies around them.
+package() {
+    local file files
+    for file in LICENSE-MIT LICENSE-APACHE; do
+        cmp "$file" "runtime/$file"
+    done
+    files=$(cargo package --quiet -p fixnet --list --allow-dirty)
+    for file in README.md LICENSE-MIT LICENSE-APACHE build.rs src/lib.rs tests/golden/small.fxn; do
+        grep -qxF "$file" <<<"$files" || { echo "error: the package lacks $file" >&2; return 1; }
+    done
+    cargo package --quiet -p fixnet --allow-dirty
+}
+
 # The program for Linux boards, as it ships; 32-bit boards get it without tract.
 linux_boards() {
     local build=(build --release --locked --quiet -p fixnet-linux-board)
@@ -181,6 +194,7 @@ else
     stage "lints of images" image_lints
 fi
 stage "runtime without std" bare_runtime
+stage "package" package
 stage "tools without tract" cargo clippy -p tools --lib --no-default-features --quiet -- -D warnings
 stage "drivers of boards" board_drivers
 stage "benchmarks" benchmarks

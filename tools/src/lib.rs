@@ -51,3 +51,8 @@ pub mod worker;
 pub mod zoo;
 #[cfg(feature = "tract")]
 pub mod zoo_models;
+
+/// The README's examples, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

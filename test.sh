@@ -82,9 +82,10 @@ bare_target() {
             echo "NOT RUN: the runtime was not built for $target; 'rustup target add $target' installs it"
             return
         fi
-        # Only the nightly compiler, or this one told to be it, builds `core` from its sources.
+        # Only the nightly compiler, or this one told to be it, builds `core` from its sources; build
+        # scripts run differently then, so not in the same folder.
         export RUSTC_BOOTSTRAP=1
-        build+=(-Zbuild-std=core)
+        build+=(-Zbuild-std=core --target-dir target/build-std)
     fi
     for features in "" cortex-m; do
         "${build[@]}" --features "$features" -- -D warnings -C opt-level=0

@@ -56,14 +56,15 @@ impl AlignedBytes {
     /// `len` zeros, for a length that comes from a file: however large, it ends no program.
     ///
     /// ```
-    /// # use fixnet::{AlignedBytes, KernelSet, Model, Session, SessionError};
-    /// fn classify(model: &Model, rgb: &[u8], threads: usize) -> Result<Vec<i32>, SessionError> {
+    /// # use fixnet::{AlignedBytes, KernelSet, Model, Session};
+    /// # use std::error::Error;
+    /// fn logits(model: &Model, rgb: &[u8], threads: usize) -> Result<Vec<i32>, Box<dyn Error>> {
     ///     let kernels = KernelSet::detect();
     ///     let needed = model.required_by_threads(kernels, threads).arena();
     ///     let mut arena = AlignedBytes::try_zeroed(needed)?;
     ///     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
     ///     session.set_rgb(rgb)?;
-    ///     Ok(session.run().to_vec())
+    ///     Ok(session.run()?.to_vec())
     /// }
     /// # assert!(AlignedBytes::try_zeroed(usize::MAX).is_err());
     /// ```

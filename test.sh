@@ -3,7 +3,9 @@
 # Installs what it needs beyond a Rust toolchain, and prints the time of each stage.
 #
 #   ./test.sh            all stages
-#   ./test.sh quick      without the licence check and the accuracy tests
+#   ./test.sh quick      without licences, accuracy tests and fuzzing
+#   ./test.sh long       with more of what may be drawn: a minute a fuzz target, 500 random graphs,
+#                        networks at full size, and the runtime in Miri (docs/testing.md)
 #
 # The boards' tests run in QEMU: firmware/setup.sh finds or installs it and a compiler, or says what is
 # missing. FIXNET_NO_QEMU=1 does without them.
@@ -16,7 +18,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 mode=${1:-all}
-case "$mode" in all | quick) ;; *) echo "usage: ./test.sh [quick]" >&2; exit 2 ;; esac
+case "$mode" in all | quick | long) ;; *) echo "usage: ./test.sh [quick|long]" >&2; exit 2 ;; esac
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 export CARGO_INCREMENTAL=0
 times=()
@@ -38,6 +40,7 @@ format() {
     cargo fmt --all --manifest-path firmware/Cargo.toml --check
     cargo fmt --manifest-path bench/kernels/Cargo.toml --check
     cargo fmt --manifest-path tools/tests/oracle/Cargo.toml --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
 }
 
 # Programs that measure; what they measure is nobody's promise, that they run is.
@@ -156,18 +159,27 @@ board_drivers() {
 }
 
 licences() {
-    local root=$PWD/target/cargo-tools
+    local root=$PWD/target/cargo-tools manifest
     if ! cargo deny --version >/dev/null 2>&1 && [ ! -x "$root/bin/cargo-deny" ]; then
         cargo install --quiet --locked --root "$root" cargo-deny
     fi
-    local path=$root/bin:$PATH
-    PATH=$path cargo deny --log-level error check licenses
-    PATH=$path cargo deny --manifest-path bench/kernels/Cargo.toml --config "$PWD/deny.toml" \
-        --log-level error check licenses
-    PATH=$path cargo deny --manifest-path tools/tests/oracle/Cargo.toml --config "$PWD/deny.toml" \
-        --log-level error check licenses
-    PATH=$path cargo deny --manifest-path firmware/Cargo.toml --config "$PWD/deny.toml" \
-        --log-level error check licenses
+    local manifests=(Cargo.toml bench/kernels/Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml
+        tools/tests/oracle/Cargo.toml)
+    for manifest in "${manifests[@]}"; do
+        PATH=$root/bin:$PATH cargo deny --manifest-path "$manifest" --config "$PWD/deny.toml" \
+            --log-level error check licenses
+    done
+}
+
+# The runtime in an interpreter that watches every access; kernels for AVX2, too, which it knows.
+miri() {
+    if ! cargo +nightly miri --version >/dev/null 2>&1; then
+        echo "NOT RUN: Miri is not here; 'rustup toolchain install nightly --component miri,rust-src' installs it"
+        return
+    fi
+    local test=(cargo +nightly miri test --quiet -p fixnet --features write,threads)
+    "${test[@]}" --lib --test interpreted --test format --test forged --test session
+    RUSTFLAGS=-Ctarget-feature=+avx2 "${test[@]}" --target-dir target/miri-avx2 --test interpreted
 }
 
 # The main job as the README tells it, on the bundled network.
@@ -201,10 +213,19 @@ stage "drivers of boards" board_drivers
 stage "benchmarks" benchmarks
 stage "build" cargo build --workspace --quiet
 stage "main job" main_job
-if [ "$mode" = quick ]; then
-    stage "tests" env FIXNET_DATA=none cargo test --workspace --quiet
-else
-    stage "tests" cargo test --workspace
+case "$mode" in
+    quick) stage "tests" env FIXNET_DATA=none cargo test --workspace --quiet ;;
+    all)
+        stage "tests" cargo test --workspace
+        stage "fuzz targets" fuzz/run.sh 10
+        ;;
+    long)
+        stage "tests" env FIXNET_GRAPHS=500 FIXNET_LONG=1 cargo test --workspace
+        stage "fuzz targets" fuzz/run.sh 60
+        stage "Miri" miri
+        ;;
+esac
+if [ "$mode" != quick ]; then
     stage "licences" licences
 fi
 

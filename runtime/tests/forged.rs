@@ -152,6 +152,44 @@ fn reading_what_is_not_there_is_refused() {
     assert_eq!(replaced, ModelError::NotWritten { step: 4, tensor: 2 });
 }
 
+/// A tensor is what was written under its number: another one that lies there exactly is not it, since it
+/// may promise other values.
+#[test]
+fn a_tensor_by_another_number_is_refused() {
+    for (step, tensor) in [(1, 1), (2, 2), (4, 4), (7, 7), (8, 8)] {
+        let found = refused(|m| {
+            let alias = m.tensors[tensor];
+            m.tensors.push(alias);
+            m.steps[step].record.input = 10;
+        });
+        assert_eq!(found, ModelError::NotWritten { step: step as u16, tensor: 10 });
+    }
+    let operand = refused(|m| {
+        let alias = m.tensors[6];
+        m.tensors.push(alias);
+        m.steps[6].record.operand = 10;
+    });
+    assert_eq!(operand, ModelError::NotWritten { step: 6, tensor: 10 });
+}
+
+/// As many steps as a plan may have, to and fro between two places.
+#[test]
+fn the_longest_plan_is_checked_and_runs() {
+    let mut spec = small();
+    let map = [1, 1, 16];
+    spec.tensors = vec![model::tensor(0, map), model::tensor(16, map), model::logits(32, 10)];
+    (spec.arena_bytes, spec.preprocess, spec.output_tensor) = (72, None, 2);
+    let random = &mut Random::new(1);
+    let pool = |n: u16| model::record(StepKind::MaxPool, n % 2, (n + 1) % 2);
+    let logits = model::record(StepKind::Logits, 1, 2);
+    spec.steps = (0..1023).map(|n| model::step(pool(n), 0, 0, 0, random)).collect();
+    spec.steps.push(model::step(logits, 0, 160, 10, random));
+    assert!(refuse_or_run(&model::file(&spec)));
+    spec.steps.insert(0, model::step(pool(1), 0, 0, 0, random));
+    let found = format::write(&spec).map(|_| ());
+    assert_eq!(found, Err(ModelError::BadCount { count: 1025 }));
+}
+
 #[test]
 fn references_to_nothing_are_refused() {
     let step = |step: usize, change: fn(&mut StepRecord)| {

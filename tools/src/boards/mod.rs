@@ -228,7 +228,15 @@ impl Board {
         let path = firmware_folder().join("boards").join(name).join("board.toml");
         let unreadable = |reason: String| BoardError::Unreadable { path: path.clone(), reason };
         let text = std::fs::read_to_string(&path).map_err(|e| unreadable(e.to_string()))?;
-        let board: Self = toml::from_str(&text).map_err(|e| unreadable(e.message().to_string()))?;
+        Self::parse(name, &text).map_err(unreadable)
+    }
+
+    /// A board from the text of its `board.toml`.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
+        let board: Self = toml::from_str(text).map_err(|error| error.message().to_string())?;
         Ok(Self { name: name.to_string(), ..board })
     }
 

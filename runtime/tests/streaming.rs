@@ -148,7 +148,7 @@ proptest! {
     })]
 
     #[test]
-    fn a_streamed_pair_gives_the_bytes_of_its_steps(pair in pair()) {
+    fn a_streamed_pair_gives_the_bytes_of_its_steps(pair in pair(), several in 2..=33usize) {
         let (whole, streamed) = (pair.spec(0), pair.spec(pair.rows as u16));
         let (whole, streamed) = (model::file(&whole), model::file(&streamed));
         let whole = Model::new_checked(&whole).unwrap();
@@ -156,8 +156,34 @@ proptest! {
         prop_assert_eq!((whole.version(), streamed.version()), ((1, 0), (1, 2)));
         let want = run(&whole, KernelSet::REFERENCE, 1);
         for kernels in KernelSet::available() {
-            for threads in [1, 3] {
+            for threads in [1, several] {
                 prop_assert_eq!(&run(&streamed, kernels, threads), &want);
+            }
+        }
+    }
+}
+
+/// Parts that are worth several threads, and a last one that is not.
+#[test]
+fn a_large_streamed_pair_gives_the_bytes_of_its_steps_on_any_threads() {
+    let pair = Pair {
+        size: [66, 70],
+        channels: [16, 64],
+        conv_stride: 1,
+        pool: [3, 2, 1],
+        rows: 0,
+        clamp: (-20, 90),
+        seed: 5,
+    };
+    let whole = model::file(&pair.spec(0));
+    let want = run(&Model::new_checked(&whole).unwrap(), KernelSet::GENERIC, 1);
+    for rows in [4, 11, 34] {
+        let streamed = model::file(&pair.spec(rows));
+        let streamed = Model::new_checked(&streamed).unwrap();
+        for kernels in KernelSet::available().filter(|&kernels| kernels != KernelSet::REFERENCE) {
+            for threads in 1..=33 {
+                let got = run(&streamed, kernels, threads);
+                assert!(got == want, "{}, {rows} rows, {threads} threads", kernels.name());
             }
         }
     }

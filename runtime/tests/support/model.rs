@@ -205,6 +205,45 @@ pub fn large() -> ModelSpec {
     }
 }
 
+/// 8x8x512 to 10 classes: layers of many channels, whose blocks come out uneven, and a residual block.
+pub fn wide() -> ModelSpec {
+    let random = &mut Random::new(9);
+    let conv = |input, output| record(StepKind::Conv, input, output);
+    let residual = StepRecord {
+        operand: 2,
+        flags: flags::IN_PLACE,
+        operand_multiplier: 20_000,
+        ..window(conv(3, 4), 1)
+    };
+    let mut steps = vec![
+        step(conv(0, 1), 64 * 1024 * 512, 1024 * 512, 1024, random),
+        step(conv(1, 2), 64 * 64 * 1024, 64 * 1024, 64, random),
+        step(window(conv(2, 3), 1), 64 * 64 * 576, 64 * 576, 64, random),
+        step(residual, 64 * 64 * 576, 64 * 576, 64, random),
+        step(record(StepKind::Logits, 4, 5), 40_960, 40_960, 10, random),
+    ];
+    for (step, name) in steps.iter_mut().zip(["expand", "reduce", "conv1", "conv2", "fc"]) {
+        step.layer_name = name.to_owned();
+    }
+    ModelSpec {
+        name: "wide".to_owned(),
+        tensors: vec![
+            tensor(0, [8, 8, 512]),
+            tensor(32_768, [8, 8, 1024]),
+            tensor(0, [8, 8, 64]),
+            tensor(4_096, [8, 8, 64]),
+            tensor(0, [8, 8, 64]),
+            logits(8_192, 10),
+        ],
+        steps,
+        input_tensor: 0,
+        output_tensor: 5,
+        arena_bytes: 98_304,
+        preprocess: None,
+        ..small()
+    }
+}
+
 /// [`small`] with a per-pixel mean.
 pub fn small_with_mean_image() -> ModelSpec {
     let mean: Vec<f32> = (0..192).map(|i| 100.0 + i as f32 / 4.0).collect();

@@ -54,6 +54,24 @@ impl Images {
         self.len() == 0
     }
 
+    /// What whoever gave the images should know, a line each.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        match self {
+            Self::Dataset(dataset) => dataset.notes(),
+            Self::Generated { .. } => &[],
+        }
+    }
+
+    /// The files that are read.
+    #[must_use]
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Dataset(dataset) => dataset.files().collect(),
+            Self::Generated { .. } => Vec::new(),
+        }
+    }
+
     /// Whether every image has a label.
     #[must_use]
     pub fn has_labels(&self) -> bool {

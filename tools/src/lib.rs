@@ -19,6 +19,7 @@ pub mod cmd;
 #[cfg(feature = "tract")]
 pub mod compare;
 pub mod data;
+pub mod files;
 pub mod firmware;
 #[cfg(all(feature = "flash", unix))]
 pub mod flash;

@@ -1,18 +1,61 @@
-//! What leaves the program. Files are written whole or not at all: to a temporary name beside the
-//! target, then renamed. Standard output may be full or closed, which is no reason to panic.
+//! What the program prints. Figures go to standard output, everything else to standard error, and text
+//! that others wrote never reaches a terminal as more than text ([`printable`]). Standard output may be
+//! full or closed, which is no reason to panic.
 
-use std::io::{ErrorKind, Write};
-use std::path::Path;
+mod printable;
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use serde::Serialize;
+
+pub use printable::{escaped, line, name};
+
+/// Whether a result takes standard output, and what is printed goes to standard error.
+static TO_STDERR: AtomicBool = AtomicBool::new(false);
+
+/// Sends to standard error what [`print()`] would write, from now on.
+pub fn print_to_stderr() {
+    TO_STDERR.store(true, Ordering::Relaxed);
+}
+
+/// Whether what is printed may be bold: on a terminal that shows it, unless `NO_COLOR` is set
+/// (no-color.org).
+#[must_use]
+pub fn is_styled() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// Columns of a line: those of the terminal, or as many as `COLUMNS` says; `None` where there is no
+/// edge.
+#[must_use]
+pub fn columns() -> Option<usize> {
+    let asked = std::env::var("COLUMNS").ok().and_then(|text| text.trim().parse().ok());
+    let asked = asked.filter(|&columns: &usize| columns > 0);
+    asked.or_else(|| comfy_table::Table::new().width().filter(|_| is_terminal()).map(usize::from))
+}
+
+fn is_terminal() -> bool {
+    match TO_STDERR.load(Ordering::Relaxed) {
+        true => io::stderr().is_terminal(),
+        false => io::stdout().is_terminal(),
+    }
+}
 
 /// Writes `text` to standard output. A reader that has seen enough (`| head`) is no error.
 ///
 /// # Errors
 /// One line, if standard output cannot be written.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
+    let text = printable::page(text, is_styled());
+    if TO_STDERR.load(Ordering::Relaxed) {
+        eprint!("{text}");
+        return Ok(());
+    }
+    let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("standard output cannot be written; is the disk full?"),
@@ -24,59 +67,22 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// # Errors
 /// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+    let json = serde_json::to_string_pretty(value)?;
+    print(&format!("{}\n", printable::json(&json)))
 }
 
-/// Whether a file could be written to `path`, asked before long work.
-///
-/// # Errors
-/// One line that names the file.
-pub fn check_destination(path: &Path) -> anyhow::Result<()> {
-    let folder = folder_of(path);
-    anyhow::ensure!(
-        folder.is_dir(),
-        "{}: cannot be written; {} is not a folder",
-        path.display(),
-        folder.display()
-    );
-    anyhow::ensure!(!path.is_dir(), "{}: is a folder; name a file", path.display());
-    Ok(())
+/// Writes a line to standard error.
+pub fn note(text: &str) {
+    // Nobody is left to be told that standard error is closed.
+    let _ = writeln!(io::stderr(), "{}", line(text));
 }
 
-/// Writes `bytes` to `path`; on any failure an existing file is untouched and no other is left.
-///
-/// # Errors
-/// One line that names the file.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = folder_of(path);
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        make_readable(&file)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().with_context(|| {
-        format!(
-            "{}: cannot be written; is the folder there, writable, and the disk not full?",
-            path.display()
-        )
-    })
+/// Writes a line to standard error that tells of something that is maybe not as it should be.
+pub fn warn(text: &str) {
+    note(&format!("warning: {text}"));
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Temporary files are private; results are ordinary files.
-#[cfg(unix)]
-fn make_readable(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &tempfile::NamedTempFile) -> std::io::Result<()> {
-    Ok(())
+/// Writes a line to standard error that tells why the program ends.
+pub fn error(text: &str) {
+    note(&format!("error: {text}"));
 }

@@ -17,6 +17,7 @@ use crate::fold;
 use crate::graph::InputLayout;
 use crate::import::{ImportOptions, Imported, InputTensor, OnnxFile};
 use crate::lower::{self, Network};
+use crate::output;
 use crate::partition::{self, Part, Partition};
 use crate::verify::{self, Computed, Reference, VerifyError};
 
@@ -133,7 +134,7 @@ impl Source {
         let file = model.layers().map(|layer| layer.name);
         anyhow::ensure!(
             file.eq(source.network.layers.iter().map(|layer| layer.name.as_str())),
-            "{} was not made from {}; give its float network with --model MODEL.onnx",
+            "{}: was not made from {}; give its float network with --model MODEL.onnx",
             path.display(),
             source.name
         );
@@ -294,5 +295,5 @@ impl Source {
 /// The name that a model file gets from the file it is made from.
 #[must_use]
 pub fn name_of(path: &Path) -> String {
-    path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned())
+    path.file_stem().map_or_else(String::new, |stem| output::escaped(&stem.to_string_lossy()))
 }

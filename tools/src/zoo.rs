@@ -79,7 +79,7 @@ impl Zoo {
         let Some(path) = file else {
             return Self::parse("models/zoo.toml", BUILT_IN);
         };
-        let text = std::fs::read_to_string(path)
+        let text = crate::files::read_text(path)
             .map_err(|reason| ZooError::Read { path: path.to_owned(), reason })?;
         Self::parse(&path.display().to_string(), &text)
     }

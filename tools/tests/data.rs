@@ -241,3 +241,90 @@ fn images_of_another_size_are_refused_with_the_flag_to_use() {
     assert!(message.contains("a.png: 2x2 pixels"), "{message}");
     assert!(message.contains("--resize 32 --crop 32"), "{message}");
 }
+
+fn class_folders(names: &[&str]) -> TempDir {
+    let dir = folder();
+    for (red, name) in names.iter().enumerate() {
+        fs::create_dir(dir.path().join(name)).unwrap();
+        write_image(&dir.path().join(name).join("a.png"), red as u8);
+    }
+    dir
+}
+
+fn labels(dataset: &Dataset) -> Vec<(u8, usize)> {
+    let samples = samples(dataset, TINY);
+    samples.into_iter().map(|s| (s.pixels.data[0], s.label.unwrap())).collect()
+}
+
+#[test]
+fn folders_named_by_numbers_are_those_classes() {
+    let dir = class_folders(&["9", "10", "2", "0999", "0"]);
+    let classes = OpenOptions { classes: Some(1000), ..OpenOptions::default() };
+    let dataset = Dataset::open(dir.path(), &classes).unwrap();
+    let mut labels = labels(&dataset);
+    labels.sort_unstable();
+    assert_eq!(labels, [(0, 9), (1, 10), (2, 2), (3, 999), (4, 0)]);
+    let [note] = dataset.notes() else { panic!("{:?}", dataset.notes()) };
+    assert!(note.contains("5 class folders for 1000 classes"), "{note}");
+    let few = OpenOptions { classes: Some(10), ..OpenOptions::default() };
+    assert!(open_error(dir.path(), &few).contains("out of range"));
+}
+
+#[test]
+fn folders_that_are_the_same_class_are_refused() {
+    let dir = class_folders(&["1", "01", "2"]);
+    let message = open_error(dir.path(), &OpenOptions::default());
+    assert!(message.contains("is class 1, as ") && message.contains("01"), "{message}");
+}
+
+#[test]
+fn one_name_that_is_no_number_makes_all_of_them_names() {
+    let dir = class_folders(&["10", "9", "n01"]);
+    let three = OpenOptions { classes: Some(3), ..OpenOptions::default() };
+    let dataset = Dataset::open(dir.path(), &three).unwrap();
+    assert_eq!(labels(&dataset), [(0, 0), (1, 1), (2, 2)]);
+    assert!(dataset.notes().is_empty(), "{:?}", dataset.notes());
+    let ten = OpenOptions { classes: Some(10), ..OpenOptions::default() };
+    let note = &Dataset::open(dir.path(), &ten).unwrap().notes()[0].clone();
+    assert!(note.contains("3 class folders for 10 classes") && note.contains("0 to 2"), "{note}");
+}
+
+#[test]
+fn files_that_are_no_images_are_counted() {
+    let dir = folder();
+    write_image(&dir.path().join("a.png"), 1);
+    for name in ["b.webp", "c.JPG2", "d", "e.bin", "notes.txt", ".hidden"] {
+        fs::write(dir.path().join(name), "x").unwrap();
+    }
+    let dataset = open(dir.path()).unwrap();
+    let [note] = dataset.notes() else { panic!("{:?}", dataset.notes()) };
+    assert!(note.contains(": 4 files are passed over, as no .png or .jpeg image: e.bin"), "{note}");
+    let classes = class_folders(&["cat", "dog"]);
+    fs::write(classes.path().join("dog/x.webp"), "x").unwrap();
+    let dataset = open(classes.path()).unwrap();
+    assert!(dataset.notes()[0].contains("1 file is passed over"), "{:?}", dataset.notes());
+    fs::remove_file(dir.path().join("a.png")).unwrap();
+    fs::remove_file(dir.path().join("e.bin")).unwrap();
+    assert!(open_error(dir.path(), &OpenOptions::default()).contains("3 files are something else"));
+}
+
+#[test]
+fn labels_may_be_quoted_as_csv_has_it() {
+    let dir = folder();
+    let names = ["a.png", "b, c.png", "it's \"x\".png", "d.png"];
+    for (red, name) in names.iter().enumerate() {
+        write_image(&dir.path().join(name), red as u8);
+    }
+    let text = "\u{feff}\"file\",\"label\"\r\n\"a.png\",5\n\"b, c.png\",\"7\"\n\n\
+                \"it's \"\"x\"\".png\", 6\nd.png,8";
+    fs::write(dir.path().join("labels.csv"), text).unwrap();
+    let mut labels = labels(&open(dir.path()).unwrap());
+    labels.sort_unstable();
+    assert_eq!(labels, [(0, 5), (1, 7), (2, 6), (3, 8)]);
+    fs::write(dir.path().join("labels.csv"), format!("file,label\n\"{}", "a,".repeat(1 << 20)))
+        .unwrap();
+    let message = open_error(dir.path(), &OpenOptions::default());
+    assert!(message.contains(":2: the record has no end"), "{message}");
+    fs::write(dir.path().join("labels.csv"), b"file,label\n\xff.png,1\n").unwrap();
+    assert!(open_error(dir.path(), &OpenOptions::default()).contains("no text"));
+}

@@ -191,3 +191,88 @@ fn the_command_lists_entries_and_refuses_unknown_ones_with_code_2() {
     assert!(message.starts_with("error: no zoo entry \"resnet19\""), "{message}");
     assert_eq!(message.lines().count(), 1);
 }
+
+/// A download that never comes to its end is ended by a signal: by that signal, and nothing is left.
+#[cfg(unix)]
+mod signals {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Serves a part of what it announces, and then nothing, to everybody who asks.
+    fn serve_a_part() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut open = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+                let _ =
+                    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&[7; 9999]));
+                open.push(stream);
+            }
+        });
+        format!("http://{address}/model.onnx")
+    }
+
+    /// `fixnet fetch` on its way, with a part of the file on the disk.
+    fn on_its_way(before: &str) -> (TempDir, Child) {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let zoo = folder.path().join("zoo.toml");
+        let url = serve_a_part();
+        let entry = format!(
+            "[[entry]]\nname = \"m\"\ntask = \"t\"\nfile = \"model.onnx\"\nurl = \"{url}\"\n"
+        );
+        fs::write(&zoo, entry).unwrap();
+        let script = format!("{before} exec \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_fixnet"), "fetch", "m", "--out"]);
+        command.arg(&out).arg("--zoo").arg(&zoo).stdout(Stdio::null()).stderr(Stdio::null());
+        for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env_remove(proxy);
+        }
+        let mut child = command.spawn().unwrap();
+        let begun = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| file.len() > 0);
+        while !(out.is_dir() && files(&out).iter().any(begun)) {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended before");
+            thread::sleep(Duration::from_millis(10));
+        }
+        (folder, child)
+    }
+
+    fn send(signal: &str, child: &Child) {
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+
+    #[test]
+    fn a_signal_ends_the_program_and_takes_its_temporary_files() {
+        for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+            let (folder, mut child) = on_its_way("");
+            send(signal, &child);
+            assert_eq!(child.wait().unwrap().signal(), Some(number), "{signal}");
+            assert!(files(&folder.path().join("out")).is_empty(), "{signal}");
+        }
+    }
+
+    #[test]
+    fn an_ignored_signal_stays_ignored_and_the_next_run_sweeps_what_a_kill_leaves() {
+        let (folder, mut child) = on_its_way("trap '' HUP INT;");
+        let out = folder.path().join("out");
+        send("HUP", &child);
+        send("INT", &child);
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(child.try_wait().unwrap(), None);
+        send("KILL", &child);
+        child.wait().unwrap();
+        assert_eq!(files(&out).len(), 1);
+        let (dir, zoo) = zoo_for(&serve(b"weights"), b"weights");
+        drop(dir);
+        get(&zoo, &out).unwrap();
+        assert_eq!(files(&out), [out.join("model.onnx")]);
+    }
+}

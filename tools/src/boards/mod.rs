@@ -182,6 +182,22 @@ pub enum BoardError {
     NotEmulated { board: String, known: String },
 }
 
+/// Where boards are looked for, for the help of commands.
+pub const FIRMWARE_HELP: &str = "Boards, and the sources of what runs on them, are read from the folder `firmware` of fixnet's \
+     sources: the one that the variable FIXNET_FIRMWARE names, else the one that this program was built \
+     beside.";
+
+/// What to do where that folder is not there.
+pub(crate) fn firmware_remedy() -> &'static str {
+    match std::env::var_os("FIXNET_FIRMWARE") {
+        Some(_) => "FIXNET_FIRMWARE must name the folder `firmware` of fixnet's sources",
+        None => {
+            "this is where the program was built; \
+             set FIXNET_FIRMWARE to the folder `firmware` of fixnet's sources"
+        }
+    }
+}
+
 /// The folder of the firmware's sources: `FIXNET_FIRMWARE`, else where these tools were built.
 #[must_use]
 pub fn firmware_folder() -> PathBuf {
@@ -227,7 +243,7 @@ impl Board {
         }
         let path = firmware_folder().join("boards").join(name).join("board.toml");
         let unreadable = |reason: String| BoardError::Unreadable { path: path.clone(), reason };
-        let text = std::fs::read_to_string(&path).map_err(|e| unreadable(e.to_string()))?;
+        let text = crate::files::read_text(&path).map_err(|e| unreadable(e.to_string()))?;
         Self::parse(name, &text).map_err(unreadable)
     }
 
@@ -248,7 +264,7 @@ impl Board {
         let folder = firmware_folder().join("boards");
         let unreadable = |e: std::io::Error| BoardError::Unreadable {
             path: folder.clone(),
-            reason: format!("{e}; FIXNET_FIRMWARE names the folder `firmware` of fixnet's sources"),
+            reason: format!("{e}; {}", firmware_remedy()),
         };
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&folder).map_err(unreadable)? {

@@ -22,6 +22,7 @@ use super::{
 use crate::bench::{Contestant, Limits, Times, take_turns};
 use crate::data::RgbPixels;
 use crate::data::dead_leaves::dead_leaves;
+use crate::files::InFile;
 use crate::output::{print, print_json};
 use crate::report::{Row, bench_table, latency_table, time_layers_by_threads};
 
@@ -103,18 +104,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         true => worker::picture(width, height),
     };
     let required = model.required_by_threads(kernels, args.threads);
-    let mut arena = AlignedBytes::try_zeroed(required.arena())?;
+    let mut arena = AlignedBytes::try_zeroed(required.arena()).in_file(&args.file)?;
     let pool = match args.threads {
         1 => None,
-        threads => Some(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?),
+        threads => {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            Some(pool.with_context(|| format!("--threads {threads}"))?)
+        }
     };
     let threads = (args.threads, pool.as_ref());
     let ours = if model.float_parts().next().is_some() {
         let contestant = hybrid::contestant(&model, arena.as_mut_slice(), kernels, threads, &image);
-        contestant.with_context(|| args.file.display().to_string())?
+        contestant.in_file(&args.file)?
     } else {
-        let session = Session::with_threads(&model, arena.as_mut_slice(), kernels, args.threads)?;
-        fixnet_contestant(session, pool.as_ref(), &image.data)?
+        let session = Session::with_threads(&model, arena.as_mut_slice(), kernels, args.threads)
+            .in_file(&args.file)?;
+        fixnet_contestant(session, pool.as_ref(), &image.data).in_file(&args.file)?
     };
     let mut contestants = vec![ours];
     if !args.against.is_empty() {
@@ -130,8 +135,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         worker::serve(last, &facts, io::stdin().lock(), io::stdout().lock())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let times = measure(args, &mut contestants)?;
-    let rows = layer_rows(&model, kernels, threads, &image)?;
+    let times = measure(args, &mut contestants).in_file(&args.file)?;
+    let rows = layer_rows(&model, kernels, threads, &image).in_file(&args.file)?;
     if args.json {
         let mut json = bench_json(args.threads, kernels, &contestants, &times);
         json["layers"] = rows.iter().map(Row::json).collect();

@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use fixnet::AlignedBytes;
 use serde_json::{Value, json};
 
 use super::{LimitArgs, read_model, with_spinner};
-use crate::boards::{Board, Fit, FitError, Place, fit_bare_metal, fit_linux};
+use crate::boards::{Board, FIRMWARE_HELP, Fit, FitError, Place, fit_bare_metal, fit_linux};
+use crate::files::{self, InFile, PROGRAM, ScratchFolder};
 use crate::firmware::{build_minimal, image_size};
 use crate::output::{print, print_json};
 use crate::report::{BoardRow, boards_table, bytes};
 
 /// List the boards, or say whether a model fits them.
 #[derive(Debug, clap::Args)]
+#[command(after_help = FIRMWARE_HELP)]
 pub struct Args {
     /// Only this board.
     #[arg(long, value_name = "NAME")]
@@ -78,11 +80,11 @@ fn code(args: &Args, board: &Board, path: &Path, model: &[u8]) -> anyhow::Result
     let (Some(ram), Some(budget)) = (bare_metal.ram, bare_metal.budget.code) else {
         bail!("{}: there is no budget of code; its image does not lie in flash", board.name);
     };
-    let folder = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let folder = ScratchFolder::new()?;
     let elf = folder.path().join("minimal.elf");
-    let path = path.canonicalize().with_context(|| path.display().to_string())?;
+    let path = path.canonicalize().in_file(path)?;
     with_spinner("building the image", || build_minimal(board, &path, &[], &elf))?;
-    let elf = std::fs::read(&elf).context("the image cannot be read")?;
+    let elf = files::read(&elf, PROGRAM).in_file(&elf)?;
     let size = image_size(&elf, ram, model)?;
     if args.json {
         print_json(&json!({

@@ -7,7 +7,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::{LimitArgs, Shape, parse_shape, quantize, with_spinner};
@@ -15,8 +14,9 @@ use crate::data::PreprocessArgs;
 use crate::images::Images;
 use crate::import::{self, ImportOptions, NodeVerdict, Verdict};
 use crate::lower::LowerError;
-use crate::output::{print, print_json};
+use crate::output::{self, print, print_json};
 use crate::quantize::Options;
+use crate::report::{Table, names, prose, right};
 use crate::source::Source;
 
 /// List every node of an ONNX model and whether fixnet can run it.
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let report = Report { model: &args.model, supported, nodes: &nodes, problem };
         print_json(&report)?;
     } else {
-        let summary = problem.unwrap_or_else(|| summary(&nodes));
+        let summary = output::line(&problem.unwrap_or_else(|| summary(&nodes)));
         print(&format!("{}\n{summary}\n", table(&nodes)))?;
     }
     Ok(if supported { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -88,14 +88,14 @@ fn blame_node(nodes: &mut [NodeVerdict], error: &anyhow::Error) -> bool {
 }
 
 fn table(nodes: &[NodeVerdict]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    table.set_header(["#", "node", "op", "output", "verdict"]);
+    let columns =
+        [right("#"), names("node"), names("op"), names("output").rank(1), prose("verdict")];
+    let mut table = crate::report::table(&columns);
     for node in nodes {
         table.add_row([
             node.index.to_string(),
-            node.name.escape_debug().to_string(),
-            node.op.escape_debug().to_string(),
+            node.name.clone(),
+            node.op.clone(),
             node.shape.as_ref().map_or("?".to_string(), |shape| format!("{shape:?}")),
             node.verdict.to_string(),
         ]);
@@ -109,13 +109,13 @@ fn summary(nodes: &[NodeVerdict]) -> String {
     match refused.first() {
         None => format!("all {} nodes are supported", nodes.len()),
         Some(first) => format!(
-            "{} of {} nodes cannot be used; the first is node {} {:?} ({}): {}",
+            "{} of {} nodes cannot be used; the first is node {} \"{}\" ({}): {}",
             refused.len(),
             nodes.len(),
             first.index,
-            first.name,
-            first.op.escape_debug(),
-            first.verdict,
+            output::name(&first.name),
+            output::name(&first.op),
+            output::line(&first.verdict.to_string()),
         ),
     }
 }

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use serde_json::json;
 
-use super::quantize::run_comparison;
+use super::quantize::{about, run_comparison};
 use super::{
-    KernelArgs, LimitArgs, Shape, embedded_recipe, over_images, parse_shape, positive, read_model,
-    thread_count, whole_and_portable, with_spinner,
+    KernelArgs, LimitArgs, Shape, embedded_recipe, open_images, over_images, parse_shape, positive,
+    read_model, thread_count, whole_and_portable, with_spinner,
 };
 use crate::data::OpenOptions;
+use crate::files::InFile;
 use crate::images::Images;
-use crate::output::{print, print_json};
+use crate::output::{self, print, print_json};
 use crate::report;
 use crate::source::Source;
 
@@ -75,33 +76,41 @@ fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let recipe = embedded_recipe(&args.file, &model)?;
     let shape = args.input_shape.as_ref().map(|s| s.0.clone());
     let source = with_spinner("loading", || Source::load_as(&model, &args.model, shape))
-        .with_context(|| args.file.display().to_string())?;
+        .in_file(&args.model)?;
+    let mut notes = Vec::new();
     let images = match &args.images {
         Some(path) => {
             let classes = Some(model.classes());
-            Images::open(path, &OpenOptions { skip: args.skip, limit: args.limit, classes })?
+            let options = OpenOptions { skip: args.skip, limit: args.limit, classes };
+            open_images(path, &options, &mut notes)?
         }
         None => Images::for_comparison(args.seed, args.limit.unwrap_or(256)),
     };
     let kernels = args.kernels.choose(&args.file, &model)?;
-    let subjects = source
-        .subjects(model, &recipe, kernels)
-        .with_context(|| args.file.display().to_string())?;
+    let subjects = source.subjects(model, &recipe, kernels).in_file(&args.file)?;
     let comparison = run_comparison(&subjects, &images, args.layer_images)
-        .with_context(|| format!("{} with {}", args.model.display(), args.file.display()))?;
+        .map_err(|error| about(error, &args.file.display().to_string()))?;
     let too_much = match (args.max_drop, comparison.drop_points()) {
         (Some(limit), Some(drop)) => drop > limit,
-        (Some(_), None) => anyhow::bail!("--max-drop needs images with labels"),
+        (Some(_), None) => anyhow::bail!(
+            "{}: --max-drop needs labels, and not all of these images have one",
+            args.images
+                .as_ref()
+                .map_or("generated images".into(), |path| path.display().to_string())
+        ),
         (None, _) => false,
     };
     if args.json {
-        print_json(&comparison)?;
+        let mut json = serde_json::to_value(&comparison)?;
+        json["notes"] = json!(notes);
+        print_json(&json)?;
     } else {
         let origin = args.images.as_ref().map(|path| path.display().to_string());
         print(&report::comparison_text(&comparison, origin.as_deref()))?;
     }
     if let (true, Some(limit), Some(drop)) = (too_much, args.max_drop, comparison.drop_points()) {
-        eprintln!("error: top-1 drops by {drop:.2} points, more than --max-drop {limit}");
+        let reason = format!("top-1 drops by {drop:.2} points, more than --max-drop {limit}");
+        output::error(&format!("{}: {reason}", args.file.display()));
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)

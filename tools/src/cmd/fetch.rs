@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets::NOTHING};
+use serde_json::{Value, json};
 
-use crate::output::print;
+use crate::files::InFile;
+use crate::output::{print, print_json};
+use crate::report::{Table, left, names, prose, right, table};
 use crate::zoo::fetch::{agent, fetch, unpack};
 use crate::zoo::{Entry, Zoo};
 
@@ -22,12 +24,17 @@ pub struct Args {
     /// Read zoo entries from this file instead of the built-in list.
     #[arg(long, value_name = "FILE.toml")]
     zoo: Option<PathBuf>,
+
+    /// Print what is known, or what was fetched, as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let zoo = Zoo::open(args.zoo.as_deref())?;
     match &args.name {
         Some(name) => fetch_entry(zoo.get(name)?, args)?,
+        None if args.json => print_json(&zoo.entries.iter().map(entry_json).collect::<Vec<_>>())?,
         None => print(&format!("{}\n", listing(&zoo)))?,
     }
     Ok(ExitCode::SUCCESS)
@@ -43,20 +50,56 @@ fn fetch_entry(entry: &Entry, args: &Args) -> anyhow::Result<()> {
             format!("NOT verified, no checksum was published; its sha256 is {}", fetched.sha256)
         }
     };
-    print(&format!("{path}: {verdict}\n"))?;
-    if let Some(extension) = &entry.unpack {
-        let folder = args.out.join(&entry.name);
-        for file in unpack(&fetched.path, extension, &folder)? {
-            print(&format!("{}\n", file.display()))?;
-        }
+    if !args.json {
+        print(&format!("{path}: {verdict}\n"))?;
     }
-    Ok(())
+    let unpacked = match &entry.unpack {
+        Some(extension) => {
+            let folder = args.out.join(&entry.name);
+            unpack(&fetched.path, extension, &folder).in_file(&fetched.path)?
+        }
+        None => Vec::new(),
+    };
+    if args.json {
+        return print_json(&json!({
+            "name": entry.name,
+            "file": fetched.path,
+            "sha256": fetched.sha256,
+            "verified": entry.verified,
+            "present": fetched.present,
+            "unpacked": unpacked,
+        }));
+    }
+    unpacked.iter().try_for_each(|file| print(&format!("{}\n", file.display())))
+}
+
+fn entry_json(entry: &Entry) -> Value {
+    json!({
+        "name": entry.name,
+        "task": entry.task,
+        "way": way(entry),
+        "classes": entry.classes,
+        "input": entry.input,
+        "licence": entry.licence,
+        "url": entry.url,
+        "file": entry.file,
+        "bytes": entry.size,
+        "sha256": entry.sha256,
+        "verified": entry.verified,
+        "unpack": entry.unpack,
+        "export": entry.export,
+    })
 }
 
 fn listing(zoo: &Zoo) -> Table {
-    let mut table = Table::new();
-    table.load_preset(NOTHING);
-    table.set_header(["name", "get it by", "size", "checked by", "what"]);
+    let columns = [
+        names("name"),
+        left("get it by"),
+        right("size").rank(1),
+        left("checked by").rank(2),
+        prose("what"),
+    ];
+    let mut table = table(&columns);
     for entry in &zoo.entries {
         let size = entry.size.map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6));
         table.add_row([

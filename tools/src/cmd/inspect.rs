@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use fixnet::KernelFamily;
 
 use super::{LimitArgs, check_target, parse_family, read_model, shown_family};
-use crate::output::{print, print_json, write_atomically};
+use crate::files::Destination;
+use crate::output::{print, print_json};
 use crate::report;
 
 /// Print the plan of a model file: steps, arena over time, and bytes.
@@ -33,19 +34,21 @@ pub struct Args {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let svg = args.svg.as_deref().map(Destination::new).transpose()?;
+    let svg = svg.map(|svg| svg.apart_from([args.file.as_path()])).transpose()?;
     let bytes = read_model(&args.file)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
     if let Some(family) = args.kernels {
         check_target(&args.file, &model, family)?;
     }
     let kernels = shown_family(&model, args.kernels);
-    if let Some(path) = &args.svg {
+    if let Some(svg) = &svg {
         anyhow::ensure!(
             model.step_count() > 0,
             "{}: the network runs whole in float; there is no arena to draw for --svg",
             args.file.display()
         );
-        write_atomically(path, report::arena_svg(&model, kernels).as_bytes())?;
+        svg.write(report::arena_svg(&model, kernels).as_bytes())?;
     }
     if args.json {
         print_json(&report::plan_json(&model, kernels))?;

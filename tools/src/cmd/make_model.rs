@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use crate::files::Destination;
 use crate::onnx_writer;
-use crate::output::write_atomically;
+use crate::output::print_json;
 use crate::zoo_models::{self, ModelOptions};
 
 /// Write a residual network with random, well-scaled weights: for tests and benchmarks.
@@ -28,15 +31,30 @@ pub struct Args {
     /// Factor on all channel counts.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     width_multiplier: f64,
+    /// Print what was written as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let out = Destination::new(&args.out)?;
     let options = ModelOptions {
         classes: args.classes,
         input_size: args.input_size,
         width_multiplier: args.width_multiplier,
     };
     let graph = zoo_models::build(&args.name, args.seed, &options)?;
-    write_atomically(&args.out, &onnx_writer::to_bytes(&graph))?;
+    let bytes = onnx_writer::to_bytes(&graph);
+    out.write(&bytes)?;
+    if args.json {
+        print_json(&json!({
+            "file": args.out,
+            "file_bytes": bytes.len(),
+            "name": args.name,
+            "seed": args.seed,
+            "input": graph.shape(graph.input),
+            "output": graph.shape(graph.output),
+        }))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

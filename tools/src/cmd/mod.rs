@@ -27,7 +27,6 @@ pub use kernels::{
 };
 pub use limits::LimitArgs;
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,16 +34,21 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
+use fixnet::format::MAGIC;
 use fixnet::{AlignedBytes, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::data::{Recipe, recipe_of};
+use crate::data::{OpenOptions, Recipe, recipe_of};
+use crate::images::Images;
+use crate::{files, output};
 
 /// More than any machine in sight has cores.
 const MAX_THREADS: u64 = 256;
 
 /// Offsets in a model file have 32 bits.
 const MAX_MODEL_BYTES: u64 = u32::MAX as u64;
+/// Of a model that is not read from a file.
+const MAX_STREAM_BYTES: u64 = 1 << 30;
 
 /// The start of a program, before anything else.
 pub fn start() {
@@ -58,8 +62,7 @@ pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            let line: Vec<String> = format!("{error:#}").lines().map(str::to_string).collect();
-            eprintln!("error: {}", line.join(" "));
+            output::error(&format!("{error:#}"));
             ExitCode::from(2)
         }
     }
@@ -68,7 +71,7 @@ pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
 /// A bar for whatever takes longer than a second; nothing where nobody looks.
 #[must_use]
 pub fn progress(what: &'static str, count: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !shows_progress() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(count as u64).with_message(what);
@@ -79,12 +82,16 @@ pub fn progress(what: &'static str, count: usize) -> ProgressBar {
     bar
 }
 
+/// Whether somebody looks, at a terminal that can redraw a line.
+fn shows_progress() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// A sign of life while `work` runs; nothing where nobody looks.
 pub fn with_spinner<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
-    let spinner = if std::io::stderr().is_terminal() {
-        ProgressBar::new_spinner().with_message(what)
-    } else {
-        ProgressBar::hidden()
+    let spinner = match shows_progress() {
+        true => ProgressBar::new_spinner().with_message(what),
+        false => ProgressBar::hidden(),
     };
     spinner.enable_steady_tick(Duration::from_millis(200));
     let result = work();
@@ -101,25 +108,29 @@ pub fn read_model(path: &Path) -> anyhow::Result<AlignedBytes> {
 }
 
 fn read_aligned(path: &Path) -> io::Result<AlignedBytes> {
-    let mut file = File::open(path)?;
+    let mut file = files::open_or_stream(path)?;
     let metadata = file.metadata()?;
     if metadata.len() > MAX_MODEL_BYTES {
         return Err(io::Error::other("it is larger than a model file can be"));
     }
-    // Pipes have no length.
-    let len = if metadata.is_file() { metadata.len() as usize } else { 0 };
-    let mut bytes = AlignedBytes::try_zeroed(len).map_err(io::Error::other)?;
-    file.read_exact(bytes.as_mut_slice())?;
-    let mut rest = Vec::new();
-    file.take(MAX_MODEL_BYTES).read_to_end(&mut rest)?;
-    if rest.is_empty() {
+    if metadata.is_file() {
+        let len = metadata.len() as usize;
+        let mut bytes = AlignedBytes::try_zeroed(len).map_err(io::Error::other)?;
+        file.read_exact(bytes.as_mut_slice())?;
         return Ok(bytes);
     }
-    let mut all = AlignedBytes::try_zeroed(len + rest.len()).map_err(io::Error::other)?;
-    let (first, second) = all.as_mut_slice().split_at_mut(len);
-    first.copy_from_slice(&bytes);
-    second.copy_from_slice(&rest);
-    Ok(all)
+    // A stream has no length, and maybe no end: no more is read of one that is no model.
+    let mut bytes = Vec::new();
+    (&mut file).take(MAGIC.len() as u64).read_to_end(&mut bytes)?;
+    if bytes == MAGIC {
+        file.take(MAX_STREAM_BYTES + 1).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() as u64 > MAX_STREAM_BYTES {
+        return Err(io::Error::other("it is longer than a stream may be; give it as a file"));
+    }
+    let mut aligned = AlignedBytes::try_zeroed(bytes.len()).map_err(io::Error::other)?;
+    aligned.as_mut_slice().copy_from_slice(&bytes);
+    Ok(aligned)
 }
 
 /// The preprocessing that a model file carries.
@@ -133,6 +144,30 @@ pub fn embedded_recipe(path: &Path, model: &Model<'_>) -> anyhow::Result<Recipe>
             path.display()
         )
     })
+}
+
+/// Opens a set of images; what its owner should know goes to standard error, and into `notes`.
+///
+/// # Errors
+/// One line that names the file.
+pub fn open_images(
+    path: &Path,
+    options: &OpenOptions,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Images> {
+    let images = Images::open(path, options)?;
+    for note in images.notes() {
+        warn_once(note, notes);
+    }
+    Ok(images)
+}
+
+/// Warns, unless `notes` hold the same already.
+pub fn warn_once(note: &str, notes: &mut Vec<String>) {
+    if !notes.iter().any(|known| known == note) {
+        output::warn(note);
+        notes.push(note.to_owned());
+    }
 }
 
 /// Runs what works on many images at once, each on one thread: on `threads` of them, or on all cores.

@@ -7,7 +7,8 @@ use anyhow::Context;
 use fixnet::format::{self, ModelSpec, Target};
 
 use super::{LimitArgs, read_model, shown_family};
-use crate::output::{check_destination, print, print_json, write_atomically};
+use crate::files::Destination;
+use crate::output::{print, print_json};
 use crate::packing::{self, parse_target};
 use crate::report;
 
@@ -38,7 +39,7 @@ pub struct Args {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    check_destination(&args.out)?;
+    let out = Destination::new(&args.out)?.apart_from([args.file.as_path()])?;
     let bytes = read_model(&args.file)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
     let file = || args.file.display().to_string();
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let packed = packing::pack(&portable, args.target, args.max_bytes).with_context(file)?;
     let bytes = format::write(&packed).with_context(file)?;
     let model = args.limits.check_model(&args.out, &bytes)?;
-    write_atomically(&args.out, &bytes)?;
+    out.write(&bytes)?;
     let family = shown_family(&model, None);
     if args.json {
         print_json(&report::plan_json(&model, family))?;

@@ -7,22 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use fixnet::format::{CRC32, payload_flags};
 use fixnet::{KernelSet, Model};
 use serde_json::Value;
 
 use super::{LimitArgs, embedded_recipe, positive, read_model, runnable_here, with_spinner};
-use crate::boards::{Board, Emulator, Place, fit_bare_metal};
+use crate::boards::{Board, Emulator, FIRMWARE_HELP, Place, fit_bare_metal};
 use crate::data::dead_leaves::dead_leaves;
-use crate::data::{InputSize, Recipe, Source};
+use crate::data::{GeometryArgs, InputSize, Recipe, Source};
+use crate::files::{self, Destination, InFile, PROGRAM, ScratchFolder};
 use crate::firmware::{BoardInference, BoardReport, Console, build, payload};
-use crate::output::{check_destination, print, print_json, write_atomically};
+use crate::output::{self, print, print_json};
 use crate::qemu::Emulation;
 use crate::report::{BoardRun, HostResult, host_result};
 
 /// Run a model file on an emulated board; print logits and the time of every layer.
 #[derive(Debug, clap::Args)]
+#[command(after_help = FIRMWARE_HELP)]
 pub struct Args {
     /// The board; `fixnet boards` lists them.
     #[arg(long, value_name = "NAME")]
@@ -34,6 +36,8 @@ pub struct Args {
     /// image].
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     /// Count the instructions that the board executes in every layer.
     #[arg(long)]
     count: bool,
@@ -94,20 +98,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for (given, flag) in linux_only {
         ensure!(!given, "{flag} is for boards that run Linux; leave it out");
     }
-    if let Some(path) = &args.save_image {
-        check_destination(path)?;
-    }
+    let read = args.images.iter().map(Path::new).chain([args.file.as_path()]);
+    let kept = args.save_image.as_deref().map(Destination::new).transpose()?;
+    let kept = kept.map(|kept| kept.apart_from(read)).transpose()?;
     let bytes = read_model(&args.file)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
-    let fit = fit_bare_metal(&board, &model)?;
+    let fit = fit_bare_metal(&board, &model).in_file(&args.file)?;
     let inputs = inputs(args, &model)?;
     let here = runnable_here(&args.file, read_model(&args.file)?, args.limits)?;
     let host_model = args.limits.check_model(&args.file, &here)?;
     let hosts: Vec<HostResult> = inputs
         .iter()
         .map(|input| host_result(&host_model, &input.rgb, KernelSet::detect()))
-        .collect::<Result<_, _>>()?;
-    let report = emulate(args, &board, fit.place, &model, &bytes, &inputs)?;
+        .collect::<Result<_, _>>()
+        .in_file(&args.file)?;
+    let report = emulate(args, &board, fit.place, &model, &bytes, &inputs, kept.as_ref())?;
     check_payload(args, &report, &bytes, &hosts)?;
     let runs: Vec<BoardRun<'_>> = inputs
         .iter()
@@ -174,7 +179,8 @@ fn inputs(args: &Args, model: &Model<'_>) -> anyhow::Result<Vec<Input>> {
     let recipe: Recipe = embedded_recipe(&args.file, model)?;
     let size = InputSize { height: shape.height, width: shape.width };
     let load = |image: &String| {
-        let sample = Source::parse(image)?.load(&recipe, size)?;
+        let (sample, note) = args.geometry.load(&Source::parse(image)?, &recipe, size)?;
+        note.iter().for_each(|note| output::note(note));
         Ok(Input { name: sample.name, rgb: sample.pixels.data })
     };
     args.images.iter().map(load).collect()
@@ -188,12 +194,13 @@ fn emulate(
     model: &Model<'_>,
     file: &[u8],
     inputs: &[Input],
+    kept: Option<&Destination>,
 ) -> anyhow::Result<BoardReport> {
-    let scratch = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let scratch = ScratchFolder::new()?;
     let rgb: Vec<Vec<u8>> = inputs.iter().map(|input| input.rgb.clone()).collect();
     let payload_path = scratch.path().join("payload");
     std::fs::write(&payload_path, payload(model, file, &rgb, flags(args))?)
-        .context("the payload cannot be written")?;
+        .in_file(&payload_path)?;
     // An image that was built before knows nothing of this model.
     let in_flash = place == Place::Flash && args.image.is_none();
     let elf = match &args.image {
@@ -202,8 +209,8 @@ fn emulate(
             let elf = scratch.path().join("image.elf");
             let included = in_flash.then_some(payload_path.as_path());
             with_spinner("building the image", || build(board, included, Console::Emulator, &elf))?;
-            if let Some(path) = &args.save_image {
-                save(&elf, path)?;
+            if let Some(kept) = kept {
+                kept.write(&files::read(&elf, PROGRAM).in_file(&elf)?)?;
             }
             elf
         }
@@ -217,11 +224,6 @@ fn emulate(
         scratch: scratch.path(),
     };
     Ok(with_spinner("running in QEMU", || emulation.run())?)
-}
-
-fn save(elf: &Path, path: &Path) -> anyhow::Result<()> {
-    let bytes = std::fs::read(elf).context("the image cannot be read")?;
-    write_atomically(path, &bytes)
 }
 
 fn flags(args: &Args) -> u16 {

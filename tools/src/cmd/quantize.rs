@@ -11,15 +11,16 @@ use fixnet::hybrid::HybridModel;
 use fixnet::{AlignedBytes, KernelSet, Model};
 
 use super::{
-    LimitArgs, Shape, over_images, parse_kernels, parse_shape, positive, progress, shown_family,
-    thread_count, with_spinner,
+    LimitArgs, Shape, open_images, over_images, parse_kernels, parse_shape, positive, progress,
+    shown_family, thread_count, warn_once, with_spinner,
 };
 use crate::boards::{self, Board};
 use crate::calibrate::{self, Bits, Method, Observed};
 use crate::compare::{self, CompareError, Comparison, Subjects};
 use crate::data::{DataError, OpenOptions, Recipe};
+use crate::files::Destination;
 use crate::images::Images;
-use crate::output::{check_destination, print, print_json, write_atomically};
+use crate::output::{print, print_json};
 use crate::packing::{self, parse_target};
 use crate::quantize::{self, Options};
 use crate::report;
@@ -109,31 +110,51 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn quantize(args: &Args) -> anyhow::Result<ExitCode> {
     let board = args.board.as_deref().map(Board::load).transpose()?;
+    // Before the network is loaded, which takes long.
+    args.out.as_deref().map(|out| destination(args, out)).transpose()?;
     let network = with_spinner("loading", || float::load(args))?;
     let name = network.name();
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.fxn")));
-    check_destination(&out)?;
+    let out = destination(args, &out)?;
     if let Some(board) = &board {
         float::check_board(board, &network)?;
     }
     match network {
-        float::Loaded::Split(source) => quantize_source(args, &source, board.as_ref(), &out),
+        float::Loaded::Split(source) => quantize_source(args, &source, board.as_ref(), out),
         float::Loaded::Whole { path, part, reason } => {
             float::write_whole(args, &path, &part, &reason, board.as_ref(), &out)
         }
     }
 }
 
+/// Where the model file goes: over nothing that it is made from, images excepted.
+fn destination(args: &Args, out: &Path) -> anyhow::Result<Destination> {
+    let out = Destination::new(out)?;
+    let given = [&args.model, &args.preprocess.mean_image, &args.preprocess.zoo];
+    let given = given.into_iter().flatten().map(PathBuf::as_path);
+    let out = out.apart_from(given)?;
+    let Some(model) = args.model.as_deref().filter(|_| out.exists()) else { return Ok(out) };
+    let external = crate::import::external_files(model);
+    out.apart_from(external.iter().map(PathBuf::as_path))
+}
+
 fn quantize_source(
     args: &Args,
     source: &Source,
     board: Option<&Board>,
-    out: &Path,
+    out: Destination,
 ) -> anyhow::Result<ExitCode> {
     args.limits.check_macs(&source.file(), source.network.macs())?;
+    let mut notes = Vec::new();
     let recipe = recipe(args, source)?;
-    let calibration = calibration_images(args)?;
-    let judged = if args.no_compare { None } else { Some(comparison_images(args, source)?) };
+    recipe.doubt().into_iter().for_each(|doubt| warn_once(&doubt, &mut notes));
+    let calibration = calibration_images(args, &mut notes)?;
+    let judged = match args.no_compare {
+        true => None,
+        false => Some(comparison_images(args, source, &mut notes)?),
+    };
+    let judging = judged.iter().flat_map(|(images, _)| images.files());
+    let out = out.apart_from(calibration.files().into_iter().chain(judging))?;
     let options = Options {
         method: args.method,
         activation_bits: args.activation_bits,
@@ -144,19 +165,19 @@ fn quantize_source(
     let packed =
         packing::pack(&spec, args.target, args.max_bytes).with_context(|| source.file())?;
     let bytes = model_file(source, &packed)?;
-    let model = args.limits.check_model(out, &bytes)?;
+    let model = args.limits.check_model(out.path(), &bytes)?;
     let file = || source.file();
     if let Some(board) = board {
         fit(board, &model).with_context(file)?;
     }
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let portable = args.limits.check_model(out, &portable)?;
+    let portable = args.limits.check_model(out.path(), &portable)?;
     let subjects = source.subjects(portable, &recipe, kernels).with_context(file)?;
     let (comparison, origin) = match &judged {
         Some((images, origin)) => {
             let layer_images = super::compare::LAYER_IMAGES;
             let comparison = run_comparison(&subjects, images, layer_images);
-            (Some(comparison.map_err(|e| of_network(e, source))?), origin.as_deref())
+            (Some(comparison.map_err(|e| about(e, &source.file()))?), origin.as_deref())
         }
         None => (None, None),
     };
@@ -167,14 +188,15 @@ fn quantize_source(
         }
         false => Vec::new(),
     };
-    write_atomically(out, &bytes)?;
+    out.write(&bytes)?;
     let summary = report::Summary {
-        file: out,
+        file: out.path(),
         model: &model,
         kernels: shown_family(&model, args.kernels.map(KernelSet::family)),
         timings: &timings,
         comparison: comparison.as_ref(),
         images: origin,
+        notes: &notes,
     };
     if args.json {
         print_json(&summary.json())?;
@@ -216,10 +238,10 @@ fn recipe(args: &Args, source: &Source) -> anyhow::Result<Recipe> {
     Ok(preprocessing.recipe)
 }
 
-fn calibration_images(args: &Args) -> anyhow::Result<Images> {
+fn calibration_images(args: &Args, notes: &mut Vec<String>) -> anyhow::Result<Images> {
     let limit = Some(args.calib_limit);
     Ok(match &args.calib {
-        Some(path) => Images::open(path, &OpenOptions { limit, ..OpenOptions::default() })?,
+        Some(path) => open_images(path, &OpenOptions { limit, ..OpenOptions::default() }, notes)?,
         None => Images::for_calibration(args.seed, args.calib_limit),
     })
 }
@@ -264,37 +286,42 @@ pub fn observe(source: &Source, images: &Images, recipe: &Recipe) -> anyhow::Res
     let done = || bar.inc(1);
     let observed = calibrate::calibrate(&source.network, &source.inner, images.len(), image, done);
     bar.finish_and_clear();
-    observed.map_err(|error| of_network(error, source))
+    observed.map_err(|error| about(error, &source.file()))
 }
 
-/// Names the ONNX file, unless the error is about an image, which it names itself.
-fn of_network(error: anyhow::Error, source: &Source) -> anyhow::Error {
+/// Names the file of the network, unless the error is about an image, which it names itself.
+#[must_use]
+pub fn about(error: anyhow::Error, file: &str) -> anyhow::Error {
     let of_image = error.is::<DataError>()
         || matches!(
             error.downcast_ref(),
             Some(CompareError::Data(_) | CompareError::NotFinite { .. })
         );
-    if of_image { error } else { error.context(source.file()) }
+    if of_image { error } else { error.context(file.to_string()) }
 }
 
 /// What to compare on: `--images`; else the calibration folder's images behind those that were
 /// calibrated on, or these themselves if there are no others; else generated images.
-fn comparison_images(args: &Args, source: &Source) -> anyhow::Result<(Images, Option<String>)> {
+fn comparison_images(
+    args: &Args,
+    source: &Source,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<(Images, Option<String>)> {
     let (limit, classes) = (Some(args.limit), Some(source.classes()));
     let from_start = OpenOptions { limit, classes, ..OpenOptions::default() };
     if let Some(path) = &args.images {
-        let images = Images::open(path, &from_start)?;
+        let images = open_images(path, &from_start, notes)?;
         return Ok((images, Some(path.display().to_string())));
     }
     let Some(path) = &args.calib else {
         return Ok((Images::for_comparison(args.seed, args.limit), None));
     };
     let behind = OpenOptions { skip: args.calib_limit, limit, classes };
-    if let Ok(images) = Images::open(path, &behind) {
+    if let Ok(images) = open_images(path, &behind, notes) {
         let origin = format!("{}, not calibrated on", path.display());
         return Ok((images, Some(origin)));
     }
-    let images = Images::open(path, &from_start)?;
+    let images = open_images(path, &from_start, notes)?;
     Ok((images, Some(format!("{}, which were calibrated on", path.display()))))
 }
 

@@ -8,7 +8,7 @@ mod hybrid;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
 use fixnet::threads::performance_cores;
@@ -19,8 +19,9 @@ use super::{
     KernelArgs, LimitArgs, Shape, embedded_recipe, on_threads, parse_shape, positive, read_model,
     thread_count,
 };
-use crate::data::{InputSize, Recipe, Source};
-use crate::output::{print, print_json};
+use crate::data::{GeometryArgs, InputSize, Recipe, Source};
+use crate::files::InFile;
+use crate::output::{self, print, print_json};
 use crate::report::{Inference, LayerTime, Row, Scores, time_layers_by_threads};
 use float::Float;
 
@@ -42,6 +43,8 @@ pub struct Args {
     /// Shape of the float network's input, for a model that leaves it open.
     #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape, requires = "model")]
     input_shape: Option<Shape>,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     #[command(flatten)]
     kernels: KernelArgs,
     /// Threads of one inference [default: one a physical core, of the fastest kind].
@@ -133,23 +136,26 @@ fn infer(
 ) -> anyhow::Result<Inference> {
     let [height, width, channels] = model.image_shape();
     let size = InputSize { height, width };
-    let sample = Source::parse(image)?.load(recipe, size)?;
+    let (sample, note) = args.geometry.load(&Source::parse(image)?, recipe, size)?;
+    note.iter().for_each(|note| output::note(note));
     let mut int8 = vec![0; height * width * channels];
-    fixnet::preprocess::rgb_to_input(model, &sample.pixels.data, &mut int8)?;
+    fixnet::preprocess::rgb_to_input(model, &sample.pixels.data, &mut int8).in_file(&args.file)?;
     let (backend, scores, rows) = match float {
-        None if model.float_parts().next().is_some() => hybrid::run(args, model, &sample.pixels)
-            .with_context(|| args.file.display().to_string())?,
+        None if model.float_parts().next().is_some() => {
+            hybrid::run(args, model, &sample.pixels).in_file(&args.file)?
+        }
         None => {
-            let (scores, rows) = fixnet_run(args, model, &int8)?;
+            let (scores, rows) = fixnet_run(args, model, &int8).in_file(&args.file)?;
             ("fixnet", scores, rows)
         }
         Some(float) => {
-            let (scores, rows) = float.run(args, recipe, &sample)?;
+            let (scores, rows) = float.run(args, recipe, &sample).in_file(&args.file)?;
             ("tract", scores, rows)
         }
     };
     let input_crc32 = input_crc32(&int8);
-    Ok(Inference { backend, image: sample.name, input_crc32, scores, top: args.top, rows })
+    let (image, notes) = (sample.name, note.into_iter().collect());
+    Ok(Inference { backend, image, input_crc32, scores, top: args.top, rows, notes })
 }
 
 fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(Scores, Vec<Row>)> {
@@ -176,7 +182,7 @@ fn fixnet_run_on(
         (false, false) => session.run(),
         (false, true) => session.run_with(&mut Marks),
     };
-    let logits = logits.with_context(|| args.file.display().to_string())?;
+    let logits = logits.in_file(&args.file)?;
     let scores = Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale };
     let times = match args.marks {
         true => untimed(model, kernels),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ChannelOrder, MeanImage, Recipe};
+use super::{ChannelOrder, DataError, InputSize, MeanImage, Recipe, Sample, Source};
 use crate::graph::InputLayout;
 use crate::zoo::Zoo;
 
@@ -51,6 +51,50 @@ pub struct PreprocessArgs {
     /// Per-pixel mean in units of 8-bit values, subtracted before scaling: HxWx3 or 3xHxW.
     #[arg(long, value_name = "FILE.npy")]
     pub mean_image: Option<PathBuf>,
+}
+
+/// How single images get the network's size, other than the model file says.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct GeometryArgs {
+    /// Resize the shorter side of every image to N pixels [default: as the model file says, or to what
+    /// the network takes].
+    #[arg(long, value_name = "N", help_heading = "Preprocessing")]
+    pub resize: Option<u32>,
+
+    /// Cut an NxN square from the middle, after resizing [default: likewise].
+    #[arg(long, value_name = "N", help_heading = "Preprocessing")]
+    pub crop: Option<u32>,
+}
+
+impl GeometryArgs {
+    /// Reads an image as the flags say; without them as `recipe` says, or, where that leaves another
+    /// size than the network's, resized until it covers that and cut from the middle. Then what was
+    /// done is said, too.
+    ///
+    /// # Errors
+    /// [`DataError`] naming the image.
+    pub fn load(
+        &self,
+        source: &Source,
+        recipe: &Recipe,
+        input: InputSize,
+    ) -> Result<(Sample, Option<String>), DataError> {
+        if self.flags().is_empty() {
+            return source.load_fitting(recipe, input);
+        }
+        let (resize, crop) = (self.resize.or(recipe.resize), self.crop.or(recipe.crop));
+        let recipe = Recipe { resize, crop, ..recipe.clone() };
+        recipe.validate()?;
+        Ok((source.load(&recipe, input)?, None))
+    }
+
+    /// The flags as they were given.
+    pub fn flags(&self) -> Vec<String> {
+        let flags = [("--resize", self.resize), ("--crop", self.crop)];
+        let given =
+            flags.into_iter().filter_map(|(flag, side)| Some([flag.to_owned(), side?.to_string()]));
+        given.flatten().collect()
+    }
 }
 
 /// A checked recipe and the layout, where one was given.

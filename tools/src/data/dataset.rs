@@ -1,12 +1,13 @@
 //! Sets of images: what is where is found out at once, each image is read when it is asked for.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::folder::{Contents, class_numbers};
 use super::labels::{Labels, read_labels};
-use super::source::{cifar_records, is_cifar_file, is_image_file};
+use super::source::{cifar_records, is_cifar_file};
 use super::{DataError, InputSize, Recipe, Sample, Source};
+use crate::output;
 
 const LABELS_FILE: &str = "labels.csv";
 
@@ -32,18 +33,36 @@ struct Entry {
 /// may be read from many threads at once.
 ///
 /// The order is that of file names, byte by byte, and of the records in a batch. Class folders are
-/// taken in turn (the first image of every class, then the second), so that a limit sees every class.
+/// taken in turn (the first image of every class, then the second), so that a limit sees every class;
+/// they are numbered in the order of their names, unless all names are numbers, which then are the
+/// classes.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     entries: Vec<Entry>,
+    labels: Option<PathBuf>,
     classes: Option<usize>,
+    notes: Vec<String>,
+}
+
+/// What a name stands for.
+#[derive(Default)]
+struct Found {
+    entries: Vec<Entry>,
+    /// The file that labels come from.
+    labels: Option<PathBuf>,
+    /// How many folders are classes, and whether their names are the numbers.
+    class_folders: Option<(usize, bool)>,
+    /// Names of files that are no images.
+    passed_over: Vec<String>,
 }
 
 impl Dataset {
     /// Opens an image file, a folder of images (flat, with or without `labels.csv`, or one folder a
     /// class), a CIFAR-10 binary batch, a folder of such batches, or one record as `FILE.bin:INDEX`.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
-        let all = entries_of(path)?;
+        let found = Found::at(path)?;
+        let notes = found.notes(path, options.classes);
+        let Found { entries: all, labels, .. } = found;
         let total = all.len();
         let limit = options.limit.unwrap_or(usize::MAX);
         if limit == 0 {
@@ -53,7 +72,7 @@ impl Dataset {
         if entries.is_empty() {
             return Err(DataError::EmptyRange { path: path.to_owned(), skip: options.skip, total });
         }
-        let dataset = Self { entries, classes: options.classes };
+        let dataset = Self { entries, labels, classes: options.classes, notes };
         for entry in &dataset.entries {
             dataset.check_label(&entry.source, entry.label)?;
         }
@@ -73,6 +92,16 @@ impl Dataset {
         self.entries
             .iter()
             .all(|e| e.label.is_some() || matches!(e.source, Source::CifarRecord { .. }))
+    }
+
+    /// What whoever gave the images should know, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The files that are read: of each image, and of labels.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources().map(Source::file).chain(self.labels.as_deref())
     }
 
     /// Where each image comes from, in order.
@@ -104,76 +133,78 @@ impl Dataset {
     }
 }
 
-fn entries_of(path: &Path) -> Result<Vec<Entry>, DataError> {
-    if path.is_dir() {
-        return folder_entries(path);
+impl Found {
+    fn at(path: &Path) -> Result<Self, DataError> {
+        if path.is_dir() {
+            return Self::in_folder(path);
+        }
+        let entries = if path.is_file() && is_cifar_file(path) {
+            batch_entries(path)?
+        } else {
+            let text = path.to_str().ok_or_else(|| DataError::Missing { path: path.to_owned() })?;
+            vec![unlabelled(Source::parse(text)?)]
+        };
+        Ok(Self { entries, ..Self::default() })
     }
-    if path.is_file() && is_cifar_file(path) {
-        return batch_entries(path);
+
+    fn in_folder(folder: &Path) -> Result<Self, DataError> {
+        let contents = Contents::list(folder)?;
+        let passed_over = contents.passed_over();
+        if !contents.images.is_empty() {
+            if !contents.folders.is_empty() {
+                return Err(DataError::MixedFolder { path: folder.to_owned() });
+            }
+            let found = flat_entries(folder, contents.images)?;
+            return Ok(Self { passed_over, ..found });
+        }
+        if !contents.folders.is_empty() {
+            let mut found = class_entries(&contents.folders)?;
+            found.passed_over.splice(0..0, passed_over);
+            return Ok(found);
+        }
+        if contents.batches.is_empty() {
+            return Err(DataError::NoImages {
+                path: folder.to_owned(),
+                passed_over: passed_over.len(),
+            });
+        }
+        let batches: Result<Vec<_>, _> =
+            contents.batches.iter().map(|b| batch_entries(b)).collect();
+        let entries = batches?.into_iter().flatten().collect();
+        Ok(Self { entries, passed_over, ..Self::default() })
     }
-    let text = path.to_str().ok_or_else(|| DataError::Missing { path: path.to_owned() })?;
-    Ok(vec![unlabelled(Source::parse(text)?)])
+
+    /// What is not as one might think.
+    fn notes(&self, path: &Path, classes: Option<usize>) -> Vec<String> {
+        let path = path.display();
+        let mut notes = Vec::new();
+        if let Some(first) = self.passed_over.first() {
+            let (count, first) = (self.passed_over.len(), output::name(first));
+            let files = if count == 1 { "file is" } else { "files are" };
+            notes.push(format!(
+                "{path}: {count} {files} passed over, as no .png or .jpeg image: {first}{}",
+                if count > 1 { ", ..." } else { "" }
+            ));
+        }
+        match (self.class_folders, classes) {
+            (Some((folders, true)), Some(classes)) if folders != classes => notes.push(format!(
+                "{path}: {folders} class folders for {classes} classes; their names are the numbers \
+                 of classes"
+            )),
+            (Some((folders, false)), Some(classes)) if folders != classes => notes.push(format!(
+                "{path}: {folders} class folders for {classes} classes; they count as classes 0 to {} \
+                 in the order of their names, which is right only if none is missing before them: \
+                 name them by class number, or give labels.csv",
+                folders.saturating_sub(1)
+            )),
+            _ => {}
+        }
+        notes
+    }
 }
 
 fn unlabelled(source: Source) -> Entry {
     Entry { source, label: None }
-}
-
-fn folder_entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
-    let contents = Contents::list(folder)?;
-    if !contents.images.is_empty() {
-        if !contents.folders.is_empty() {
-            return Err(DataError::MixedFolder { path: folder.to_owned() });
-        }
-        return flat_entries(folder, contents.images);
-    }
-    if !contents.folders.is_empty() {
-        return class_entries(&contents.folders);
-    }
-    if contents.batches.is_empty() {
-        return Err(DataError::NoImages { path: folder.to_owned() });
-    }
-    let batches: Result<Vec<_>, _> = contents.batches.iter().map(|b| batch_entries(b)).collect();
-    Ok(batches?.into_iter().flatten().collect())
-}
-
-/// What a folder holds, each list sorted by name; hidden files are left out.
-#[derive(Default)]
-struct Contents {
-    images: Vec<PathBuf>,
-    batches: Vec<PathBuf>,
-    folders: Vec<PathBuf>,
-}
-
-impl Contents {
-    fn list(folder: &Path) -> Result<Self, DataError> {
-        let mut paths = list_folder(folder)
-            .map_err(|reason| DataError::Io { path: folder.to_owned(), reason })?;
-        paths
-            .sort_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
-        let mut contents = Self::default();
-        for path in paths {
-            if path.is_dir() {
-                contents.folders.push(path);
-            } else if is_image_file(&path) {
-                contents.images.push(path);
-            } else if is_cifar_file(&path) {
-                contents.batches.push(path);
-            }
-        }
-        Ok(contents)
-    }
-}
-
-fn list_folder(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
-        }
-    }
-    Ok(paths)
 }
 
 fn batch_entries(path: &Path) -> Result<Vec<Entry>, DataError> {
@@ -182,24 +213,35 @@ fn batch_entries(path: &Path) -> Result<Vec<Entry>, DataError> {
     Ok((0..cifar_records(path)?).map(record).collect())
 }
 
-fn class_entries(folders: &[PathBuf]) -> Result<Vec<Entry>, DataError> {
+fn class_entries(folders: &[PathBuf]) -> Result<Found, DataError> {
+    let numbers = class_numbers(folders)?;
+    let named_by_number = numbers.is_some();
+    let classes = numbers.unwrap_or_else(|| (0..folders.len()).collect());
     let mut ranked = Vec::new();
-    for (class, folder) in folders.iter().enumerate() {
-        let images = Contents::list(folder)?.images;
-        if images.is_empty() {
-            return Err(DataError::NoImages { path: folder.clone() });
+    let mut passed_over = Vec::new();
+    for (class, folder) in classes.into_iter().zip(folders) {
+        let contents = Contents::list(folder)?;
+        let others = contents.passed_over();
+        if contents.images.is_empty() {
+            return Err(DataError::NoImages { path: folder.clone(), passed_over: others.len() });
         }
-        ranked.extend(images.into_iter().enumerate().map(|(rank, path)| (rank, class, path)));
+        passed_over.extend(others);
+        ranked.extend(
+            contents.images.into_iter().enumerate().map(|(rank, path)| (rank, class, path)),
+        );
     }
     ranked.sort_by_key(|&(rank, class, _)| (rank, class));
     let entry = |(_, class, path)| Entry { source: Source::Image(path), label: Some(class) };
-    Ok(ranked.into_iter().map(entry).collect())
+    let entries = ranked.into_iter().map(entry).collect();
+    let class_folders = Some((folders.len(), named_by_number));
+    Ok(Found { entries, labels: None, class_folders, passed_over })
 }
 
-fn flat_entries(folder: &Path, images: Vec<PathBuf>) -> Result<Vec<Entry>, DataError> {
+fn flat_entries(folder: &Path, images: Vec<PathBuf>) -> Result<Found, DataError> {
     let file = folder.join(LABELS_FILE);
     if !file.exists() {
-        return Ok(images.into_iter().map(|path| unlabelled(Source::Image(path))).collect());
+        let entries = images.into_iter().map(|path| unlabelled(Source::Image(path))).collect();
+        return Ok(Found { entries, ..Found::default() });
     }
     let mut labels = read_labels(&file)?;
     let mut entries = Vec::with_capacity(images.len());
@@ -212,7 +254,7 @@ fn flat_entries(folder: &Path, images: Vec<PathBuf>) -> Result<Vec<Entry>, DataE
         entries.push(Entry { source, label: Some(label.class) });
     }
     check_all_used(&file, &labels)?;
-    Ok(entries)
+    Ok(Found { entries, labels: Some(file), ..Found::default() })
 }
 
 fn check_all_used(file: &Path, left_over: &Labels) -> Result<(), DataError> {

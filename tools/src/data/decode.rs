@@ -4,17 +4,18 @@
 //! rounded to 8. The EXIF orientation is ignored, as PIL and torchvision do by default: a photo that
 //! only its viewer turns upright is used as it is stored.
 
-use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
 use image::{ImageFormat, ImageReader};
 
 use super::{DataError, RgbPixels};
+use crate::files;
 
 /// Reads a .png or .jpeg file; the content decides which of the two it is.
 pub fn read_image(path: &Path) -> Result<RgbPixels, DataError> {
-    let bytes = fs::read(path).map_err(|reason| DataError::Io { path: path.to_owned(), reason })?;
+    let bytes = files::read(path, files::IMAGE)
+        .map_err(|reason| DataError::Io { path: path.to_owned(), reason })?;
     decode(&bytes).map_err(|reason| DataError::Decode { path: path.to_owned(), reason })
 }
 

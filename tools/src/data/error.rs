@@ -14,10 +14,13 @@ pub enum DataError {
 
     #[error(
         "{}: no images in this folder; expected .png, .jpg or .jpeg files, one folder a class, \
-         or CIFAR-10 .bin batches",
-        path.display()
+         or CIFAR-10 .bin batches{}",
+        path.display(), others(*passed_over)
     )]
-    NoImages { path: PathBuf },
+    NoImages { path: PathBuf, passed_over: usize },
+
+    #[error("{}: is class {class}, as {} is; keep one of the two", path.display(), other.display())]
+    SameClass { path: PathBuf, other: PathBuf, class: usize },
 
     #[error(
         "{}: holds both images and class folders; keep one of the two layouts",
@@ -81,6 +84,14 @@ pub enum DataError {
 
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+}
+
+fn others(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; 1 file is something else".to_owned(),
+        _ => format!("; {count} files are something else"),
+    }
 }
 
 fn size_remedy(input: super::InputSize) -> String {

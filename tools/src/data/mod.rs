@@ -15,13 +15,14 @@ pub mod dead_leaves;
 mod decode;
 mod embedded;
 mod error;
+mod folder;
 mod labels;
 mod npy;
 mod recipe;
 pub mod resample;
 mod source;
 
-pub use args::{PreprocessArgs, Preprocessing};
+pub use args::{GeometryArgs, PreprocessArgs, Preprocessing};
 pub use dataset::{Dataset, OpenOptions};
 pub use embedded::recipe_of;
 pub use error::DataError;

@@ -3,12 +3,12 @@
 //! The reader is strict: little-endian float32 or float64 in C order, exactly as many bytes as the
 //! shape needs, finite values. Everything else is refused with the reason.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
+use crate::files;
 
 /// A value per pixel and colour, in units of 8-bit pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,9 @@ pub struct MeanImage {
 impl MeanImage {
     /// Reads an array of shape `[H, W, 3]` or `[3, H, W]`, in the order R, G, B.
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
-        let parsed = fs::read(path).map_err(|e| e.to_string()).and_then(|bytes| parse(&bytes));
+        let parsed = files::read(path, files::ARRAY)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| parse(&bytes));
         parsed.map_err(|reason| RecipeError::MeanImageFile {
             file: path.display().to_string(),
             reason,

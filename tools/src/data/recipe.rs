@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::resample::{centre_crop, resize, shorter_side_size};
+use super::resample::{centre_crop, covering_size, resize, shorter_side_size};
 use super::{DataError, InputSize, MeanImage, RgbPixels};
 use crate::graph::InputLayout;
 
@@ -119,6 +119,22 @@ impl Recipe {
         }
     }
 
+    /// What is probably not meant: a mean or deviation that no scaled value reaches.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let largest = 255.0 * self.scale;
+        let beyond = |values: &[f32; 3]| values.iter().any(|value| value.abs() > largest);
+        let flag = match (self.mean_image.is_some(), beyond(&self.mean), beyond(&self.std)) {
+            (false, true, _) => format!("--mean {}", triple(&self.mean)),
+            (false, _, true) => format!("--std {}", triple(&self.std)),
+            _ => return None,
+        };
+        Some(format!(
+            "{flag}: values are 0 to {largest} when the mean is subtracted; \
+             give --scale 1 if these are for values from 0 to 255"
+        ))
+    }
+
     /// Whether the mean image, if there is one, has the network's size. Images from
     /// [`Recipe::apply_geometry`] are checked already; others need this before
     /// [`Recipe::float_input`].
@@ -153,19 +169,39 @@ impl Recipe {
         Ok(cropped)
     }
 
+    /// [`Recipe::apply_geometry`] of an image of any size. One that would have another size than the
+    /// network's is resized until it covers that and cut from the middle, whatever the recipe says, and
+    /// what was done is said.
+    pub fn fit(
+        &self,
+        name: &str,
+        pixels: RgbPixels,
+        input: InputSize,
+    ) -> Result<(RgbPixels, Option<String>), DataError> {
+        match self.apply_geometry(name, pixels.clone(), input) {
+            Ok(pixels) => return Ok((pixels, None)),
+            Err(DataError::WrongSize { .. } | DataError::CropTooLarge { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let InputSize { width, height } = input;
+        let (wide, high) = covering_size(pixels.width, pixels.height, width, height);
+        check_size(name, &pixels, wide, high, width.min(height))?;
+        let resized = resize(&pixels, wide, high);
+        let fitted = centre_crop(&resized, width, height).unwrap_or(resized);
+        let note = format!(
+            "{name}: {}x{} pixels were resized to {wide}x{high}, of which the middle {width}x{height} \
+             go into the network (--resize and --crop say otherwise)",
+            pixels.width, pixels.height
+        );
+        Ok((fitted, Some(note)))
+    }
+
     fn resized(&self, name: &str, pixels: RgbPixels) -> Result<RgbPixels, DataError> {
         let Some(shorter) = self.resize else {
             return Ok(pixels);
         };
         let (width, height) = shorter_side_size(pixels.width, pixels.height, shorter as usize);
-        if width.saturating_mul(height) > MAX_PIXELS {
-            return Err(DataError::TooLong {
-                name: name.to_owned(),
-                width: pixels.width,
-                height: pixels.height,
-                resize: shorter,
-            });
-        }
+        check_size(name, &pixels, width, height, shorter as usize)?;
         Ok(resize(&pixels, width, height))
     }
 
@@ -173,7 +209,7 @@ impl Recipe {
         let Some(crop) = self.crop else {
             return Ok(pixels);
         };
-        centre_crop(&pixels, crop as usize).ok_or_else(|| DataError::CropTooLarge {
+        centre_crop(&pixels, crop as usize, crop as usize).ok_or_else(|| DataError::CropTooLarge {
             name: name.to_owned(),
             width: pixels.width,
             height: pixels.height,
@@ -205,6 +241,26 @@ impl Recipe {
         }
         input
     }
+}
+
+/// Refuses a resize to more pixels than any image needs.
+fn check_size(
+    name: &str,
+    pixels: &RgbPixels,
+    width: usize,
+    height: usize,
+    shorter: usize,
+) -> Result<(), DataError> {
+    if width.saturating_mul(height) <= MAX_PIXELS {
+        return Ok(());
+    }
+    let resize = u32::try_from(shorter).unwrap_or(u32::MAX);
+    let (name, width, height) = (name.to_owned(), pixels.width, pixels.height);
+    Err(DataError::TooLong { name, width, height, resize })
+}
+
+fn triple(values: &[f32; 3]) -> String {
+    values.map(|value| value.to_string()).join(",")
 }
 
 #[cfg(test)]
@@ -276,6 +332,48 @@ mod tests {
         let pixels = recipe.apply_geometry("a.png", two_pixels(), input).unwrap();
         assert_eq!(pixels.pixel(0, 0), [14, 24, 34]);
         assert_eq!(pixels.pixel(3, 3), [36, 46, 56]);
+    }
+
+    #[test]
+    fn an_image_of_any_size_can_be_fitted() {
+        let geometry = |resize, crop| Recipe { resize, crop, ..Recipe::default() };
+        let recipes = [geometry(None, None), geometry(Some(9), None), geometry(Some(9), Some(8))];
+        let inputs = [(8, 8), (5, 8), (8, 5)].map(|(width, height)| InputSize { height, width });
+        for (width, height) in [(8, 8), (1, 1), (3, 40), (40, 3), (9, 8), (7, 8), (100, 75)] {
+            let data = (0..3 * width * height).map(|at| at as u8).collect();
+            let image = RgbPixels { width, height, data };
+            for (recipe, input) in recipes.iter().flat_map(|r| inputs.iter().map(move |i| (r, *i)))
+            {
+                let (fitted, note) = recipe.fit("a.png", image.clone(), input).unwrap();
+                assert_eq!((fitted.width, fitted.height), (input.width, input.height));
+                assert_eq!(fitted.data.len(), 3 * input.width * input.height);
+                let strict = recipe.apply_geometry("a.png", image.clone(), input);
+                assert_eq!(note.is_none(), strict.is_ok(), "{note:?}");
+                assert!(strict.is_err() || strict.unwrap() == fitted);
+            }
+        }
+        // As --resize 8 --crop 8.
+        let image =
+            RgbPixels { width: 20, height: 11, data: (0..660).map(|at| at as u8).collect() };
+        let fitted = recipes[0].fit("a.png", image.clone(), inputs[0]).unwrap().0;
+        assert_eq!(
+            geometry(Some(8), Some(8)).apply_geometry("a.png", image, inputs[0]).unwrap(),
+            fitted
+        );
+    }
+
+    #[test]
+    fn statistics_of_unscaled_values_are_doubted_without_the_scale() {
+        let imagenet = [123.675, 116.28, 103.53];
+        let (mean, std) = (imagenet, [58.395, 57.12, 57.375]);
+        let doubt = |recipe: Recipe| recipe.doubt().unwrap_or_default();
+        let line = doubt(Recipe { mean, ..Recipe::default() });
+        assert!(line.starts_with("--mean 123.675,116.28,103.53: values are 0 to 1 "), "{line}");
+        assert!(line.contains("--scale 1 "), "{line}");
+        assert!(doubt(Recipe { std, ..Recipe::default() }).starts_with("--std 58.395,"));
+        assert_eq!(Recipe { mean, std, scale: 1.0, ..Recipe::default() }.doubt(), None);
+        let (mean, std) = ([0.485, 0.456, 1.0], [0.229, 1.0, 1.0]);
+        assert_eq!(Recipe { mean, std, ..Recipe::default() }.doubt(), None);
     }
 
     #[test]

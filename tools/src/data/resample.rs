@@ -27,6 +27,22 @@ pub fn shorter_side_size(width: usize, height: usize, shorter: usize) -> (usize,
     }
 }
 
+/// The smallest size of an image's shape that covers `least_width` x `least_height`; of the side that
+/// is left over, a fraction is rounded down.
+pub fn covering_size(
+    width: usize,
+    height: usize,
+    least_width: usize,
+    least_height: usize,
+) -> (usize, usize) {
+    let (width, height) = (width.max(1), height.max(1));
+    if width * least_height <= height * least_width {
+        (least_width, least_width * height / width)
+    } else {
+        (least_height * width / height, least_height)
+    }
+}
+
 /// Resizes to exactly `width` x `height`. A side that already has its size is left alone.
 pub fn resize(image: &RgbPixels, width: usize, height: usize) -> RgbPixels {
     let wide = if width == image.width {
@@ -41,17 +57,22 @@ pub fn resize(image: &RgbPixels, width: usize, height: usize) -> RgbPixels {
     }
 }
 
-/// Cuts a `size` x `size` square from the middle; an odd margin leaves the extra row below and the
-/// extra column right. `None` if the image is smaller.
-pub fn centre_crop(image: &RgbPixels, size: usize) -> Option<RgbPixels> {
-    let left = image.width.checked_sub(size)? / 2;
-    let top = image.height.checked_sub(size)? / 2;
-    let mut data = Vec::with_capacity(3 * size * size);
-    for y in top..top + size {
+/// Cuts `width` x `height` pixels from the middle ([`half_margin`]). `None` if the image is smaller.
+pub fn centre_crop(image: &RgbPixels, width: usize, height: usize) -> Option<RgbPixels> {
+    let left = half_margin(image.width.checked_sub(width)?);
+    let top = half_margin(image.height.checked_sub(height)?);
+    let mut data = Vec::with_capacity(3 * width * height);
+    for y in top..top + height {
         let start = 3 * (y * image.width + left);
-        data.extend_from_slice(&image.data[start..start + 3 * size]);
+        data.extend_from_slice(&image.data[start..start + 3 * width]);
     }
-    Some(RgbPixels { width: size, height: size, data })
+    Some(RgbPixels { width, height, data })
+}
+
+/// Where a centred window begins when `margin` pixels are left beside it: half of them, and of two
+/// halves alike the even one, as torchvision's `center_crop` has it with Python's `round`.
+fn half_margin(margin: usize) -> usize {
+    margin / 2 + usize::from(margin % 4 == 3)
 }
 
 fn windows(from: usize, to: usize) -> Vec<Window> {
@@ -153,15 +174,32 @@ mod tests {
     }
 
     #[test]
-    fn odd_margins_crop_one_less_from_the_top_left() {
+    fn windows_begin_where_torchvisions_do() {
+        // [int(round(margin / 2.0)) for margin in range(17)] in Python.
+        let starts = [0, 0, 1, 2, 2, 2, 3, 4, 4, 4, 5, 6, 6, 6, 7, 8, 8];
+        for (margin, start) in starts.into_iter().enumerate() {
+            assert_eq!(half_margin(margin), start, "{margin}");
+            for (wide, high) in [(margin, 0), (0, margin), (margin, 5)] {
+                let (width, height) = (4 + wide, 3 + high);
+                let pixel = |at| [(at % width) as u8, (at / width) as u8, 0];
+                let data = (0..width * height).flat_map(pixel).collect();
+                let cropped = centre_crop(&RgbPixels { width, height, data }, 4, 3).unwrap();
+                assert_eq!(cropped.pixel(0, 0)[..2], [starts[wide] as u8, starts[high] as u8]);
+                assert_eq!((cropped.width, cropped.height, cropped.data.len()), (4, 3, 36));
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_of_all_but_three_pixels_begins_at_the_second() {
         let image = RgbPixels {
             width: 227,
             height: 227,
             data: (0..227 * 227).flat_map(|i| [(i % 227) as u8, (i / 227) as u8, 0]).collect(),
         };
-        let cropped = centre_crop(&image, 224).unwrap();
-        assert_eq!(cropped.pixel(0, 0), [1, 1, 0]);
-        assert_eq!(cropped.pixel(223, 223), [224, 224, 0]);
-        assert_eq!(centre_crop(&image, 228), None);
+        let cropped = centre_crop(&image, 224, 224).unwrap();
+        assert_eq!(cropped.pixel(0, 0), [2, 2, 0]);
+        assert_eq!(cropped.pixel(223, 223), [225, 225, 0]);
+        assert_eq!(centre_crop(&image, 228, 228), None);
     }
 }

@@ -1,12 +1,12 @@
 //! Where one image comes from: an image file, or one record of a CIFAR-10 binary batch.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::read_image;
 use super::{DataError, InputSize, Recipe, RgbPixels, Sample};
+use crate::files;
 
 const CIFAR_SIDE: usize = 32;
 const CIFAR_PLANE: usize = CIFAR_SIDE * CIFAR_SIDE;
@@ -27,6 +27,9 @@ impl Source {
         let path = Path::new(text);
         if path.is_file() {
             return Self::from_file(path);
+        }
+        if !path.is_dir() {
+            files::check(path).map_err(|reason| io_error(path, reason))?;
         }
         let record = text.rsplit_once(':').and_then(|(file, index)| {
             let index = index.parse().ok()?;
@@ -72,12 +75,33 @@ impl Source {
         }
     }
 
+    /// The file that holds the image.
+    pub fn file(&self) -> &Path {
+        match self {
+            Self::Image(path) => path,
+            Self::CifarRecord { file, .. } => file,
+        }
+    }
+
     /// Reads the image, resizes and crops it, and checks that it fits the network's input.
     pub fn load(&self, recipe: &Recipe, input: InputSize) -> Result<Sample, DataError> {
         let name = self.name();
         let (pixels, label) = self.read()?;
         let pixels = recipe.apply_geometry(&name, pixels, input)?;
         Ok(Sample { name, pixels, label })
+    }
+
+    /// [`Source::load`] of an image of any size: one that the recipe leaves at another size than the
+    /// network's is resized until it covers that and cut from the middle, and what was done is said.
+    pub fn load_fitting(
+        &self,
+        recipe: &Recipe,
+        input: InputSize,
+    ) -> Result<(Sample, Option<String>), DataError> {
+        let name = self.name();
+        let (pixels, label) = self.read()?;
+        let (pixels, note) = recipe.fit(&name, pixels, input)?;
+        Ok((Sample { name, pixels, label }, note))
     }
 
     fn read(&self) -> Result<(RgbPixels, Option<usize>), DataError> {
@@ -107,8 +131,8 @@ fn has_extension(path: &Path, known: &[&str]) -> bool {
 
 /// Number of records in a CIFAR-10 binary batch, from its size.
 pub(super) fn cifar_records(path: &Path) -> Result<usize, DataError> {
-    let metadata = std::fs::metadata(path).map_err(|reason| io_error(path, reason))?;
-    let bytes = metadata.len();
+    let metadata = files::open(path).and_then(|file| file.metadata());
+    let bytes = metadata.map_err(|reason| io_error(path, reason))?.len();
     let record = CIFAR_RECORD as u64;
     if bytes == 0 || bytes % record != 0 {
         return Err(DataError::CifarSize { path: path.to_owned(), bytes });
@@ -120,7 +144,7 @@ pub(super) fn cifar_records(path: &Path) -> Result<usize, DataError> {
 fn read_cifar_record(path: &Path, index: usize) -> Result<(RgbPixels, usize), DataError> {
     let mut record = vec![0; CIFAR_RECORD];
     let offset = index as u64 * CIFAR_RECORD as u64;
-    File::open(path)
+    files::open(path)
         .and_then(|mut file| {
             file.seek(SeekFrom::Start(offset))?;
             file.read_exact(&mut record)

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use thiserror::Error;
 
-use crate::boards::{BareMetal, Board, BoardError, Image, firmware_folder};
+use crate::boards::{BareMetal, Board, BoardError, Image, firmware_folder, firmware_remedy};
 
 /// Where an image's report goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,9 +151,10 @@ fn command(board: &Board, bare_metal: &BareMetal, program: &str) -> Command {
 
 fn run(mut command: Command, what: &str) -> Result<(), BuildError> {
     let failed = |reason: String| BuildError::Failed { what: what.to_string(), reason };
-    let output = command
-        .output()
-        .map_err(|e| failed(format!("{} does not start: {e}", command.get_program().display())))?;
+    let output = command.output().map_err(|e| {
+        let program = command.get_program().display();
+        failed(format!("{program} does not start: {e}; {}", firmware_remedy()))
+    })?;
     if output.status.success() {
         return Ok(());
     }

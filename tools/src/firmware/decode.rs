@@ -52,7 +52,7 @@ pub fn console_text(elf: &Path, console: &Path) -> Result<String, DecodeError> {
 
 /// Whether an ELF file holds a table of defmt's strings.
 fn has_defmt(elf: &Path) -> Result<bool, String> {
-    let bytes = std::fs::read(elf).map_err(|e| e.to_string())?;
+    let bytes = crate::files::read(elf, crate::files::PROGRAM).map_err(|e| e.to_string())?;
     let file = object::File::parse(bytes.as_slice()).map_err(|e| e.to_string())?;
     Ok(file.sections().any(|section| section.name() == Ok(".defmt")))
 }

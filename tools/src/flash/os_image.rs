@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::{NamedTempFile, TempDir};
 use thiserror::Error;
 
 use super::partitions::{PartitionError, Root, find_root};
+use crate::files::{self, Destination, ScratchFolder};
 use crate::process::{ProcessError, last_line, run_limited};
 
 /// For one call of debugfs or e2fsck; the check of a large image takes tens of seconds.
@@ -50,6 +50,9 @@ pub enum OsImageError {
     NotWritten { path: PathBuf, reason: String },
     #[error("{}: {file} does not read back from the image; nothing was kept", path.display())]
     NotReadBack { path: PathBuf, file: String },
+    /// The line that [`Destination`] has for it.
+    #[error("{0:#}")]
+    Output(anyhow::Error),
     #[error("{}: is the image itself; name another file", path.display())]
     InPlace { path: PathBuf },
 }
@@ -143,19 +146,18 @@ impl<'p> OsImage<'p> {
     ///
     /// # Errors
     /// [`OsImageError`]; `out` is then as it was.
-    pub fn write(&self, items: &[Item], out: &Path) -> Result<(), OsImageError> {
+    pub fn write(&self, items: &[Item], out: &Destination) -> Result<(), OsImageError> {
         self.check_space(items)?;
-        check_out(self.path, out)?;
-        let failed = |reason| OsImageError::Io { path: out.to_owned(), reason };
-        let copy = temporary_beside(out).map_err(failed)?;
-        copy_with_holes(self.path, copy.as_file()).map_err(failed)?;
+        check_out(self.path, out.path())?;
+        let failed = |reason| OsImageError::Io { path: out.path().to_owned(), reason };
+        let copy = out.begin().map_err(OsImageError::Output)?;
+        copy_with_holes(self.path, copy.file()).map_err(failed)?;
         let volume = Volume::new(copy.path(), self.root.partition.offset)?;
-        let named = |error| rename_in(error, out);
+        let named = |error| rename_in(error, out.path());
         volume.install(items).map_err(named)?;
         volume.check().map_err(named)?;
-        copy.as_file().sync_all().map_err(failed)?;
-        copy.persist(out).map_err(|error| failed(error.error))?;
-        Ok(())
+        drop(volume);
+        copy.commit().map_err(OsImageError::Output)
     }
 }
 
@@ -176,25 +178,15 @@ fn rename_in(error: OsImageError, out: &Path) -> OsImageError {
 /// # Errors
 /// [`OsImageError::InPlace`].
 pub fn check_out(image: &Path, out: &Path) -> Result<(), OsImageError> {
-    match (fs::canonicalize(image), fs::canonicalize(out)) {
-        (Ok(image), Ok(same)) if image == same => {
-            Err(OsImageError::InPlace { path: out.to_owned() })
-        }
-        _ => Ok(()),
+    match files::same(image, out) {
+        true => Err(OsImageError::InPlace { path: out.to_owned() }),
+        false => Ok(()),
     }
-}
-
-fn temporary_beside(out: &Path) -> io::Result<NamedTempFile> {
-    let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    builder.tempfile_in(folder)
 }
 
 /// Images are mostly empty; their zeros take no space in the copy.
 fn copy_with_holes(from: &Path, mut to: &File) -> io::Result<()> {
-    let mut from = File::open(from)?;
+    let mut from = files::open(from)?;
     to.set_len(from.seek(SeekFrom::End(0))?)?;
     from.rewind()?;
     let mut buffer = Vec::with_capacity(CHUNK);
@@ -218,7 +210,7 @@ fn copy_with_holes(from: &Path, mut to: &File) -> io::Result<()> {
 /// the user's files are called never becomes part of a command.
 struct Volume<'p> {
     path: &'p Path,
-    folder: TempDir,
+    folder: ScratchFolder,
     device: String,
 }
 
@@ -227,7 +219,7 @@ const IMAGE_LINK: &str = "image";
 impl<'p> Volume<'p> {
     fn new(path: &'p Path, offset: u64) -> Result<Self, OsImageError> {
         let failed = |reason| OsImageError::Io { path: path.to_owned(), reason };
-        let folder = tempfile::tempdir().map_err(failed)?;
+        let folder = ScratchFolder::new().map_err(OsImageError::Output)?;
         let absolute = fs::canonicalize(path).map_err(failed)?;
         std::os::unix::fs::symlink(absolute, folder.path().join(IMAGE_LINK)).map_err(failed)?;
         Ok(Self { path, folder, device: format!("{IMAGE_LINK}?offset={offset}") })

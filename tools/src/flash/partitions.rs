@@ -70,7 +70,7 @@ pub struct Root {
 /// [`PartitionError`] with the partitions that there are.
 pub fn find_root(path: &Path) -> Result<Root, PartitionError> {
     let failed = |reason| PartitionError::Io { path: path.to_owned(), reason };
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = crate::files::open(path).map_err(failed)?;
     let available = file.seek(SeekFrom::End(0)).map_err(failed)?;
     if let Some(kind) = compression(&file).map_err(failed)? {
         return Err(PartitionError::Compressed { path: path.to_owned(), kind });

@@ -7,7 +7,8 @@ use std::time::Duration;
 use object::{Architecture, Object};
 use thiserror::Error;
 
-use crate::boards::firmware_folder;
+use crate::boards::{firmware_folder, firmware_remedy};
+use crate::files::{self, PROGRAM};
 use crate::process::{ProcessError, last_line, run_limited};
 
 /// Its name on the board.
@@ -52,7 +53,13 @@ fn target_folder() -> PathBuf {
 /// # Errors
 /// [`ProgramError`] with the compiler's first error.
 pub fn build(target: &str) -> Result<PathBuf, ProgramError> {
-    let output = run_limited(build_command(target), TIME_LIMIT)?;
+    let output = run_limited(build_command(target), TIME_LIMIT).map_err(|error| match error {
+        ProcessError::NotFound { program } => ProgramError::Failed {
+            target: target.to_string(),
+            reason: format!("there is no {program}; {}", firmware_remedy()),
+        },
+        error => error.into(),
+    })?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let error = stderr.lines().find(|line| line.starts_with("error")).map(str::to_string);
@@ -68,7 +75,7 @@ pub fn build(target: &str) -> Result<PathBuf, ProgramError> {
 /// [`ProgramError`].
 pub fn read(path: &Path, target: &str) -> Result<Vec<u8>, ProgramError> {
     let unreadable = |reason: String| ProgramError::Unreadable { path: path.to_owned(), reason };
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = files::read(path, PROGRAM).map_err(|error| unreadable(error.to_string()))?;
     let file = object::File::parse(bytes.as_slice());
     let found = file.map_err(|_| unreadable("is no program (ELF)".to_string()))?.architecture();
     let right = match target.split('-').next() {

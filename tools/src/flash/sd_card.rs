@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::fat_folders;
 use crate::boards::SdCard;
+use crate::files::{self, PROGRAM};
 
 /// The file that `kernel=` of `config.txt` names.
 pub const KERNEL: &str = "kernel8.img";
@@ -77,7 +78,7 @@ pub fn boot_files(
     let mut files = Vec::new();
     for name in &card.firmware {
         let path = firmware.join(name);
-        let bytes = std::fs::read(&path).map_err(|reason| match reason.kind() {
+        let bytes = files::read(&path, PROGRAM).map_err(|reason| match reason.kind() {
             io::ErrorKind::NotFound => {
                 SdCardError::NoFirmware { folder: firmware.to_owned(), missing: name.clone() }
             }

@@ -11,7 +11,8 @@ use thiserror::Error;
 
 use crate::boards::Board;
 use crate::data::dead_leaves::dead_leaves;
-use crate::data::{DataError, InputSize, Recipe, Source};
+use crate::data::{DataError, GeometryArgs, InputSize, Recipe, Source};
+use crate::files::{self, ScratchFolder};
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
 use crate::report::{HostResult, host_result};
 
@@ -25,12 +26,10 @@ pub enum SmokeError {
     Data(#[from] DataError),
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error("{path}: {reason}")]
-    Unreadable { path: String, reason: String },
     #[error("the generated image cannot be encoded: {0}")]
     Encode(#[from] image::ImageError),
-    #[error("a temporary file cannot be written: {0}")]
-    Temporary(#[from] std::io::Error),
+    #[error("{0:#}")]
+    Temporary(anyhow::Error),
 }
 
 /// An image on its way through board and host.
@@ -40,6 +39,10 @@ pub struct Smoke {
     /// The image file, and its name on the board.
     pub file: Vec<u8>,
     pub file_name: String,
+    /// What `run` on the board must be told of the image.
+    pub flags: Vec<String>,
+    /// What was done to give it the network's size.
+    pub note: Option<String>,
     /// The pixels that the network sees.
     pub rgb: Vec<u8>,
     pub host: HostResult,
@@ -53,33 +56,35 @@ impl Smoke {
     pub fn new(
         model: &Model<'_>,
         recipe: &Recipe,
-        input: Option<&Path>,
+        input: Option<(&Path, &GeometryArgs)>,
     ) -> Result<Self, SmokeError> {
         let shape = model.input();
         let size = InputSize { height: shape.height, width: shape.width };
         // What the board reads is read here, too: a recipe may resize and crop.
-        let (name, file, extension, sample) = match input {
-            Some(path) => {
+        let (name, file, extension, (sample, note)) = match input {
+            Some((path, geometry)) => {
                 let name = path.display().to_string();
-                let file = std::fs::read(path).map_err(|error| SmokeError::Unreadable {
-                    path: name.clone(),
-                    reason: error.to_string(),
-                })?;
-                let sample = Source::Image(path.to_owned()).load(recipe, size)?;
+                let file = files::read(path, files::IMAGE)
+                    .map_err(|reason| DataError::Io { path: path.to_owned(), reason })?;
+                let sample = geometry.load(&Source::Image(path.to_owned()), recipe, size)?;
                 let extension = path.extension().unwrap_or_default().to_string_lossy();
                 (name, file, extension.to_lowercase(), sample)
             }
             None => {
                 let file = generated(size)?;
-                let mut temporary = tempfile::Builder::new().suffix(".png").tempfile()?;
-                std::io::Write::write_all(&mut temporary, &file)?;
-                let sample = Source::Image(temporary.path().to_owned()).load(recipe, size)?;
+                let folder = ScratchFolder::new().map_err(SmokeError::Temporary)?;
+                let path = folder.path().join("generated.png");
+                std::fs::write(&path, &file)
+                    .map_err(|reason| DataError::Io { path: path.clone(), reason })?;
+                let sample = Source::Image(path).load_fitting(recipe, size)?;
                 ("a generated image".to_string(), file, "png".to_string(), sample)
             }
         };
         let rgb = sample.pixels.data;
         let host = host_result(model, &rgb, KernelSet::detect())?;
-        Ok(Self { name, file, file_name: format!("self-test.{extension}"), rgb, host })
+        let flags = input.map(|(_, geometry)| geometry.flags()).unwrap_or_default();
+        let file_name = format!("self-test.{extension}");
+        Ok(Self { name, file, file_name, flags, note, rgb, host })
     }
 }
 

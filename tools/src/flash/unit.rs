@@ -17,12 +17,13 @@ pub enum User {
 
 /// The unit's text; the paths are the board's.
 #[must_use]
-pub fn text(program: &str, model: &str, image: &str, user: &User) -> String {
+pub fn text(program: &str, flags: &[String], model: &str, image: &str, user: &User) -> String {
     let user = match user {
         User::Dynamic => "DynamicUser=yes".to_string(),
         User::Named(name) => format!("User={name}"),
     };
     let [program, model, image] = [program, model, image].map(quote);
+    let flags: String = flags.iter().map(|flag| format!(" {}", quote(flag))).collect();
     format!(
         "[Unit]\n\
          Description=fixnet self-test: one image through the model, told in the journal\n\
@@ -31,7 +32,7 @@ pub fn text(program: &str, model: &str, image: &str, user: &User) -> String {
          Type=oneshot\n\
          {user}\n\
          NoNewPrivileges=yes\n\
-         ExecStart={program} run --checksums {model} {image}\n\
+         ExecStart={program} run --checksums{flags} {model} {image}\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n"
@@ -68,9 +69,12 @@ mod tests {
 
     #[test]
     fn the_unit_runs_the_model_as_the_owner() {
-        let text = text("/p", "/m.fxn", "/i.png", &User::Named("pi".into()));
+        let text = text("/p", &[], "/m.fxn", "/i.png", &User::Named("pi".into()));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.contains(&r#"ExecStart="/p" run --checksums "/m.fxn" "/i.png""#), "{text}");
+        let flags = ["--crop".to_string(), "32".to_string()];
+        let flagged = super::text("/p", &flags, "/m.fxn", "/i.png", &User::Dynamic);
+        assert!(flagged.contains(r#"run --checksums "--crop" "32" "/m.fxn""#), "{flagged}");
         assert!(lines.contains(&"User=pi") && lines.contains(&"WantedBy=multi-user.target"));
     }
 }

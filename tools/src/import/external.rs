@@ -6,11 +6,13 @@
 //! paths, `..` and links that lead elsewhere are refused before anything is opened, and a range is
 //! checked against the file's size before it is read.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use tract_onnx::pb::{TensorProto, tensor_proto::DataLocation};
+use prost::Message;
+use tract_onnx::pb::{ModelProto, TensorProto, tensor_proto::DataLocation};
 
 use super::error::TensorProblem;
 
@@ -85,6 +87,18 @@ impl ModelFolder {
         }
         Ok(path)
     }
+}
+
+/// The files beside the model at `path` that it names, without any check; none if it is no model.
+pub fn external_files(path: &Path) -> Vec<PathBuf> {
+    let bytes = crate::files::read(path, crate::files::ONNX).unwrap_or_default();
+    let graph = ModelProto::decode(bytes.as_slice()).unwrap_or_default().graph.unwrap_or_default();
+    let real = path.canonicalize().unwrap_or_default();
+    let folders = [path.parent(), real.parent()];
+    let named: BTreeSet<&str> =
+        graph.initializer.iter().filter_map(|tensor| entry(tensor, "location")).collect();
+    let beside = |name| folders.into_iter().flatten().map(move |folder| folder.join(name));
+    named.into_iter().flat_map(beside).collect()
 }
 
 fn entry<'a>(proto: &'a TensorProto, key: &str) -> Option<&'a str> {

@@ -28,11 +28,13 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
+use crate::files;
 use crate::graph::{Graph, InputLayout, ValueId};
 
 pub(crate) use canonical::reads;
 pub use check::{NodeVerdict, Role, Verdict, check};
 pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
+pub use external::external_files;
 pub use part::{InputTensor, first_obstacle, load_end, load_part};
 
 use canonical::Canonical;
@@ -86,7 +88,7 @@ impl OnnxFile {
     /// # Errors
     /// [`ImportError`] if it is no ONNX model; what is wrong with its nodes is said when they are used.
     pub fn open(path: &Path) -> Result<Self, ImportError> {
-        let bytes = std::fs::read(path).map_err(Problem::Read);
+        let bytes = files::read(path, files::ONNX).map_err(Problem::Read);
         let bytes = bytes.map_err(|problem| ImportError { path: path.to_path_buf(), problem })?;
         Self::parse(path, &bytes)
     }

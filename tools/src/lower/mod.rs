@@ -9,6 +9,7 @@ mod classifier;
 mod fuse;
 
 use crate::graph::Graph;
+use crate::output;
 
 /// Index of a tensor in [`Network::tensors`].
 pub type TensorId = usize;
@@ -154,7 +155,11 @@ pub fn lower(graph: &Graph) -> Result<Network, LowerError> {
 /// # Errors
 /// As [`lower()`].
 pub fn lower_part(graph: &Graph, ends: Ends) -> Result<Network, LowerError> {
-    let network = fuse::fuse(graph, ends)?;
+    let mut network = fuse::fuse(graph, ends)?;
+    for layer in &mut network.layers {
+        // Names go into a model file, which holds none that cannot be printed.
+        layer.name = output::escaped(&layer.name);
+    }
     for layer in &network.layers {
         let shape = network.tensors[layer.output].shape;
         if shape[0] > 65_535 || shape[1] > 65_535 {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::boards::{Board, BoardError, Image, Qemu};
+use crate::files;
 use crate::firmware::{
     BoardReport, DecodeError, FlatBinaryError, ReportError, console_text, flat_binary,
 };
@@ -144,7 +145,7 @@ impl Emulation<'_> {
             path: path.to_path_buf(),
             reason: e.to_string(),
         };
-        let elf = fs::read(self.elf).map_err(|e| unreadable(self.elf, e))?;
+        let elf = files::read(self.elf, files::PROGRAM).map_err(|e| unreadable(self.elf, e))?;
         let flat = flat_binary(&elf)
             .map_err(|source| QemuError::Flat { path: self.elf.to_path_buf(), source })?;
         let path = self.scratch.join("kernel8.img");

@@ -8,10 +8,14 @@ use fixnet::Model;
 use fixnet::format::Activation;
 use serde_json::{Value, json};
 
-use super::table::{bytes, left, right, table};
+use super::table::{bytes, left, names, right, table};
+use crate::output;
 
-/// Cells of the bar that stands for the arena.
+/// Cells of the bar that stands for the arena, and on narrow terminals.
 const CELLS: usize = 56;
+const FEW_CELLS: usize = 24;
+/// Columns of a table with the longer bar and names of ordinary length.
+const WIDE: usize = 128;
 
 /// A tensor while it holds data.
 #[derive(Debug, Clone, PartialEq)]
@@ -180,17 +184,21 @@ impl<'m> ArenaMap<'m> {
     pub fn text(&self) -> String {
         let mut rows = table(&[
             right("step"),
-            left("writes"),
-            right("offset"),
+            names("writes"),
+            right("offset").rank(2),
             right("bytes"),
-            left("alive"),
-            right("live bytes"),
+            left("alive").rank(1),
+            right("live bytes").rank(3),
             left("arena"),
         ]);
+        let cells = match output::columns() {
+            Some(columns) if columns < WIDE => FEW_CELLS,
+            _ => CELLS,
+        };
         for occupant in &self.occupants {
             let (step, live, bar) = match occupant.written_by {
-                None => (String::new(), occupant.tensor.bytes(), self.input_bar(occupant)),
-                Some(step) => (step.to_string(), self.live_bytes(step), self.bar(step)),
+                None => (String::new(), occupant.tensor.bytes(), self.input_bar(occupant, cells)),
+                Some(step) => (step.to_string(), self.live_bytes(step), self.bar(step, cells)),
             };
             rows.add_row(vec![
                 step,
@@ -212,7 +220,7 @@ impl<'m> ArenaMap<'m> {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{written} written  {rewritten} rewritten in place  {read} read  {kept} kept for later  \
+            "{written} written  {rewritten} rewritten in place  {read} read  {kept} kept  \
              {free} free; the bar is {} B",
             self.activation_bytes,
         );
@@ -220,32 +228,32 @@ impl<'m> ArenaMap<'m> {
             text,
             "most live bytes: {} in step {peak}, {}",
             self.live_bytes(peak),
-            self.layers.get(peak).unwrap_or(&""),
+            output::name(self.layers.get(peak).unwrap_or(&"")),
         );
         text
     }
 
-    fn input_bar(&self, input: &Occupant<'_>) -> String {
-        let mut cells = [Cell::Free; CELLS];
-        cells[self.cells(&input.tensor)].fill(Cell::Written);
-        cells.map(Cell::symbol).iter().collect()
+    fn input_bar(&self, input: &Occupant<'_>, count: usize) -> String {
+        let mut cells = vec![Cell::Free; count];
+        cells[self.cells(&input.tensor, count)].fill(Cell::Written);
+        cells.into_iter().map(Cell::symbol).collect()
     }
 
     /// The arena while `step` runs.
-    fn bar(&self, step: usize) -> String {
-        let mut cells = [Cell::Free; CELLS];
+    fn bar(&self, step: usize, count: usize) -> String {
+        let mut cells = vec![Cell::Free; count];
         for occupant in &self.occupants {
             let Some(cell) = occupant.cell(step) else { continue };
-            for place in &mut cells[self.cells(&occupant.tensor)] {
+            for place in &mut cells[self.cells(&occupant.tensor, count)] {
                 *place = cell.max(*place);
             }
         }
-        cells.map(Cell::symbol).iter().collect()
+        cells.into_iter().map(Cell::symbol).collect()
     }
 
-    /// The cells of the bar that a tensor touches.
-    fn cells(&self, tensor: &Activation) -> Range<usize> {
+    /// The cells of a bar of `count` that a tensor touches.
+    fn cells(&self, tensor: &Activation, count: usize) -> Range<usize> {
         let (range, total) = (tensor.range(), self.activation_bytes.max(1));
-        range.start * CELLS / total..(range.end * CELLS).div_ceil(total)
+        range.start * count / total..(range.end * count).div_ceil(total)
     }
 }

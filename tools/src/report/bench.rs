@@ -2,8 +2,9 @@
 
 use fixnet::KernelSet;
 
-use super::table::{left, right, table};
+use super::table::{names, right, table};
 use crate::bench::{Contestant, Times};
+use crate::output;
 
 /// Times side by side; the first contestant is the measure of the others.
 #[must_use]
@@ -14,7 +15,7 @@ pub fn bench_table(
     times: &[Times],
 ) -> String {
     let mut rows = table(&[
-        left("runtime"),
+        names("runtime"),
         right("threads"),
         right("median ms"),
         right("p90 ms"),
@@ -32,6 +33,6 @@ pub fn bench_table(
         ]);
     }
     let runs = times.first().map_or(0, Times::runs);
-    let set = kernels.name();
+    let (set, model) = (kernels.name(), output::name(model));
     format!("{model}, {set} kernels, {runs} runs in turn\n\n{rows}\n")
 }

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::Scores;
 use super::inference::hex;
-use super::table::{bytes, count, left, right, shape, table};
+use super::table::{bytes, count, left, names, right, shape, table};
 use crate::boards::Board;
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
+use crate::output;
 
 /// The bytes that this machine gives for an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +138,8 @@ impl BoardRun<'_> {
     /// The best classes, the latency table, memory, and whether the bytes are this machine's.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("{} on {}", self.image, self.board.name);
+        let (image, board) = (output::name(self.image), output::name(&self.board.name));
+        let mut text = format!("{image} on {board}");
         if self.emulated {
             text.push_str(" (emulated: times are the emulator's)");
         }
@@ -189,12 +191,12 @@ impl BoardRun<'_> {
             (false, _) => ("µs", "ns/MAC"),
         };
         let mut columns = vec![
-            left("layer"),
-            left("kernel"),
-            left("shape"),
-            right("MACs"),
+            names("layer"),
+            names("kernel"),
+            left("shape").rank(1),
+            right("MACs").rank(2),
             right(cost),
-            right(per_mac),
+            right(per_mac).rank(3),
         ];
         if self.checksums() {
             columns.push(left("crc32"));

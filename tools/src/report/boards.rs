@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::table::{left, table};
+use super::table::{left, names, prose, table};
 use crate::boards::{Board, Fit, FitError};
+use crate::output;
 
 /// A board and, for each way it runs, what a model takes of it or why it is refused.
 pub struct BoardRow<'a> {
@@ -24,12 +25,12 @@ impl BoardRow<'_> {
 pub fn boards_table(rows: &[BoardRow<'_>]) -> String {
     let with_model = rows.iter().any(|row| row.fits.is_some());
     let mut columns = vec![
-        left("board"),
-        left("what"),
-        left("core"),
-        left("without an OS"),
+        names("board"),
+        prose("what"),
+        names("core").rank(3),
+        names("without an OS").rank(2),
         left("Linux"),
-        left("QEMU"),
+        names("QEMU").rank(1),
     ];
     if with_model {
         columns.push(left("model"));
@@ -55,7 +56,7 @@ pub fn boards_table(rows: &[BoardRow<'_>]) -> String {
     let mut text = format!("{list}\n");
     let refusals = rows.iter().filter_map(|row| row.fits.as_ref()).flatten();
     for error in refusals.filter_map(|fit| fit.as_ref().err()) {
-        let _ = writeln!(text, "{error}");
+        let _ = writeln!(text, "{}", output::line(&error.to_string()));
     }
     text
 }

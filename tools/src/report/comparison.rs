@@ -7,7 +7,7 @@ use fixnet::{KernelFamily, Model};
 use serde_json::{Value, json};
 
 use super::plan::{plan_json, recipe_text};
-use super::table::{bytes, count, left, right, shape, table};
+use super::table::{bytes, count, left, names, right, shape, table};
 use super::{LayerTime, float_parts_text, memory_text};
 use crate::compare::Comparison;
 use crate::data::recipe_of;
@@ -22,6 +22,8 @@ pub struct Summary<'a> {
     pub comparison: Option<&'a Comparison>,
     /// The images that were compared on; `None`: generated ones.
     pub images: Option<&'a str>,
+    /// What was said on the way.
+    pub notes: &'a [String],
 }
 
 impl Summary<'_> {
@@ -30,6 +32,7 @@ impl Summary<'_> {
     pub fn json(&self) -> Value {
         let mut json = plan_json(self.model, self.kernels);
         json["file"] = json!(self.file.display().to_string());
+        json["notes"] = json!(self.notes);
         merge_layers(&mut json, self.timings.iter().map(|t| json!({ "ns": t.nanoseconds })));
         if let Some(comparison) = self.comparison {
             let mut other = serde_json::to_value(comparison).unwrap_or_default();
@@ -65,11 +68,11 @@ impl Summary<'_> {
     fn layer_table(&self) -> String {
         let fidelity = self.comparison.map(|c| c.layers.as_slice()).unwrap_or_default();
         let mut rows = table(&[
-            left("layer"),
-            left("shape"),
-            left("kernel"),
-            right("MACs"),
-            right("weights"),
+            names("layer"),
+            left("shape").rank(2),
+            names("kernel").rank(1),
+            right("MACs").rank(3),
+            right("weights").rank(4),
             right("SQNR dB"),
             right("alone"),
             right("µs"),
@@ -175,7 +178,7 @@ fn accuracy_table(comparison: &Comparison) -> String {
 /// What `compare` prints.
 #[must_use]
 pub fn comparison_text(comparison: &Comparison, images: Option<&str>) -> String {
-    let mut rows = table(&[left("layer"), right("SQNR dB"), right("cosine"), right("SQNR alone")]);
+    let mut rows = table(&[names("layer"), right("SQNR dB"), right("cosine"), right("SQNR alone")]);
     for layer in &comparison.layers {
         rows.add_row(vec![
             layer.name.clone(),

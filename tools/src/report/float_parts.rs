@@ -7,6 +7,7 @@ use fixnet::format::FloatPart;
 use serde_json::{Value, json};
 
 use super::table::{count, shape};
+use crate::output;
 
 /// One object a part.
 pub(super) fn float_parts_json(model: &Model<'_>) -> Value {
@@ -41,7 +42,7 @@ pub fn float_parts_text(model: &Model<'_>) -> String {
             part.onnx.len(),
         );
         for (name, op) in nodes(&part) {
-            let _ = writeln!(text, "          {} ({})", name.escape_debug(), op.escape_debug());
+            let _ = writeln!(text, "          {} ({})", output::name(&name), output::name(&op));
         }
     }
     text

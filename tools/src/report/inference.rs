@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::LayerTime;
-use super::table::{count, left, right, shape, table};
+use super::table::{count, left, names, right, shape, table};
+use crate::output;
 
 /// One image through one model.
 pub struct Inference {
@@ -22,6 +23,8 @@ pub struct Inference {
     /// Classes to tell.
     pub top: usize,
     pub rows: Vec<Row>,
+    /// What was said on the way.
+    pub notes: Vec<String>,
 }
 
 /// What a network says of an image, one number a class.
@@ -133,6 +136,7 @@ impl Inference {
             "logits": self.scores.json(),
             "top": self.scores.top(self.top),
             "layers": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "notes": self.notes,
         })
     }
 
@@ -148,7 +152,8 @@ impl Inference {
             "tract" => "the whole network in float, by tract\n",
             _ => "float ends by tract, the int8 layers between them by fixnet\n",
         };
-        let mut text = format!("{}\n{best}\n\n{note}{}", self.image, latency_table(&self.rows));
+        let image = output::name(&self.image);
+        let mut text = format!("{image}\n{best}\n\n{note}{}", latency_table(&self.rows));
         if has_checksums(&self.rows) {
             let _ = writeln!(text, "input crc32 {}", hex(self.input_crc32));
         }
@@ -161,12 +166,12 @@ impl Inference {
 pub fn latency_table(lines: &[Row]) -> String {
     let checksums = has_checksums(lines);
     let mut columns = vec![
-        left("layer"),
-        left("kernel"),
-        left("shape"),
-        right("MACs"),
+        names("layer"),
+        names("kernel"),
+        left("shape").rank(1),
+        right("MACs").rank(2),
         right("µs"),
-        right("MAC/ns"),
+        right("MAC/ns").rank(3),
     ];
     if checksums {
         columns.push(left("crc32"));

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::arena_map::ArenaMap;
 use super::float_parts::{float_parts_json, float_parts_text};
-use super::table::{bytes, count, left, right, shape, table};
+use super::table::{bytes, count, left, names, right, shape, table};
 use crate::data::{ChannelOrder, Recipe, recipe_of};
+use crate::output;
 
 /// The keys of `inspect`: memory, work, layers and tensors.
 #[must_use]
@@ -101,7 +102,7 @@ fn header_text(model: &Model<'_>) -> String {
     let _ = writeln!(
         text,
         "{}, format {}, target {}",
-        model.name(),
+        output::name(model.name()),
         version_text(model),
         model.target().name(),
     );
@@ -164,15 +165,15 @@ pub(super) fn recipe_text(recipe: &Recipe) -> String {
 fn step_table(model: &Model<'_>, kernels: KernelFamily) -> String {
     let mut rows = table(&[
         right("step"),
-        left("layer"),
-        left("operator"),
-        left("reads"),
+        names("layer"),
+        left("operator").rank(4),
+        left("reads").rank(5),
         left("shape"),
-        left("kernel"),
-        right("MACs"),
-        left("layout"),
-        right("weights"),
-        right("scratch"),
+        names("kernel"),
+        right("MACs").rank(2),
+        names("layout").rank(6),
+        right("weights").rank(1),
+        right("scratch").rank(3),
     ]);
     let map = ArenaMap::new(model);
     for step in model.steps() {

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use ureq::Agent;
 
+use crate::files::{self, Destination};
+use crate::output;
 use crate::zoo::Entry;
 
 pub use self::unpack::unpack;
@@ -46,6 +47,9 @@ pub enum FetchError {
     PresetOnly { name: String },
     #[error("{}: {reason}", path.display())]
     Io { path: PathBuf, reason: std::io::Error },
+    /// The line that [`Destination`] has for it.
+    #[error("{0:#}")]
+    Output(anyhow::Error),
     #[error("{}: {reason}; nothing more was unpacked", path.display())]
     Archive { path: PathBuf, reason: String },
 }
@@ -86,22 +90,13 @@ pub fn fetch(agent: &Agent, entry: &Entry, folder: &Path) -> Result<Fetched, Fet
         return Ok(Fetched { path: destination, sha256, present: true });
     }
     std::fs::create_dir_all(folder).map_err(FetchError::io(folder))?;
-    let mut temporary = temporary_in(folder).map_err(FetchError::io(folder))?;
+    let pending = Destination::file(&destination).and_then(|file| file.begin());
+    let pending = pending.map_err(FetchError::Output)?;
     let body = request(agent, url, &destination)?;
-    let received = receive(body, entry.size, url, &destination, temporary.as_file_mut())?;
+    let received = receive(body, entry.size, url, &destination, pending.file())?;
     let sha256 = verify(entry, url, &received)?;
-    temporary.as_file().sync_all().map_err(FetchError::io(&destination))?;
-    let persisted = temporary.persist(&destination);
-    persisted.map_err(|error| FetchError::io(&destination)(error.error))?;
+    pending.commit().map_err(FetchError::Output)?;
     Ok(Fetched { path: destination, sha256, present: false })
-}
-
-/// A file that is removed unless it gets a name. Once it has one, others may read it.
-fn temporary_in(folder: &Path) -> std::io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    builder.tempfile_in(folder)
 }
 
 fn nothing_to_download(entry: &Entry) -> FetchError {
@@ -120,7 +115,7 @@ fn present_digest(entry: &Entry, path: &Path) -> Result<Option<String>, FetchErr
     if !path.is_file() {
         return Ok(None);
     }
-    let mut file = std::fs::File::open(path).map_err(FetchError::io(path))?;
+    let mut file = files::open(path).map_err(FetchError::io(path))?;
     let mut hasher = Sha256::new();
     std::io::copy(&mut file, &mut hasher).map_err(FetchError::io(path))?;
     let found = hex(&hasher.finalize());
@@ -153,7 +148,7 @@ fn receive(
     size: Option<u64>,
     url: &str,
     destination: &Path,
-    file: &mut std::fs::File,
+    mut file: &std::fs::File,
 ) -> Result<Received, FetchError> {
     let limit = size.unwrap_or(MAX_BYTES);
     let progress = progress_bar(size.or(body.content_length()), destination);
@@ -189,7 +184,7 @@ fn progress_bar(size: Option<u64>, destination: &Path) -> ProgressBar {
         bar.set_style(style);
     }
     let name = destination.file_name().unwrap_or_default();
-    bar.with_message(name.to_string_lossy().into_owned())
+    bar.with_message(output::name(&name.to_string_lossy()))
 }
 
 fn verify(entry: &Entry, url: &str, received: &Received) -> Result<String, FetchError> {

@@ -188,8 +188,17 @@ fn pictures_of_the_wrong_size_are_named_with_the_remedy() {
     let folder = tempdir().unwrap();
     let picture = folder.path().join("wide.png");
     image::RgbImage::new(40, 30).save(&picture).unwrap();
-    let line = refusal(&["run", &text(model()), &text(&picture)]);
-    assert!(line.contains("wide.png") && line.contains("16x16"), "{line}");
+    let (narrow, file, picture) = (narrow(), text(model()), text(&picture));
+    for line in [
+        refusal(&["compare", &narrow, &file, "--images", &picture]),
+        refusal(&["run", &file, &picture, "--resize", "16"]),
+        refusal(&["run", &file, &picture, "--crop", "8"]),
+    ] {
+        assert!(line.contains("wide.png") && line.contains("16x16"), "{line}");
+        assert!(line.contains("--resize 16 --crop 16"), "{line}");
+    }
+    let line = refusal(&["run", &file, &picture, "--resize", "8", "--crop", "16"]);
+    assert!(line.contains("--crop 16 is more than --resize 8"), "{line}");
 }
 
 #[test]

@@ -95,7 +95,8 @@ fn a_drop_above_the_limit_ends_with_1() {
     let args = ["compare", &narrow, &file, "--images", &images, "--max-drop=-200"];
     let output = fixnet(&args).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: top-1 drops by"));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.starts_with(&format!("error: {file}: top-1 drops by")), "{line}");
 }
 
 #[test]
@@ -284,4 +285,29 @@ fn the_arena_map_shows_a_streamed_stem_as_it_runs() {
     };
     assert_eq!([span(0), span(1)], [(Some(0), Some(1)), (Some(0), Some(1))]);
     assert_eq!(span(2), (Some(0), Some(3)));
+}
+
+/// A photo goes into a network as it would with the flags that say so, and the program tells.
+#[test]
+fn photos_of_any_size_are_resized_with_a_note() {
+    let folder = tempdir().unwrap();
+    let photo = folder.path().join("photo.jpg");
+    let pixel = |x: u32, y: u32| image::Rgb([x as u8, (y * 2) as u8, (x ^ y) as u8]);
+    image::RgbImage::from_fn(99, 75, pixel).save(&photo).unwrap();
+    let (file, photo) = (text(model()), text(&photo));
+    let run = |more: &[&str]| {
+        let output = fixnet(&[&["run", &file, &photo, "--json"], more].concat()).output().unwrap();
+        assert!(output.status.success());
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (value, String::from_utf8(output.stderr).unwrap())
+    };
+    let (fitted, note) = run(&[]);
+    let (asked, silence) = run(&["--resize", "16", "--crop", "16"]);
+    for key in ["input_crc32", "logits"] {
+        assert_eq!(fitted[key], asked[key], "{key}");
+    }
+    assert!(note.starts_with("photo.jpg: 99x75 pixels were resized to 21x16"), "{note}");
+    assert_eq!(note.lines().count(), 1);
+    assert_eq!(fitted["notes"], serde_json::json!([note.trim_end()]));
+    assert_eq!((silence.as_str(), &asked["notes"]), ("", &serde_json::json!([])));
 }

@@ -7,12 +7,17 @@ mod boards;
 #[path = "../common/mod.rs"]
 mod common;
 mod disk;
+mod errors;
 mod figures;
+mod files;
+mod json;
 mod limits;
+mod names;
 mod networks;
 mod packing;
 mod partition;
 mod repeat;
+mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,7 +88,7 @@ fn json<S: AsRef<str>>(args: &[S]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The one line in which a command refuses its input, which ends with exit code 2.
+/// The one line in which a command refuses its input, after warnings; it ends with exit code 2.
 fn refusal<S: AsRef<str>>(args: &[S]) -> String {
     refusal_of(&fixnet(args).output().unwrap())
 }
@@ -93,7 +98,8 @@ fn refusal_of(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(!stderr.contains("panicked"), "{stderr}");
-    let lines: Vec<&str> = stderr.lines().collect();
+    let lines = stderr.lines().filter(|line| !line.starts_with("warning: "));
+    let lines: Vec<&str> = lines.collect();
     assert!(lines.len() == 1 && lines[0].starts_with("error: "), "{stderr}");
     lines[0].to_owned()
 }

@@ -144,3 +144,44 @@ fn a_dry_run_prints_the_commands_and_runs_none() {
     assert_eq!(probe.log(), "");
     assert!(Path::new(&probe.at("image.elf")).exists());
 }
+
+/// Terminal sequences, and names without end.
+#[test]
+fn what_a_board_or_a_program_says_is_printed_as_text() {
+    let escape = "\x1b]0;owned\x07\x1b[2J\u{9b}31m\u{202e}";
+    let plain = |output: &std::process::Output| {
+        let text = format!("{}{}", stdout(output), stderr(output));
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        assert!(!text.contains('\u{202e}'), "{text:?}");
+        assert!(text.lines().all(|line| line.chars().count() < 30_000), "a line has no end");
+    };
+    let says = format!("echo 'Error: {escape} no probe' >&2; exit 1");
+    plain(&run(&mut Probe::new(&says).flash(&[])));
+    plain(&run(&mut Probe::new(&format!("echo '{escape}'; exit 1")).flash(&["--monitor"])));
+    let long = "n".repeat(1 << 20);
+    let hostile = report(BOARD, 1).replacen("layer 0 ", &format!("layer 0 {escape}{long}"), 1);
+    for text_of_board in [hostile.clone(), hostile.replace("done\n", &format!("panic {escape}\n"))]
+    {
+        let probe = Probe::new("cat \"$(dirname \"$0\")/report\"");
+        fs::write(probe.at("report"), text_of_board).unwrap();
+        for args in [&["--monitor"][..], &["--monitor", "--json"]] {
+            let output = run(&mut probe.flash(args));
+            assert_ne!(output.status.code(), Some(0));
+            if args.len() == 1 {
+                plain(&output);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for code in [1, 255] {
+        write_script(
+            &folder.path().join("ssh"),
+            &format!("echo '{escape} refused' >&2; exit {code}"),
+        );
+        let mut command = super::flash("jetson-nano", &["--host", "user@board"]);
+        let path = std::env::var("PATH").unwrap();
+        let output = run(command.env("PATH", format!("{}:{path}", text(folder.path()))));
+        plain(&output);
+        assert_eq!(output.status.code(), Some(2));
+    }
+}

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fixnet::Model;
-use tempfile::TempDir;
 
 use super::{Args, Rival};
 use crate::bench::Contestant;
 use crate::cmd::{embedded_recipe, with_spinner};
 use crate::data::RgbPixels;
+use crate::files::{InFile, ScratchFolder};
 use crate::graph::InputLayout;
 use crate::source::{BUNDLED, Source};
 use crate::worker::{Worker, WorkerError};
@@ -62,7 +62,7 @@ fn onnxruntime(
     source: &Source,
     values: &[f32],
 ) -> anyhow::Result<Contestant<'static>> {
-    let folder = TempDir::new()?;
+    let folder = ScratchFolder::new()?;
     let model = match &args.model {
         Some(model) => model.clone(),
         None => written(&folder, "model.onnx", BUNDLED)?,
@@ -96,9 +96,9 @@ fn python(args: &Args) -> OsString {
     named.or_else(|| std::env::var_os("FIXNET_PYTHON")).unwrap_or_else(|| "python3".into())
 }
 
-fn written(folder: &TempDir, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+fn written(folder: &ScratchFolder, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
     let path = folder.path().join(name);
-    fs::write(&path, bytes).with_context(|| format!("{}: cannot be written", path.display()))?;
+    fs::write(&path, bytes).in_file(&path)?;
     Ok(path)
 }
 

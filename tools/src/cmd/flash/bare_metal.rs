@@ -6,22 +6,23 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 use fixnet::format::payload_flags;
+use serde_json::json;
 
 use super::Job;
 use crate::boards::{SdCard, fit_bare_metal};
 use crate::cmd::with_spinner;
+use crate::files::{self, Destination, InFile, PROGRAM, ScratchFolder};
 use crate::firmware::{BoardReport, Console, build, flat_binary, payload};
 use crate::flash::block_device::{self, Disk, System, is_block_device};
 use crate::flash::sd_card::{self, CardFile};
 use crate::flash::{monitor, probe};
-use crate::output::check_destination;
 
 const ELF_MAGIC: &[u8] = b"\x7fELF";
 
 /// Writes a bootable card to a file or a disk.
 pub(super) fn card(job: &Job<'_>, out: &Path, firmware: &Path) -> anyhow::Result<ExitCode> {
     let Some(card) = &job.board.sd_card else { bail!("{}", super::needs(job.board)) };
-    fit_bare_metal(job.board, job.model)?;
+    fit_bare_metal(job.board, job.model).in_file(&job.args.file)?;
     if let Some(serial) = &job.args.serial {
         anyhow::ensure!(serial.exists(), "{}: there is no such device", serial.display());
     }
@@ -39,7 +40,7 @@ pub(super) fn card(job: &Job<'_>, out: &Path, firmware: &Path) -> anyhow::Result
             job.say(&format!("will be overwritten:\n{disk}"))?;
             disk.check(size, job.args.yes)?;
         }
-        None => check_destination(out)?,
+        None => drop(destination(job, out, firmware, &early)?),
     }
     let files = files(kernel(job)?)?;
     let size = sd_card::image_bytes(&files)?;
@@ -47,14 +48,21 @@ pub(super) fn card(job: &Job<'_>, out: &Path, firmware: &Path) -> anyhow::Result
         Some(disk) => {
             disk.check(size, job.args.yes)?;
             let image = tempfile::tempfile().context("a temporary file cannot be made")?;
-            sd_card::write_image(&image, &files)?;
+            sd_card::write_image(&image, &files).in_file(out)?;
             with_spinner("writing and reading back", || block_device::write(&image, out))?;
         }
-        None => write_file(out, &files)?,
+        None => {
+            let pending = destination(job, out, firmware, &early)?.begin()?;
+            sd_card::write_image(pending.file(), &files).in_file(out)?;
+            pending.commit()?;
+        }
     }
-    let files = files.len();
-    job.say(&format!("wrote {}: {size} B, FAT32 with {files} files, read back", out.display()))?;
-    monitor_serial(job)
+    let count = files.len();
+    job.say(&format!("wrote {}: {size} B, FAT32 with {count} files, read back", out.display()))?;
+    match &job.args.serial {
+        Some(serial) => monitor_serial(job, serial),
+        None => job.done("card", json!({ "out": out, "bytes": size, "files": paths(&files) })),
+    }
 }
 
 /// The disk that `out` names, if it is one.
@@ -70,21 +78,21 @@ fn disk(out: &Path) -> anyhow::Result<Option<Disk>> {
 
 fn job_payload(job: &Job<'_>) -> anyhow::Result<Vec<u8>> {
     let inputs = [job.smoke.rgb.clone()];
-    Ok(payload(job.model, job.bytes, &inputs, payload_flags::CHECKSUMS)?)
+    payload(job.model, job.bytes, &inputs, payload_flags::CHECKSUMS).in_file(&job.args.file)
 }
 
 /// The flat image that the boot loader loads.
 fn kernel(job: &Job<'_>) -> anyhow::Result<Vec<u8>> {
-    let scratch = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let scratch = ScratchFolder::new()?;
     let path = match &job.args.kernel {
         Some(path) => path.clone(),
         None => built(job, scratch.path(), None)?,
     };
-    let bytes = fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    let bytes = files::read(&path, PROGRAM).in_file(&path)?;
     if !bytes.starts_with(ELF_MAGIC) {
         return Ok(bytes);
     }
-    flat_binary(&bytes).with_context(|| path.display().to_string())
+    flat_binary(&bytes).in_file(&path)
 }
 
 fn built(job: &Job<'_>, folder: &Path, payload: Option<&Path>) -> anyhow::Result<PathBuf> {
@@ -93,16 +101,16 @@ fn built(job: &Job<'_>, folder: &Path, payload: Option<&Path>) -> anyhow::Result
     Ok(elf)
 }
 
-/// To a temporary name, then renamed.
-fn write_file(out: &Path, files: &[CardFile]) -> anyhow::Result<()> {
-    let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let named = || format!("{}: cannot be written", out.display());
-    let temporary = builder.tempfile_in(folder).with_context(named)?;
-    sd_card::write_image(temporary.as_file(), files).with_context(named)?;
-    temporary.persist(out).map_err(|error| error.error).with_context(named)?;
-    Ok(())
+/// A file for the card's image, which is none of those that it is made from.
+fn destination(
+    job: &Job<'_>,
+    out: &Path,
+    firmware: &Path,
+    files: &[CardFile],
+) -> anyhow::Result<Destination> {
+    let firmware: Vec<PathBuf> = files.iter().map(|file| firmware.join(&file.path)).collect();
+    let inputs = firmware.iter().map(PathBuf::as_path).chain(job.inputs());
+    Destination::file(out)?.apart_from(inputs)
 }
 
 fn dry_run(
@@ -136,11 +144,14 @@ fn dry_run(
     if let Some(serial) = &job.args.serial {
         job.say(&format!("would wait for the board's report on {}", serial.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    job.done("card", json!({ "out": out, "bytes": size, "files": paths(files) }))
 }
 
-fn monitor_serial(job: &Job<'_>) -> anyhow::Result<ExitCode> {
-    let Some(serial) = &job.args.serial else { return Ok(ExitCode::SUCCESS) };
+fn paths(files: &[CardFile]) -> Vec<&str> {
+    files.iter().map(|file| file.path.as_str()).collect()
+}
+
+fn monitor_serial(job: &Job<'_>, serial: &Path) -> anyhow::Result<ExitCode> {
     job.say(&format!(
         "waiting for the board's report on {}: put the card in and switch the board on",
         serial.display()
@@ -151,8 +162,8 @@ fn monitor_serial(job: &Job<'_>) -> anyhow::Result<ExitCode> {
 
 /// Flashes a microcontroller.
 pub(super) fn probe(job: &Job<'_>, chip: &str) -> anyhow::Result<ExitCode> {
-    fit_bare_metal(job.board, job.model)?;
-    let scratch = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    fit_bare_metal(job.board, job.model).in_file(&job.args.file)?;
+    let scratch = ScratchFolder::new()?;
     if job.args.dry_run {
         let elf = job.args.kernel.clone().unwrap_or_else(|| PathBuf::from("IMAGE.elf"));
         if job.args.kernel.is_none() {
@@ -163,7 +174,7 @@ pub(super) fn probe(job: &Job<'_>, chip: &str) -> anyhow::Result<ExitCode> {
             false => probe::flash_commands(chip, &elf).into(),
         };
         commands.iter().try_for_each(|c| job.say(&format!("would run {}", command_line(c))))?;
-        return Ok(ExitCode::SUCCESS);
+        return job.done("probe", json!({ "chip": chip }));
     }
     let elf = match &job.args.kernel {
         Some(path) => {
@@ -172,7 +183,7 @@ pub(super) fn probe(job: &Job<'_>, chip: &str) -> anyhow::Result<ExitCode> {
         }
         None => {
             let path = scratch.path().join("payload");
-            fs::write(&path, job_payload(job)?).context("the payload cannot be written")?;
+            fs::write(&path, job_payload(job)?).in_file(&path)?;
             built(job, scratch.path(), Some(&path))?
         }
     };
@@ -182,7 +193,7 @@ pub(super) fn probe(job: &Job<'_>, chip: &str) -> anyhow::Result<ExitCode> {
     }
     with_spinner("flashing", || probe::flash(chip, &elf, job.limit()))?;
     job.say(&format!("flashed {chip} and started it; --monitor reads its report"))?;
-    Ok(ExitCode::SUCCESS)
+    job.done("probe", json!({ "chip": chip }))
 }
 
 /// A command as one would type it.

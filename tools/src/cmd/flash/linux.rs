@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use serde_json::json;
 
 use super::Job;
 use super::bare_metal::command_line;
 use crate::boards::{Linux, fit_linux};
 use crate::cmd::with_spinner;
+use crate::files::{Destination, InFile};
 use crate::flash::os_image::{Item, OsImage, check_out};
 use crate::flash::smoke::report_of_run;
 use crate::flash::ssh::{Address, Board, Stage, UnitState, Upload};
 use crate::flash::survey::Survey;
 use crate::flash::{block_device, program, unit};
-use crate::output::check_destination;
+use crate::output;
 
 /// Models of a board, below the deployment's folder.
 const MODELS: &str = "models";
@@ -39,7 +41,7 @@ pub(super) fn ssh(job: &Job<'_>, host: &str) -> anyhow::Result<ExitCode> {
     };
     let target = target(job, linux, host, &survey)?;
     let program = read_program(job, target)?;
-    fit_linux(job.board, job.model, program.len())?;
+    fit_linux(job.board, job.model, program.len()).in_file(&job.args.file)?;
 
     let board = Board::new(address, job.limit());
     let uploads = uploads(job, &survey, program, model_path);
@@ -48,12 +50,12 @@ pub(super) fn ssh(job: &Job<'_>, host: &str) -> anyhow::Result<ExitCode> {
     for upload in &uploads {
         with_spinner("uploading", || stage.upload(upload))?;
     }
-    let text = with_spinner("running", || smoke_run(&stage, &uploads))?;
+    let text = with_spinner("running", || smoke_run(job, &stage, &uploads))?;
     let report = report_of_run(job.board, &text)
         .map_err(|reason| anyhow::anyhow!("{host}: the program's answer: {reason}"))?;
     let code = job.judge(&report)?;
     if code != ExitCode::SUCCESS {
-        eprintln!("{host} keeps what it had");
+        output::note(&format!("{host} keeps what it had"));
         return Ok(code);
     }
     stage.activate(&uploads)?;
@@ -111,7 +113,8 @@ fn uploads(job: &Job<'_>, survey: &Survey, program: Vec<u8>, model_path: String)
     let at = |path: &str| format!("{}/{path}", survey.folder);
     let image_path = job.smoke.file_name.clone();
     let user = unit::User::Named(survey.user.clone());
-    let unit = unit::text(&at(program::NAME), &at(&model_path), &at(&image_path), &user);
+    let unit =
+        unit::text(&at(program::NAME), &job.smoke.flags, &at(&model_path), &at(&image_path), &user);
     let data = |path: String, bytes: Vec<u8>| Upload { path, bytes, program: false };
     [
         Upload { path: program::NAME.to_string(), bytes: program, program: true },
@@ -121,10 +124,13 @@ fn uploads(job: &Job<'_>, survey: &Survey, program: Vec<u8>, model_path: String)
     ]
 }
 
-fn smoke_run(stage: &Stage<'_>, uploads: &[Upload; 4]) -> anyhow::Result<String> {
+fn smoke_run(job: &Job<'_>, stage: &Stage<'_>, uploads: &[Upload; 4]) -> anyhow::Result<String> {
     let [program, model, image, _] = uploads;
     let (model, image) = (stage.path(model), stage.path(image));
-    Ok(stage.run(program, &["run", "--json", "--checksums", &model, &image])?)
+    let flags = job.smoke.flags.iter().map(String::as_str);
+    let arguments =
+        ["run", "--json", "--checksums"].into_iter().chain(flags).chain([&*model, &*image]);
+    Ok(stage.run(program, &arguments.collect::<Vec<_>>())?)
 }
 
 fn ssh_dry_run(
@@ -152,7 +158,7 @@ fn ssh_dry_run(
     job.say(&format!("  {}", unit::NAME))?;
     job.say("would run the model there and compare the logits with this machine's")?;
     job.say("would then put the files in place and enable the unit, if systemd runs")?;
-    Ok(ExitCode::SUCCESS)
+    job.done("ssh", json!({ "host": host }))
 }
 
 /// What tells the target of a system's programs: their loader.
@@ -169,8 +175,8 @@ pub(super) fn os_image(job: &Job<'_>, path: &Path, out: &Path) -> anyhow::Result
     if block_device::is_block_device(out) || out.starts_with("/dev") {
         bail!("{}: with --image, --out is a file; write that to the card", out.display());
     }
-    check_destination(out)?;
     check_out(path, out)?;
+    let out = &Destination::file(out)?.apart_from(job.inputs())?;
     let image = with_spinner("checking the image", || OsImage::open(path))?;
     let target = image_target(job, linux, path, &image)?;
     let systemd = image.has(UNITS)?;
@@ -182,9 +188,9 @@ pub(super) fn os_image(job: &Job<'_>, path: &Path, out: &Path) -> anyhow::Result
         }
         _ => read_program(job, target)?,
     };
-    fit_linux(job.board, job.model, program.len())?;
+    fit_linux(job.board, job.model, program.len()).in_file(&job.args.file)?;
     let items = items(job, program, systemd);
-    image.check_space(&items)?;
+    image.check_space(&items).in_file(path)?;
     let root = &image.root().partition;
     let (number, label) = (root.number, &root.label);
     if !job.args.dry_run {
@@ -196,7 +202,7 @@ pub(super) fn os_image(job: &Job<'_>, path: &Path, out: &Path) -> anyhow::Result
     };
     job.say(&format!(
         "{verb} {}: {} with, in partition {number} ({label}{free}):",
-        out.display(),
+        out.path().display(),
         path.display()
     ))?;
     for item in &items {
@@ -208,7 +214,8 @@ pub(super) fn os_image(job: &Job<'_>, path: &Path, out: &Path) -> anyhow::Result
     if !systemd {
         job.say(&format!("the image has no {UNITS}: no unit was added"))?;
     }
-    Ok(ExitCode::SUCCESS)
+    let files: Vec<&str> = items.iter().map(Item::path).collect();
+    job.done("image", json!({ "out": out.path(), "files": files }))
 }
 
 fn image_target(
@@ -230,7 +237,8 @@ fn items(job: &Job<'_>, program: Vec<u8>, systemd: bool) -> Vec<Item> {
     let at = |name: &str| format!("{FOLDER}/{name}");
     let (program_path, model_path) = (at(program::NAME), at("model.fxn"));
     let image_path = at(&job.smoke.file_name);
-    let unit = unit::text(&program_path, &model_path, &image_path, &unit::User::Dynamic);
+    let unit =
+        unit::text(&program_path, &job.smoke.flags, &model_path, &image_path, &unit::User::Dynamic);
     let data = |path: String, bytes: Vec<u8>| Item::File { path, bytes, program: false };
     let mut items = vec![
         Item::File { path: program_path, bytes: program, program: true },

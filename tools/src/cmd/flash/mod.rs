@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use fixnet::Model;
 use fixnet::format::CRC32;
+use serde_json::{Value, json};
 
 use super::{LimitArgs, embedded_recipe, positive, read_model};
-use crate::boards::Board;
+use crate::boards::{Board, FIRMWARE_HELP};
+use crate::data::GeometryArgs;
+use crate::files::InFile;
 use crate::firmware::BoardReport;
 use crate::flash::smoke::{Smoke, SmokeError};
-use crate::output::{print, print_json};
+use crate::output::{self, print, print_json};
 use crate::report::BoardRun;
 
 /// Bring a model to a board: an SD card, a system's image, ssh, or a debug probe.
@@ -23,6 +26,7 @@ use crate::report::BoardRun;
 /// A Raspberry Pi without an operating system: `--out CARD --firmware-dir DIR`. Linux boards: `--host
 /// USER@HOST`, or `--image OS.img --out card.img`. Microcontrollers: no flag, but a debug probe.
 #[derive(Debug, clap::Args)]
+#[command(after_help = FIRMWARE_HELP)]
 pub struct Args {
     /// The board; `fixnet boards` lists them.
     #[arg(long, value_name = "NAME")]
@@ -40,6 +44,8 @@ pub struct Args {
     /// The image that the board runs first [default: a generated one].
     #[arg(long, value_name = "IMAGE")]
     input: Option<PathBuf>,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     /// Give up after this time.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = positive())]
     time_limit: usize,
@@ -136,11 +142,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     let recipe = embedded_recipe(&args.file, &model)?;
-    let smoke = Smoke::new(&model, &recipe, args.input.as_deref());
-    let smoke = smoke.map_err(|error| match error {
-        SmokeError::Session(error) => anyhow!("{}: {error}", args.file.display()),
-        error => error.into(),
-    })?;
+    let input = args.input.as_deref().map(|input| (input, &args.geometry));
+    let smoke = Smoke::new(&model, &recipe, input);
+    let smoke = match smoke {
+        Err(error @ SmokeError::Session(_)) => Err(error).in_file(&args.file),
+        smoke => smoke.in_file(args.input.as_deref().unwrap_or(&args.file)),
+    }?;
+    smoke.note.iter().for_each(|note| output::note(note));
     let job = Job { args, board: &board, model: &model, bytes: &bytes, smoke: &smoke };
     match way {
         Way::Card { out, firmware } => bare_metal::card(&job, out, firmware),
@@ -197,6 +205,13 @@ fn needs(board: &Board) -> String {
 }
 
 impl Job<'_> {
+    /// The files that are read, beside those of the system's image or of the GPU.
+    fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let Args { file, input, program, kernel, identity, .. } = self.args;
+        let given = [input, program, kernel, identity].into_iter().flatten();
+        given.chain([file]).map(PathBuf::as_path)
+    }
+
     fn limit(&self) -> Duration {
         Duration::from_secs(self.args.time_limit as u64)
     }
@@ -204,10 +219,22 @@ impl Job<'_> {
     /// A line about what was or would be done; standard output is for figures if those are JSON.
     fn say(&self, line: &str) -> anyhow::Result<()> {
         if self.args.json {
-            eprintln!("{line}");
+            output::note(line);
             return Ok(());
         }
         print(&format!("{line}\n"))
+    }
+
+    /// Tells in JSON, if that was asked for, what was or would be done without a run of the board.
+    fn done(&self, way: &str, what: Value) -> anyhow::Result<ExitCode> {
+        if self.args.json {
+            let mut json = what;
+            json["board"] = json!(self.board.name);
+            json["way"] = json!(way);
+            json["dry_run"] = json!(self.args.dry_run);
+            print_json(&json)?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 
     /// Prints the board's run if it was asked for; whether it equals this machine's.
@@ -240,12 +267,12 @@ impl Job<'_> {
             self.say("the board's logits equal this machine's")?;
             return Ok(ExitCode::SUCCESS);
         }
-        eprintln!(
-            "error: the board's bytes are not this machine's: logits {:?}, here {:?}{}",
+        output::error(&format!(
+            "the board's bytes are not this machine's: logits {:?}, here {:?}{}",
             inference.logits,
             self.smoke.host.logits,
             self.first_difference(report)
-        );
+        ));
         Ok(ExitCode::from(1))
     }
 

@@ -12,9 +12,11 @@ use super::{Args, Rival, print_runs};
 use crate::boards::{Board, fit_linux};
 use crate::cmd::{embedded_recipe, read_model, runnable_here, with_spinner};
 use crate::data::{InputSize, Recipe, Source};
+use crate::files::{InFile, ScratchFolder};
 use crate::firmware::BoardReport;
 use crate::flash::program;
 use crate::flash::smoke::{Smoke, report_of_run};
+use crate::output;
 use crate::qemu::LinuxEmulation;
 use crate::report::{BoardRun, HostResult, host_result};
 
@@ -33,7 +35,7 @@ pub(super) fn run(args: &Args, board: &Board, cpu: &str) -> anyhow::Result<ExitC
     }
     let here = runnable_here(&args.file, read_model(&args.file)?, args.limits)?;
     let host_model = args.limits.check_model(&args.file, &here)?;
-    let scratch = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let scratch = ScratchFolder::new()?;
     let recipe = embedded_recipe(&args.file, &model)?;
     let inputs = inputs(args, &host_model, &recipe, scratch.path())?;
     let target = linux.targets.first().context("the board names no target")?;
@@ -41,7 +43,7 @@ pub(super) fn run(args: &Args, board: &Board, cpu: &str) -> anyhow::Result<ExitC
         Some(path) => path.clone(),
         None => with_spinner("building the program", || program::build(target))?,
     };
-    fit_linux(board, &model, program::read(&program, target)?.len())?;
+    fit_linux(board, &model, program::read(&program, target)?.len()).in_file(&args.file)?;
     let emulation = LinuxEmulation {
         cpu,
         program: &program,
@@ -92,16 +94,18 @@ fn inputs(
     scratch: &Path,
 ) -> anyhow::Result<Vec<Input>> {
     if args.images.is_empty() {
-        let smoke = Smoke::new(model, recipe, None)?;
+        let smoke = Smoke::new(model, recipe, None).in_file(&args.file)?;
         let path = scratch.join(&smoke.file_name);
-        std::fs::write(&path, &smoke.file).context("the generated image cannot be written")?;
+        std::fs::write(&path, &smoke.file).in_file(&path)?;
         return Ok(vec![Input { name: smoke.name, argument: path.into(), host: smoke.host }]);
     }
     let shape = model.input();
     let size = InputSize { height: shape.height, width: shape.width };
     let load = |image: &String| {
-        let sample = Source::parse(image)?.load(recipe, size)?;
-        let host = host_result(model, &sample.pixels.data, KernelSet::detect())?;
+        let (sample, note) = args.geometry.load(&Source::parse(image)?, recipe, size)?;
+        note.iter().for_each(|note| output::note(note));
+        let host =
+            host_result(model, &sample.pixels.data, KernelSet::detect()).in_file(&args.file)?;
         Ok(Input { name: sample.name, argument: image.into(), host })
     };
     args.images.iter().map(load).collect()
@@ -126,6 +130,7 @@ fn emulate(
     if args.count {
         arguments.push("--marks".into());
     }
+    arguments.extend(args.geometry.flags().into_iter().map(OsString::from));
     arguments.extend([args.file.clone().into_os_string(), input.argument.clone()]);
     let (text, counts) = match args.count {
         true => {
@@ -156,6 +161,7 @@ fn count_tract(args: &Args, emulation: &LinuxEmulation<'_>, input: &Input) -> an
     if let Some(model) = &args.model {
         arguments.extend(["--model".into(), model.clone().into_os_string()]);
     }
+    arguments.extend(args.geometry.flags().into_iter().map(OsString::from));
     arguments.extend([args.file.clone().into_os_string(), input.argument.clone()]);
     let (_, counts) = emulation.count(&arguments, 1)?;
     Ok(counts.into_iter().sum())

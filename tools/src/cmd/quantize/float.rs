@@ -8,10 +8,11 @@ use fixnet::format::Target;
 
 use super::{Args, fit};
 use crate::boards::Board;
-use crate::cmd::shown_family;
+use crate::cmd::{shown_family, warn_once};
+use crate::files::Destination;
 use crate::import::{ImportError, ImportOptions, Problem};
 use crate::lower::LowerError;
-use crate::output::{print, print_json, write_atomically};
+use crate::output::{self, print, print_json};
 use crate::partition::{self, FloatNode, Part, PartitionError};
 use crate::quantize;
 use crate::report;
@@ -103,7 +104,7 @@ pub(super) fn check_board(board: &Board, network: &Loaded) -> anyhow::Result<()>
     let mut names: Vec<String> = nodes
         .iter()
         .take(SHOWN)
-        .map(|n| format!("{:?} ({})", n.name, n.op.escape_debug()))
+        .map(|n| format!("\"{}\" ({})", output::name(&n.name), output::name(&n.op)))
         .collect();
     if nodes.len() > SHOWN {
         names.push(format!("{} more", nodes.len() - SHOWN));
@@ -124,7 +125,7 @@ pub(super) fn write_whole(
     part: &Part,
     reason: &str,
     board: Option<&Board>,
-    out: &Path,
+    out: &Destination,
 ) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(
         args.target == Target::Portable,
@@ -135,27 +136,27 @@ pub(super) fn write_whole(
     args.limits.check_macs(&file(), part.macs())?;
     let recipe = args.preprocess.resolve(None)?.recipe;
     let [height, width, _] = part.input;
+    let mut notes = Vec::new();
+    recipe.doubt().into_iter().for_each(|doubt| warn_once(&doubt, &mut notes));
     recipe.check_mean_image(crate::data::InputSize { height, width })?;
     let bytes = fixnet::format::write(&quantize::whole(&name_of(onnx), part, &recipe))
         .context("the planned file is inconsistent")
         .with_context(file)?;
-    let model = args.limits.check_model(out, &bytes)?;
+    let model = args.limits.check_model(out.path(), &bytes)?;
     if let Some(board) = board {
         fit(board, &model).with_context(file)?;
     }
-    write_atomically(out, &bytes)?;
-    let reason: Vec<&str> = reason.lines().collect();
-    eprintln!(
-        "warning: {}; the whole network stays in float and is run by tract",
-        reason.join(" ")
-    );
+    out.write(&bytes)?;
+    let reason = format!("{reason}; the whole network stays in float and is run by tract");
+    warn_once(&reason, &mut notes);
     let summary = report::Summary {
-        file: out,
+        file: out.path(),
         model: &model,
         kernels: shown_family(&model, args.kernels.map(fixnet::KernelSet::family)),
         timings: &[],
         comparison: None,
         images: None,
+        notes: &notes,
     };
     if args.json {
         print_json(&summary.json())?;

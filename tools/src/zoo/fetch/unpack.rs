@@ -3,11 +3,11 @@
 //! Only regular files with the wanted extension are taken, and only their names are used, never the
 //! folders inside the archive: nothing can be written outside of the target folder.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
-use super::{FetchError, temporary_in};
+use super::FetchError;
+use crate::files::{self, Destination};
 use flate2::read::GzDecoder;
 
 /// Largest sum of the sizes of all unpacked files.
@@ -15,7 +15,7 @@ const MAX_UNPACKED: u64 = 2 << 30;
 
 /// Writes every file of `archive` that ends in `.extension` into `folder`, and names them in order.
 pub fn unpack(archive: &Path, extension: &str, folder: &Path) -> Result<Vec<PathBuf>, FetchError> {
-    let file = File::open(archive).map_err(FetchError::io(archive))?;
+    let file = files::open(archive).map_err(FetchError::io(archive))?;
     std::fs::create_dir_all(folder).map_err(FetchError::io(folder))?;
     let damaged = |reason: String| FetchError::Archive { path: archive.to_owned(), reason };
     let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
@@ -36,7 +36,7 @@ pub fn unpack(archive: &Path, extension: &str, folder: &Path) -> Result<Vec<Path
         if unpacked.contains(&destination) {
             return Err(damaged(format!("it holds two files named {}", name.display())));
         }
-        write_entry(entry, &destination, folder, damaged)?;
+        write_entry(entry, &destination, damaged)?;
         unpacked.push(destination);
     }
     if unpacked.is_empty() {
@@ -59,13 +59,11 @@ fn safe_name(path: &Path) -> Result<&Path, String> {
 fn write_entry(
     mut entry: impl Read,
     destination: &Path,
-    folder: &Path,
     damaged: impl Fn(String) -> FetchError,
 ) -> Result<(), FetchError> {
-    let mut temporary = temporary_in(folder).map_err(FetchError::io(folder))?;
-    std::io::copy(&mut entry, &mut temporary)
+    let pending = Destination::file(destination).and_then(|file| file.begin());
+    let pending = pending.map_err(FetchError::Output)?;
+    std::io::copy(&mut entry, &mut pending.file())
         .map_err(|error| damaged(format!("{}: {error}", destination.display())))?;
-    let persisted = temporary.persist(destination);
-    persisted.map_err(|error| FetchError::io(destination)(error.error))?;
-    Ok(())
+    pending.commit().map_err(FetchError::Output)
 }

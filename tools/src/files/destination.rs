@@ -1,0 +1,264 @@
+//! Where a result goes.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+use super::{Kind, STANDARD, Temporary, kind, same};
+use crate::output;
+
+/// Links that are followed from one to the next, as the kernel does it.
+const MAX_LINKS: usize = 40;
+/// The mode of a new file, less the umask.
+const NEW: u32 = 0o666;
+
+/// A file that a command writes: checked before long work, written at its end.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    path: PathBuf,
+}
+
+/// How it is written.
+enum Way {
+    /// To a temporary file, then renamed. What is there keeps its mode and owner.
+    Replace {
+        path: PathBuf,
+        old: Option<Metadata>,
+    },
+    /// A device or a pipe.
+    Through,
+    Standard,
+}
+
+impl Destination {
+    /// Whether a result can go to `path`, as far as can be told before there is one. `-` is standard
+    /// output; what is printed then goes to standard error.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn new(path: &Path) -> anyhow::Result<Self> {
+        let destination = Self { path: path.to_owned() };
+        if let Way::Standard = destination.way()? {
+            let refused = "standard output is a terminal; redirect it, or name a file";
+            ensure!(!io::stdout().is_terminal(), "{}: {refused}", path.display());
+            output::print_to_stderr();
+        }
+        Ok(destination)
+    }
+
+    /// A result that is written in pieces, which only a regular file can take.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn file(path: &Path) -> anyhow::Result<Self> {
+        let destination = Self { path: path.to_owned() };
+        match destination.way()? {
+            Way::Replace { .. } => Ok(destination),
+            Way::Through | Way::Standard => {
+                bail!("{}: is no regular file; name one", path.display())
+            }
+        }
+    }
+
+    /// Refuses to overwrite what the result is made from.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn apart_from<'p>(
+        self,
+        inputs: impl IntoIterator<Item = &'p Path>,
+    ) -> anyhow::Result<Self> {
+        if self.exists() {
+            for input in inputs {
+                ensure!(
+                    !same(&self.path, input),
+                    "{}: is read, as {}; name another file to write",
+                    self.path.display(),
+                    input.display()
+                );
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether there is something to overwrite.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// The name that was given.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes all of it; on any failure a file that was there is untouched and no other is left.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        match self.way()? {
+            Way::Replace { .. } => {
+                let pending = self.begin()?;
+                pending.file().write_all(bytes).with_context(|| self.failed())?;
+                pending.commit()
+            }
+            Way::Through => self.write_through(bytes).with_context(|| self.failed()),
+            Way::Standard => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush()).with_context(|| self.failed())
+            }
+        }
+    }
+
+    fn write_through(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        if file.is_terminal() {
+            return Err(io::Error::other("it is a terminal"));
+        }
+        file.write_all(bytes)
+    }
+
+    /// A file that will be the result.
+    ///
+    /// # Errors
+    /// One line that names the file.
+    pub fn begin(&self) -> anyhow::Result<Pending> {
+        let Way::Replace { path, old } = self.way()? else {
+            bail!("{}: is no regular file; name one", self.path.display());
+        };
+        let temporary = Temporary::in_folder(folder_of(&path), mode_of(old.as_ref()))
+            .with_context(|| self.failed())?;
+        Ok(Pending { temporary, old, path, named: self.clone() })
+    }
+
+    fn failed(&self) -> String {
+        format!(
+            "{}: cannot be written; is the folder there, writable, and the disk not full?",
+            self.path.display()
+        )
+    }
+
+    fn way(&self) -> anyhow::Result<Way> {
+        let name = self.path.display();
+        if is_standard_output(&self.path) {
+            return Ok(Way::Standard);
+        }
+        let metadata = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.new_file(),
+            Err(error) => bail!("{name}: cannot be written; {error}"),
+        };
+        match kind(&self.path, &metadata) {
+            Kind::File => {
+                let path = self.path.canonicalize().with_context(|| self.failed())?;
+                Ok(Way::Replace { path, old: Some(metadata) })
+            }
+            Kind::Device | Kind::Pipe => Ok(Way::Through),
+            Kind::Folder => bail!("{name}: is a folder; name a file"),
+            Kind::Disk => bail!("{name}: is a disk; name a file"),
+            Kind::Socket => bail!("{name}: is a socket; name a file"),
+            Kind::NamedPipe => {
+                bail!("{name}: is a named pipe; give `-` and redirect standard output to it")
+            }
+        }
+    }
+
+    /// A name of nothing, or a link to a name of nothing.
+    fn new_file(&self) -> anyhow::Result<Way> {
+        let name = self.path.display();
+        let mut path = self.path.clone();
+        let mut links = 0;
+        while let Ok(target) = fs::read_link(&path) {
+            links += 1;
+            ensure!(links <= MAX_LINKS, "{name}: cannot be written; its links lead in a circle");
+            path = folder_of(&path).join(target);
+        }
+        let bytes = path.as_os_str().as_encoded_bytes();
+        ensure!(!bytes.is_empty(), "an empty name is no file to write");
+        ensure!(!bytes.ends_with(b"/"), "{name}: is a folder; name a file");
+        let folder = folder_of(&path);
+        ensure!(folder.is_dir(), "{name}: cannot be written; {} is not a folder", folder.display());
+        Ok(Way::Replace { path, old: None })
+    }
+}
+
+/// A result that is being written, under a temporary name.
+#[derive(Debug)]
+pub struct Pending {
+    temporary: Temporary,
+    old: Option<Metadata>,
+    path: PathBuf,
+    named: Destination,
+}
+
+impl Pending {
+    #[must_use]
+    pub fn file(&self) -> &File {
+        self.temporary.file()
+    }
+
+    /// The temporary name.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Gives the result its name, when all of it is on the disk.
+    ///
+    /// # Errors
+    /// One line that names the file; what was there is then untouched.
+    pub fn commit(self) -> anyhow::Result<()> {
+        let Self { temporary, old, path, named } = self;
+        let commit = || {
+            temporary.file().sync_all()?;
+            if let Some(old) = &old {
+                keep_attributes(temporary.file(), old)?;
+            }
+            temporary.persist(&path)
+        };
+        commit().with_context(|| named.failed())
+    }
+}
+
+#[cfg(unix)]
+fn mode_of(old: Option<&Metadata>) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    old.map_or(NEW, |old| old.mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn mode_of(_old: Option<&Metadata>) -> u32 {
+    NEW
+}
+
+/// The owner that was there, if this user may give files away, and the mode.
+#[cfg(unix)]
+fn keep_attributes(file: &File, old: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        // Who may not do this owns the new file, as after any other editor.
+        let _ = fchown(file, Some(old.uid()), Some(old.gid()));
+    }
+    file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))
+}
+
+#[cfg(not(unix))]
+fn keep_attributes(_file: &File, _old: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+/// `-`, or one of the system's names for it: to replace the file behind those would take it from
+/// whoever redirected it.
+fn is_standard_output(path: &Path) -> bool {
+    let names = [STANDARD, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    names.iter().any(|name| path == Path::new(name))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -237,7 +237,7 @@ fn small_layers_stay_whole_and_short_maps_are_divided_by_channels() {
 }
 
 /// Multiply-accumulates of a layer at most: larger maps have fewer rows here, which leaves channels and
-/// columns, all kernels and all divisions as they are. `FIXNET_FULL_SIZE=1` runs them whole.
+/// columns, all kernels and all divisions as they are. `FIXNET_LONG=1` runs them whole.
 const MOST_WORK: usize = 120_000_000;
 /// Weights at most: more than any layer has but VGG's first fully connected one.
 const MOST_WEIGHTS: usize = 20_000_000;
@@ -260,7 +260,7 @@ fn divided_shapes() -> Vec<ConvShape> {
     let of_chance = (0..count).map(|_| shapes::random(extent, random));
     let least = ConvKernel::Direct8Neon.grain(WeightForm::PORTABLE).least_work;
     let networks = if emulated { shapes::networks_worth(least, 7) } else { shapes::networks() };
-    let most = if std::env::var_os("FIXNET_FULL_SIZE").is_some() { usize::MAX } else { MOST_WORK };
+    let most = if std::env::var_os("FIXNET_LONG").is_some() { usize::MAX } else { MOST_WORK };
     let all = networks.into_iter().chain(of_chance);
     let small = all.filter(|shape| shape.output[2] * shape.patch_len() <= MOST_WEIGHTS);
     small.map(|shape| shapes::with_fewer_rows(shape, most)).collect()

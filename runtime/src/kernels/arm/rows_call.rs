@@ -155,12 +155,13 @@ impl Kernel {
         if !kept {
             return false;
         }
+        let outputs = outputs.each_mut().map(|output| output.as_mut_ptr());
         let tile = RowsCall {
             patch: patch.as_ptr(),
             // Whole steps alone: this is where the steps' pointer stops.
             patch_end: patch.as_ptr().wrapping_add(call.steps * STEP_WORDS),
-            outputs: outputs.each_mut().map(|output| output.as_mut_ptr()),
-            output_end: outputs[0].as_ptr().wrapping_add(call.channels),
+            outputs,
+            output_end: outputs[0].cast_const().wrapping_add(call.channels),
             ..call.call
         };
         // SAFETY: for each of `channels` the steps read as much of the patch as was just checked, and as

@@ -55,12 +55,12 @@ program() {
     shift
     case "$target" in
         network | kernels) length=512 ;;
-        image | onnx) length=20000 ;;
+        onnx) length=9000 ;;
         *) length=6000 ;;
     esac
     mkdir -p "target/corpus/$target" "artifacts/$target"
     "target/$host/debug/$target" -rss_limit_mb=3000 -malloc_limit_mb=1100 -timeout=60 \
-        -detect_leaks=0 -max_len=$length -artifact_prefix="artifacts/$target/" "$@"
+        -detect_leaks=0 -max_len=$length -len_control=0 -artifact_prefix="artifacts/$target/" "$@"
 }
 
 fuzz() {

@@ -158,16 +158,25 @@ board_drivers() {
         -p fixnet-board -p fixnet-raspi --lib
 }
 
-licences() {
+# Of everything that is linked: licences, crates that may not be there or only once, and known holes.
+dependencies() {
     local root=$PWD/target/cargo-tools manifest
     if ! cargo deny --version >/dev/null 2>&1 && [ ! -x "$root/bin/cargo-deny" ]; then
         cargo install --quiet --locked --root "$root" cargo-deny
     fi
+    local deny=(env "PATH=$root/bin:$PATH" cargo deny --log-level error --config "$PWD/deny.toml")
     local manifests=(Cargo.toml bench/kernels/Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml
         tools/tests/oracle/Cargo.toml)
     for manifest in "${manifests[@]}"; do
-        PATH=$root/bin:$PATH cargo deny --manifest-path "$manifest" --config "$PWD/deny.toml" \
-            --log-level error check licenses
+        "${deny[@]}" --manifest-path "$manifest" check licenses bans
+    done
+    local log
+    if ! log=$("${deny[@]}" fetch db 2>&1); then
+        echo "NOT RUN: no advisories were looked up, as RustSec's database cannot be fetched: $(grep . <<<"$log" | tail -n 1)"
+        return
+    fi
+    for manifest in "${manifests[@]}"; do
+        "${deny[@]}" --offline --manifest-path "$manifest" check advisories
     done
 }
 
@@ -226,7 +235,7 @@ case "$mode" in
         ;;
 esac
 if [ "$mode" != quick ]; then
-    stage "licences" licences
+    stage "dependencies" dependencies
 fi
 
 printf '\n== time\n'

@@ -4,7 +4,7 @@
 
 use std::cell::OnceCell;
 
-use fixnet_fuzz::files::{Folder, check_error};
+use fixnet_fuzz::files::{Folder, check_error, printed};
 use libfuzzer_sys::fuzz_target;
 use tools::data::{Dataset, InputSize, MeanImage, OpenOptions, Recipe};
 
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| FOLDER.with(|folder| {
         for index in 0..set.len().min(3) {
             match set.sample(index, &recipe, input) {
                 Ok(sample) => assert_eq!(sample.pixels.data.len(), 8 * 8 * 3),
-                Err(error) => assert!(!error.to_string().contains('\n'), "{error}"),
+                Err(error) => drop(printed(&error)),
             }
         }
     }

@@ -23,10 +23,10 @@ fuzz_target!(|data: &[u8]| FOLDER.with(|folder| {
     // Images are looked for, not opened.
     folder.write("images/a.png", b"");
     folder.write("images/b.jpg", b"");
-    let labels = folder.write("images/labels.csv", data);
+    folder.write("images/labels.csv", data);
     let images = folder.path().join("images");
     match Dataset::open(&images, &OpenOptions::default()) {
         Ok(set) => assert!(set.has_labels() && set.len() == 2),
-        Err(error) => check_error(&error, &labels),
+        Err(error) => check_error(&error, &images),
     }
 }));

@@ -37,12 +37,21 @@ impl Folder {
     }
 }
 
-/// An error is one line and names its file first.
+/// An error as it is printed is one line of characters that are seen, and names its file.
 ///
 /// # Panics
 /// If it does not.
 pub fn check_error(error: &impl std::fmt::Display, path: &Path) {
-    let line = error.to_string();
-    assert!(!line.contains('\n'), "{line:?}");
+    let line = printed(error);
     assert!(line.contains(&*path.to_string_lossy()), "{line}");
+}
+
+/// An error as it is printed.
+///
+/// # Panics
+/// If a character of it is not seen.
+pub fn printed(error: &impl std::fmt::Display) -> String {
+    let line = tools::output::line(&error.to_string());
+    assert!(!line.is_empty() && !line.contains(char::is_control), "{line:?}");
+    line
 }

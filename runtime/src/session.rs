@@ -309,6 +309,9 @@ impl<'m, 'a> Session<'m, 'a> {
             Operator::AveragePool { ref shape, channel, ref requantization } => {
                 self.kernels.average_pool(shape, channel, requantization, input, output)
             }
+            Operator::AveragePoolInside { ref shape, channels, ref requantization } => {
+                self.kernels.average_pool_inside(shape, channels, requantization, input, output)
+            }
             Operator::Add(ref addition) => match operand {
                 Some(operand) => self.kernels.add(addition, input, operand, output),
                 None => self.kernels.add_in_place(addition, input, output),

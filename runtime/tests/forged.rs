@@ -67,7 +67,9 @@ fn other_versions_and_targets_are_refused() {
     assert_eq!(forged(|_| ()), Ok(()));
     let version =
         |major, minor| forged(|h| (h.version_major, h.version_minor) = (major, minor)).unwrap_err();
-    for (major, minor) in [(0, 0), (2, 0), (1, 1), (1, 2), (1, 3), (1, 4), (u16::MAX, u16::MAX)] {
+    for (major, minor) in
+        [(0, 0), (2, 0), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (u16::MAX, u16::MAX)]
+    {
         assert_eq!(version(major, minor), ModelError::UnsupportedVersion { major, minor });
     }
     let target = forged(|h| h.target = 9).unwrap_err();
@@ -279,6 +281,11 @@ fn constants_out_of_range_are_refused() {
     constant(7, |s| s.fraction_bits = 17);
     constant(0, |s| (s.clamp_min, s.clamp_max) = (1, 0));
     constant(0, |s| s.flags = 2);
+    constant(1, |s| s.flags = 2);
+    constant(7, |s| s.flags = 4);
+    // An average that excludes its padding has as many constants as taps.
+    let few = refused(|m| m.steps[7].record.flags = 2);
+    assert_eq!(few, ModelError::BadWeights { step: 7 });
     constant(0, |s| s.reserved_b = 1);
     constant(3, |s| s.operand_multiplier = 1 << 22);
     constant(3, |s| s.operand_multiplier = -1);

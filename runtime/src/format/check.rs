@@ -24,6 +24,8 @@ const MAX_TENSOR_BYTES: u64 = 1 << 30;
 const TARGETS_SINCE: u16 = 2;
 /// The first minor version with x86-64-avx512vnni and with the layout [`WeightLayout::U8s8`].
 const BYTES_SINCE: u16 = 3;
+/// The first minor version with [`flags::EXCLUDE_PADDING`].
+const EXCLUDE_PADDING_SINCE: u16 = 4;
 
 pub(super) fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> {
     let header = check_header(bytes)?;
@@ -130,6 +132,9 @@ pub(super) fn lowest_minor(
 ) -> u16 {
     let bytes = steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16);
     let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
+    if steps.iter().any(StepRecord::excludes_padding) {
+        return EXCLUDE_PADDING_SINCE;
+    }
     let others = match (bytes, streamed) {
         (true, _) => BYTES_SINCE,
         (false, true) => TARGETS_SINCE,
@@ -341,7 +346,11 @@ fn check_constants(
     let in_range = |m: i32| (0..=MAX_OPERAND_MULTIPLIER).contains(&m);
     let multipliers = in_range(record.operand_multiplier) && in_range(record.input_multiplier);
     let lonely = record.operand == NONE && record.operand_multiplier != 0;
-    let flags = record.flags & !flags::IN_PLACE == 0 && record.reserved_b == 0;
+    let known = match kind {
+        StepKind::AveragePool => flags::IN_PLACE | flags::EXCLUDE_PADDING,
+        _ => flags::IN_PLACE,
+    };
+    let flags = record.flags & !known == 0 && record.reserved_b == 0;
     let clamp = record.clamp_min <= record.clamp_max;
     if !multipliers || lonely || !flags || !clamp || record.shift > MAX_SHIFT {
         return Err(error);
@@ -460,6 +469,9 @@ fn check_weights(
             (layouts::weights_bytes(form, &shape).ok_or(error)?, outputs)
         }
         StepKind::Logits => (outputs.saturating_mul(input.elements() as u64), outputs),
+        StepKind::AveragePool if record.excludes_padding() => {
+            (0, u64::from(record.kernel[0]) * u64::from(record.kernel[1]))
+        }
         StepKind::AveragePool => (0, 1),
         _ => (0, 0),
     };

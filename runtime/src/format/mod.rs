@@ -47,7 +47,7 @@ pub const MAGIC: [u8; 4] = *b"FXN\x1a";
 /// A reader refuses any other major version.
 pub const VERSION_MAJOR: u16 = 1;
 /// A reader accepts lower minor versions and refuses higher ones.
-pub const VERSION_MINOR: u16 = 3;
+pub const VERSION_MINOR: u16 = 4;
 /// Alignment of the file in memory, of every section and of every tensor in the arena.
 pub const ALIGNMENT: usize = 16;
 /// Most steps, tensors or layers of one model: bounds the work of checking.
@@ -171,6 +171,15 @@ pub struct StepRecord {
 pub mod flags {
     /// The output lies exactly on `operand` and replaces it.
     pub const IN_PLACE: u8 = 1;
+    /// An average pool divides by the number of taps inside the map, and has constants for each.
+    pub const EXCLUDE_PADDING: u8 = 2;
+}
+
+impl StepRecord {
+    /// Whether this is an average pool whose padding does not count.
+    pub(crate) fn excludes_padding(&self) -> bool {
+        self.kind == StepKind::AveragePool as u8 && self.flags & flags::EXCLUDE_PADDING != 0
+    }
 }
 
 /// A layer: a named result, the same in every plan of a network.

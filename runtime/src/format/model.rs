@@ -56,6 +56,12 @@ pub enum Operator<'m> {
         channel: Channel,
         requantization: Requantization,
     },
+    /// With one pair of constants for each number of taps inside the map, from one tap on.
+    AveragePoolInside {
+        shape: PoolShape,
+        channels: Channels<'m>,
+        requantization: Requantization,
+    },
     Add(Addition),
     Subsample {
         strides: [usize; 2],
@@ -410,6 +416,11 @@ impl<'m> Model<'m> {
             StepKind::MaxPool => {
                 Operator::MaxPool { shape: pool_shape(record, input, output), clamp }
             }
+            StepKind::AveragePool if record.excludes_padding() => Operator::AveragePoolInside {
+                shape: pool_shape(record, input, output),
+                channels: self.channels(record)?,
+                requantization,
+            },
             StepKind::AveragePool => Operator::AveragePool {
                 shape: pool_shape(record, input, output),
                 channel: self.channels(record)?.iter().next()?,

@@ -7,7 +7,7 @@
 
 use super::{ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, Residual, SubsampleArgs};
 use crate::error::{Buffer, Fault};
-use crate::format::{ALIGNMENT, WeightForm, WeightLayout};
+use crate::format::{ALIGNMENT, Channels, WeightForm, WeightLayout};
 use crate::layouts;
 use crate::numerics::{Addition, FRACTION_BITS, MAX_SHIFT, Requantization};
 
@@ -64,6 +64,23 @@ pub(crate) fn pool(shape: &PoolShape, input: &[i8], output: &[i8]) -> Result<(),
     }
     at_least(Buffer::Input, elements(shape.input)?, input.len())?;
     exactly(Buffer::Output, elements(shape.output)?, output.len())
+}
+
+/// An average pool whose padding does not count: every window sees something, and there are constants for
+/// as many taps as it may see.
+pub(crate) fn pool_inside(
+    shape: &PoolShape,
+    channels: Channels<'_>,
+    input: &[i8],
+    output: &[i8],
+) -> Result<(), Fault> {
+    pool(shape, input, output)?;
+    let padding_alone = (0..4).any(|side| shape.pads[side] >= shape.kernel[side % 2]);
+    if padding_alone || shape.input.contains(&0) {
+        return Err(Fault::Geometry);
+    }
+    let constants = channels.bias.len().min(channels.multipliers.len());
+    at_least(Buffer::Channels, product(shape.kernel[0], shape.kernel[1])?, constants)
 }
 
 /// A classifier.

@@ -134,6 +134,37 @@ pub fn average_pool(
     }
 }
 
+/// See [`super::reference::average_pool_inside`].
+pub fn average_pool_inside(
+    shape: &PoolShape,
+    channels: Channels<'_>,
+    rq: &Requantization,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    let [_, out_w, depth] = shape.output;
+    for (pixel, output) in output.chunks_exact_mut(depth.max(1)).enumerate() {
+        let position = (pixel / out_w.max(1), pixel % out_w.max(1));
+        for (block, output) in output.chunks_mut(BLOCK).enumerate() {
+            let (mut sums, mut count) = ([0i32; BLOCK], 0usize);
+            taps(shape, input, position, |values| {
+                let Some(values) = values else { return };
+                count += 1;
+                let values = values.get(block * BLOCK..).unwrap_or(&[]);
+                for (sum, &value) in sums.iter_mut().zip(values) {
+                    *sum = sum.wrapping_add(i32::from(value));
+                }
+            });
+            let constants = channels.part(count.saturating_sub(1)..count);
+            if let Some(channel) = constants.iter().next() {
+                for (out, &sum) in output.iter_mut().zip(&sums) {
+                    *out = requantize(sum, channel, rq);
+                }
+            }
+        }
+    }
+}
+
 /// See [`super::reference::add`].
 pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
     for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {

@@ -4,6 +4,7 @@
 //! Operators as in the ONNX operator specification (Conv, MaxPool, AveragePool, Gemm), in HWC.
 
 use super::{ConvArgs, LogitsArgs, PoolShape, SubsampleArgs};
+use crate::format::Channels;
 use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
 
 /// Position in the input that tap `tap` of window `out` reads, or `None` in the padding.
@@ -138,6 +139,30 @@ pub fn average_pool(
         window(shape, input, position, |value| {
             acc = acc.wrapping_add(i32::from(value.unwrap_or(shape.input_zero_point)));
         });
+        requantize(acc, channel, rq)
+    });
+}
+
+/// Average over the taps of the window that lie inside the map: their sum, requantized by the constants for
+/// as many taps, the first ones being those for one tap.
+pub fn average_pool_inside(
+    shape: &PoolShape,
+    channels: Channels<'_>,
+    rq: &Requantization,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    fill(output, shape.output, |position, _| {
+        let (mut acc, mut taps) = (0i32, 0usize);
+        window(shape, input, position, |value| {
+            acc = acc.wrapping_add(value.map_or(0, i32::from));
+            taps += usize::from(value.is_some());
+        });
+        let index = taps.wrapping_sub(1);
+        let channel = Channel {
+            bias: element(channels.bias, index),
+            multiplier: element(channels.multipliers, index),
+        };
         requantize(acc, channel, rq)
     });
 }

@@ -5,7 +5,7 @@ use super::{
     reference,
 };
 use crate::error::Fault;
-use crate::format::{Operator, Target, WeightForm};
+use crate::format::{Channels, Operator, Target, WeightForm};
 use crate::numerics::{Addition, Channel, Requantization};
 
 /// The kernels of one machine. Holding a value proves that the machine can run it.
@@ -124,6 +124,10 @@ impl KernelFamily {
             (Operator::MaxPool { .. }, _) => "max_pool_generic",
             (Operator::AveragePool { .. }, Self::Reference) => "average_pool_reference",
             (Operator::AveragePool { .. }, _) => "average_pool_generic",
+            (Operator::AveragePoolInside { .. }, Self::Reference) => {
+                "average_pool_inside_reference"
+            }
+            (Operator::AveragePoolInside { .. }, _) => "average_pool_inside_generic",
             (Operator::Add(_), Self::Reference) => "add_reference",
             (Operator::Add(_), _) => "add_generic",
             (Operator::Subsample { .. }, Self::Reference) => "subsample_reference",
@@ -438,6 +442,30 @@ impl KernelSet {
             _ => generic::average_pool,
         };
         kernel(shape, channel, requantization, input, output);
+        Ok(())
+    }
+
+    /// Runs an average pool whose padding does not count, HWC to HWC; there are constants for every number of
+    /// taps that a window can have inside the map.
+    ///
+    /// # Errors
+    /// As [`KernelSet::max_pool`], and [`Fault`] if constants are missing or a window could lie in the padding
+    /// as a whole.
+    pub fn average_pool_inside(
+        self,
+        shape: &PoolShape,
+        channels: Channels<'_>,
+        requantization: &Requantization,
+        input: &[i8],
+        output: &mut [i8],
+    ) -> Result<(), Fault> {
+        check::pool_inside(shape, channels, input, output)?;
+        check::requantization(requantization)?;
+        let kernel = match self.machine {
+            Machine::Reference => reference::average_pool_inside,
+            _ => generic::average_pool_inside,
+        };
+        kernel(shape, channels, requantization, input, output);
         Ok(())
     }
 

@@ -92,6 +92,16 @@ macro_rules! kernel_suite {
                 }
 
                 #[test]
+                fn average_pool_inside_is_exact(case in pool_case()) {
+                    with(|kernels| check_average_pool_inside(kernels, &case, Constants::Proved));
+                }
+
+                #[test]
+                fn average_pool_inside_wraps_as_the_reference(case in pool_case()) {
+                    with(|kernels| check_average_pool_inside(kernels, &case, Constants::Accepted));
+                }
+
+                #[test]
                 fn add_is_exact(len in 1..100usize, a in fill(), b in fill(), seed: u64) {
                     with(|kernels| check_add(kernels, len, (a, b), Constants::Proved, seed));
                 }

@@ -93,6 +93,39 @@ pub fn check_average_pool(kernels: KernelSet, case: &PoolCase, constants: Consta
     assert_eq!(run(kernels), want);
 }
 
+/// Averages whose padding does not count: a pair of constants for each number of taps inside.
+pub fn check_average_pool_inside(kernels: KernelSet, case: &PoolCase, constants: Constants) {
+    let random = &mut Random::new(case.seed);
+    let shape = case.shape(random);
+    let input = case.fill.values(shape.input.iter().product(), random);
+    let proved = constants == Constants::Proved;
+    let rq =
+        requantization(random.below(if proved { 9 } else { 31 }) as u32, false, constants, random);
+    let area = shape.kernel[0] * shape.kernel[1];
+    let bias: Vec<i32> = (0..area).map(|_| random.i32() >> if proved { 12 } else { 0 }).collect();
+    let multipliers: Vec<i32> = (0..area).map(|_| random.multiplier()).collect();
+    let channels = Channels { bias: &bias, multipliers: &multipliers };
+    let run = |kernels: KernelSet| {
+        let mut output = Guarded::new(shape.output.iter().product());
+        let to = output.as_mut_int8();
+        kernels.average_pool_inside(&shape, channels, &rq, &input, to).unwrap();
+        output.assert_intact();
+        output.as_mut_int8().to_vec()
+    };
+    let want = if proved {
+        let average = |window: &Vec<Option<i64>>| {
+            let inside: Vec<i64> = window.iter().flatten().copied().collect();
+            let index = inside.len() - 1;
+            let channel = Channel { bias: bias[index], multiplier: multipliers[index] };
+            exact(inside.iter().sum(), 0, channel, &rq)
+        };
+        windows(&shape, &input).iter().map(average).collect()
+    } else {
+        run(KernelSet::REFERENCE)
+    };
+    assert_eq!(run(kernels), want);
+}
+
 pub fn check_add(
     kernels: KernelSet,
     len: usize,

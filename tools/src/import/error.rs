@@ -105,6 +105,10 @@ pub enum NodeProblem {
     UnknownOperator { op: String, domain: String },
     #[error("{what} is not supported")]
     Unsupported { what: String },
+    #[error("runs in training mode; export the network in inference mode")]
+    TrainingMode,
+    #[error("{what}; export the network with operator set {since} or later")]
+    OldSpelling { what: &'static str, since: i64 },
     #[error("input {index} is missing")]
     MissingInput { index: usize },
     #[error("has no output")]

@@ -7,6 +7,9 @@ use crate::graph::{Conv, Graph, Node, Op, ValueId, Window};
 /// No activation function.
 const UNBOUNDED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
+/// Taps of an average whose padding does not count: the file has constants for each number of them.
+const MAX_COUNTED_TAPS: usize = 1 << 16;
+
 /// What a node is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Role {
@@ -199,14 +202,18 @@ impl<'g> Fuser<'g> {
             }
             Op::MaxPool(window) => Kind::MaxPool(pool(window)),
             Op::AveragePool { window, count_include_pad } => {
-                if !count_include_pad && window.pads != [0; 4] {
-                    let what = "an average pool that leaves its padding out of the average has no int8 step; use count_include_pad";
+                // Without padding both are the same, and one pair of constants will do.
+                let count_include_pad = *count_include_pad || window.pads == [0; 4];
+                if !count_include_pad && window.kernel.iter().product::<usize>() > MAX_COUNTED_TAPS
+                {
+                    let what = "an average without its padding over more than 65536 pixels has no int8 step";
                     return Err(self.unsupported(Some(node), what));
                 }
-                Kind::AveragePool(pool(window))
+                Kind::AveragePool { geometry: pool(window), count_include_pad }
             }
             Op::GlobalAveragePool => {
-                Kind::AveragePool(Geometry { kernel: [shape[0], shape[1]], ..Geometry::POINT })
+                let geometry = Geometry { kernel: [shape[0], shape[1]], ..Geometry::POINT };
+                Kind::AveragePool { geometry, count_include_pad: true }
             }
             Op::Add => Kind::Add,
             // An activation function by itself: a maximum over one pixel, clamped.

@@ -50,8 +50,11 @@ pub enum Kind {
         bias: Vec<f32>,
     },
     MaxPool(Geometry),
-    /// Padding counts in the divisor.
-    AveragePool(Geometry),
+    AveragePool {
+        geometry: Geometry,
+        /// Whether padding counts in the divisor.
+        count_include_pad: bool,
+    },
     Add,
     /// Zeros around the map: top, left, bottom, right.
     Pad {

@@ -25,7 +25,13 @@ pub(super) fn accumulate_channels(weights: &QuantizedWeights, input: Range) -> V
 
 /// The average of `count` pixels is a row of ones.
 pub(super) fn average_channel(count: usize, input: Range) -> ChannelRange {
-    channel(std::iter::repeat_n(1, count), 0, input)
+    let (zero, highest) = (i64::from(input.zero_point), i64::from(input.highest));
+    let count = count as i64;
+    ChannelRange {
+        bias: (-zero * count) as i32,
+        low: count * (-128 - zero),
+        high: count * (highest - zero),
+    }
 }
 
 fn channel(row: impl Iterator<Item = i8>, real_bias: i64, input: Range) -> ChannelRange {

@@ -13,7 +13,7 @@ mod weights;
 
 use fixnet::format::{
     FloatPartKind, FloatPartSpec, ModelSpec, NONE, StepKind, StepRecord, StepSpec, Target,
-    TensorRecord,
+    TensorRecord, flags,
 };
 use fixnet::numerics::ADD_FRACTION_BITS;
 
@@ -188,7 +188,9 @@ impl Quantizer<'_> {
         match &layer.kind {
             Kind::Conv { geometry, weights, bias } => self.conv(layer, geometry, weights, bias),
             Kind::MaxPool(geometry) => Ok(self.max_pool(layer, geometry)),
-            Kind::AveragePool(geometry) => self.average_pool(layer, geometry),
+            Kind::AveragePool { geometry, count_include_pad } => {
+                self.average_pool(layer, geometry, *count_include_pad)
+            }
             Kind::Add => self.add(layer),
             Kind::Pad { pads } => self.pad(layer, *pads),
             Kind::Subsample { strides, channels_before } => {
@@ -374,20 +376,28 @@ impl Quantizer<'_> {
         &mut self,
         layer: &Layer,
         geometry: &Geometry,
+        count_include_pad: bool,
     ) -> Result<StepSpec, QuantizeError> {
         let input = self.ranges[layer.input];
-        let count = geometry.kernel[0] * geometry.kernel[1];
-        let channel = constants::average_channel(count, input);
+        let area = geometry.kernel[0] * geometry.kernel[1];
+        // The numbers of taps that a sum may be of.
+        let counts = if count_include_pad { area..=area } else { 1..=area };
+        let channels: Vec<_> =
+            counts.clone().map(|count| constants::average_channel(count, input)).collect();
         loop {
             let output = self.ranges[layer.output];
-            let factor = f64::from(input.scale) / f64::from(output.scale) / count as f64;
-            let Some(fixed) = FixedPoint::choose(&[factor], &[channel], None, output) else {
+            let ratio = f64::from(input.scale) / f64::from(output.scale);
+            let factors: Vec<f64> = counts.clone().map(|count| ratio / count as f64).collect();
+            let Some(fixed) = FixedPoint::choose(&factors, &channels, None, output) else {
                 self.coarsen(layer)?;
                 continue;
             };
             let mut step = self.step(layer, StepKind::AveragePool, geometry);
+            if !count_include_pad {
+                step.record.flags |= flags::EXCLUDE_PADDING;
+            }
             fixed.apply(&mut step);
-            step.bias = vec![channel.bias];
+            step.bias = channels.iter().map(|channel| channel.bias).collect();
             return Ok(step);
         }
     }

@@ -255,3 +255,45 @@ fn padding_keeps_every_value_and_puts_zero_points_around() {
         }
     }
 }
+
+#[test]
+fn an_average_without_its_padding_is_within_half_a_step() {
+    for (kernel, pads) in [([3, 3], [1, 1, 1, 1]), ([2, 3], [1, 2, 0, 1]), ([4, 2], [3, 0, 3, 1])] {
+        let geometry = Geometry { kernel, pads, ..Geometry::POINT };
+        let [height, width] =
+            [0, 1].map(|axis| SIDE + pads[axis] + pads[axis + 2] + 1 - kernel[axis]);
+        let shape = [height, width, CHANNELS];
+        let mut network = network(vec![0.0; 9], vec![0.0; 3], 1, false);
+        network.layers[0].kind = Kind::AveragePool { geometry, count_include_pad: false };
+        network.tensors[1].shape = shape;
+        network.layers[1].kind =
+            Kind::Logits { weights: vec![1.0; shape.iter().product()], bias: vec![0.0] };
+        for range in [(-2.0, 4.0), (-0.25, 0.5), (0.0, 0.01)] {
+            let bytes = model(&network, range);
+            let model = Model::new_checked(&bytes).unwrap();
+            assert_eq!(model.version(), (1, 4));
+            let (input, output) = (model.input(), model.step(0).unwrap().output);
+            for seed in 0..4usize {
+                let value = |i: usize| (i * 37 + seed * 91 + i * i * seed) as u8 as i8;
+                let values: Vec<i8> = (0..SIDE * SIDE * CHANNELS).map(value).collect();
+                for (at, found) in first_step(&model, &values).into_iter().enumerate() {
+                    let (pixel, c) = (at / CHANNELS, at % CHANNELS);
+                    let corner = [pixel / width, pixel % width];
+                    let taps = (0..kernel[0] * kernel[1]).filter_map(|tap| {
+                        let y = (corner[0] + tap / kernel[1]).checked_sub(pads[0])?;
+                        let x = (corner[1] + tap % kernel[1]).checked_sub(pads[1])?;
+                        let inside = y < SIDE && x < SIDE;
+                        inside.then(|| values[(y * SIDE + x) * CHANNELS + c])
+                    });
+                    let steps = |q: i8| f64::from(q) - f64::from(input.zero_point);
+                    let taps: Vec<f64> = taps.map(steps).collect();
+                    let mean = taps.iter().sum::<f64>() / taps.len() as f64;
+                    let ratio = f64::from(input.scale) / f64::from(output.scale);
+                    let want = mean * ratio + f64::from(output.zero_point);
+                    let error = (f64::from(found) - want.clamp(-128.0, 127.0)).abs();
+                    assert!(error <= 0.51, "{kernel:?} {range:?} {at}: {found} {want}");
+                }
+            }
+        }
+    }
+}

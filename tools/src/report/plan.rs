@@ -224,7 +224,9 @@ fn operator_text(operator: &Operator<'_>) -> String {
             text
         }
         Operator::MaxPool { shape, .. } => window("max-pool", shape.kernel, shape.strides),
-        Operator::AveragePool { shape, .. } => window("average-pool", shape.kernel, shape.strides),
+        Operator::AveragePool { shape, .. } | Operator::AveragePoolInside { shape, .. } => {
+            window("average-pool", shape.kernel, shape.strides)
+        }
         Operator::Add(_) => "add".to_string(),
         Operator::Subsample { strides, .. } => format!("subsample{}", strides_text(*strides)),
         Operator::Logits { .. } => "classifier".to_string(),

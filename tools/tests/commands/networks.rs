@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::onnx::{Model, float, floats, int, ints};
+use crate::common::onnx::{Model, float, floats, int, ints, string};
 use crate::partition::nets::{classifier, trunk};
 use crate::{fixnet, json, pictures, refusal, text};
 
@@ -32,6 +32,12 @@ fn accepted() -> Vec<(&'static str, Model)> {
         let model = model.node("Conv", &["s", "w1"], "c", &pads).node("Relu", &["c"], "d", &[]);
         classifier(model, "d").output("logits")
     };
+    let pool = |attributes: &[_]| {
+        let window = [ints("kernel_shape", &[3, 3]), ints("strides", &[2, 2])];
+        let attributes = [&window[..], attributes].concat();
+        let model = stem(13).node("AveragePool", &["s"], "d", &attributes);
+        classifier(model, "d").output("logits")
+    };
     let swish_free_pad = padded(stem(13), "s", "q").node("Relu", &["q"], "d", &[]);
     let pad_then_pool = padded(stem(13), "a", "q").node(
         "MaxPool",
@@ -50,6 +56,13 @@ fn accepted() -> Vec<(&'static str, Model)> {
             classifier(pad_then_pool, "d").output("logits"),
         ),
         ("padding before an addition", classifier(pad_then_add, "d").output("logits")),
+        ("an average without its padding", pool(&[ints("pads", &[1; 4])])),
+        ("an average without its padding, uneven", pool(&[ints("pads", &[2, 0, 1, 1])])),
+        ("an average with a last window over the edge", pool(&[int("ceil_mode", 1)])),
+        (
+            "an average padded as its file's other windows",
+            pool(&[string("auto_pad", "SAME_UPPER")]),
+        ),
     ]
 }
 
@@ -162,12 +175,9 @@ fn what_is_wrong_is_refused_by_name_however_it_is_asked_for() {
             let line = refusal(&saved.quantize(way));
             let named = line.starts_with(&format!("error: {}: ", saved.onnx));
             assert!(named, "{what} {way:?}: {line}");
-            // Without a flag that allows it nothing says more than that a node has no int8 form.
-            let asked = !way.is_empty() || !line.contains("--partition");
-            assert!(
-                !asked || words.iter().all(|word| line.contains(word)),
-                "{what} {way:?}: {line}"
-            );
+            // Without a flag the first node without an int8 form will do.
+            let told = way.is_empty() || words.iter().all(|word| line.contains(word));
+            assert!(told, "{what} {way:?}: {line}");
             assert!(!Path::new(&saved.fxn).exists(), "{what}");
         }
         let check = fixnet(&["check", &saved.onnx]).output().unwrap();
@@ -206,4 +216,65 @@ fn a_crop_stays_in_float_and_is_one() {
     let summary = json(&saved.quantize(&size));
     assert_eq!(summary["float_parts"][0]["part"], "head");
     assert!(summary["agreement"].as_f64() > Some(0.6), "{}", summary["agreement"]);
+}
+
+/// Whatever is wrong, the line begins with the file that it is about.
+#[test]
+fn every_refusal_names_its_file_first() {
+    let folder = pictures(1);
+    let good = Saved::new(&classifier(stem(13), "s").output("logits"));
+    let bad = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        text(&path)
+    };
+    let whole = std::fs::read(&good.onnx).unwrap();
+    let symbolic = Saved::new(&{
+        let model = Model::new(13, &[1, 3, -1, -1]).weights("w0", &[CHANNELS, 3, 3, 3]);
+        classifier(model.node("Conv", &["x", "w0"], "s", &[]), "s").output("logits")
+    });
+    let map = Saved::new(&stem(13).output("s"));
+    let deep = Saved::new(&{
+        // More layers than a model file can hold.
+        let mut model = stem(13).weights("w1", &[CHANNELS, CHANNELS, 1, 1]);
+        let mut last = "s".to_string();
+        for index in 0..1030 {
+            let next = format!("d{index}");
+            model = model.node("Conv", &[&last, "w1"], &next, &[]);
+            last = next;
+        }
+        classifier(model, &last).output("logits")
+    });
+    let files = [
+        bad("empty.onnx", b""),
+        bad("text.onnx", b"no model at all"),
+        bad("half.onnx", &whole[..whole.len() / 2]),
+        text(&folder.path().join("absent.onnx")),
+        text(folder.path()),
+        symbolic.onnx.clone(),
+        map.onnx.clone(),
+        deep.onnx.clone(),
+    ];
+    for file in &files {
+        for way in [&[][..], &["--partition"], &["--fallback", "tract"]] {
+            // Whole in float a deep network, or one that ends in a map, is none of quantize's business.
+            let whole = way.contains(&"tract") && [&map.onnx, &deep.onnx].contains(&file);
+            if whole {
+                continue;
+            }
+            let limits = ["--calib-limit", "1", "--limit", "1", "--out", &good.fxn];
+            let line = refusal(&[&["quantize", file], &limits[..], way].concat());
+            assert!(line.starts_with(&format!("error: {file}: ")), "{way:?}: {line}");
+            assert_eq!(line.matches(&format!("{file}: ")).count(), 1, "{line}");
+        }
+        let check = fixnet(&["check", file]).output().unwrap();
+        assert_ne!(check.status.code(), Some(0), "{file}");
+    }
+    for (flag, value) in [
+        ("--calib", bad("broken.png", b"no picture")),
+        ("--images", text(&folder.path().join("absent"))),
+    ] {
+        let line = refusal(&good.quantize(&[flag, &value]));
+        assert!(line.starts_with(&format!("error: {value}: ")), "{line}");
+    }
 }

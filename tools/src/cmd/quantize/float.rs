@@ -10,7 +10,7 @@ use super::{Args, fit};
 use crate::boards::Board;
 use crate::cmd::{shown_family, warn_once};
 use crate::files::Destination;
-use crate::import::{ImportError, ImportOptions, Problem};
+use crate::import::{ImportError, ImportOptions, OnnxFile, Problem};
 use crate::lower::LowerError;
 use crate::output::{self, print, print_json};
 use crate::partition::{self, FloatNode, Part, PartitionError};
@@ -81,7 +81,7 @@ fn with_hint(args: &Args, error: anyhow::Error) -> anyhow::Error {
     let split = error.downcast_ref::<PartitionError>();
     match (node, lower, split) {
         (Some(Problem::Node(_)), ..) | (_, Some(LowerError::Unsupported { .. }), _)
-            if !args.partition =>
+            if !args.partition && can_be_judged(args) =>
         {
             anyhow::anyhow!(
                 "{error:#}; `--partition` leaves such nodes in float before or behind the residual blocks"
@@ -92,6 +92,12 @@ fn with_hint(args: &Args, error: anyhow::Error) -> anyhow::Error {
         }
         _ => error,
     }
+}
+
+/// Whether the float network can be had, which every part of it is judged by.
+fn can_be_judged(args: &Args) -> bool {
+    let file = args.model.as_ref().map(|path| OnnxFile::open(path).and_then(OnnxFile::into_proto));
+    file.is_none_or(|proto| proto.is_ok())
 }
 
 /// Refuses float parts on a board without an operating system, naming their nodes.

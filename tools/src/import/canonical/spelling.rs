@@ -112,11 +112,6 @@ impl<'g> Speller<'g> {
     }
 
     fn batch_norm(&mut self, mut node: NodeProto) -> Spelled {
-        let training = || {
-            NodeProblem::unsupported(
-                "normalising by the batch (training mode); export in inference mode: it",
-            )
-        };
         let view = OnnxNode { proto: &node, opset: self.opset };
         let outputs = node.output.iter().filter(|name| !name.is_empty()).count();
         let by_batch = match self.opset {
@@ -125,7 +120,7 @@ impl<'g> Speller<'g> {
             _ => view.int("training_mode", 0) != 0,
         };
         if by_batch {
-            return Err(training());
+            return Err(NodeProblem::TrainingMode);
         }
         if view.int("spatial", 1) == 0 {
             let per_channel = |index: usize| {
@@ -138,7 +133,7 @@ impl<'g> Speller<'g> {
             remove(&mut node, "spatial");
         }
         if node.output.iter().skip(1).any(|name| self.read.contains(name.as_str())) {
-            return Err(training());
+            return Err(NodeProblem::TrainingMode);
         }
         node.output.truncate(1);
         Ok(vec![node])
@@ -154,8 +149,8 @@ impl<'g> Speller<'g> {
         remove(&mut node, "axis");
         let Some(axis) = axis else { return Ok(vec![node]) };
         let [Some(left), Some(right)] = ranks else {
-            let what = "broadcasting along an axis of a tensor whose dimensions are not known; export with operator set 7 or later: it";
-            return Err(NodeProblem::unsupported(what));
+            let what = "broadcasts along an axis of a tensor whose dimensions are not known";
+            return Err(NodeProblem::OldSpelling { what, since: 7 });
         };
         let axis = resolve_axis(axis, left)?;
         let Some(behind) = left.checked_sub(axis + right) else {

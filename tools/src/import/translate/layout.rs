@@ -38,9 +38,7 @@ impl<'a> Importer<'a> {
         if node.op() == "Dropout" {
             let training = self.optional_constant(node, 2)?;
             if training.is_some_and(|t| t.as_ints().is_some_and(|v| v.iter().any(|&v| v != 0))) {
-                return Err(NodeProblem::unsupported(
-                    "training mode; export in inference mode: it",
-                ));
+                return Err(NodeProblem::TrainingMode);
             }
         }
         if node.op() == "Cast" && !casts_to_float(node) {

@@ -207,5 +207,7 @@ fn whole_range(range: &SliceRange, size: usize, axis: Option<Axis>) -> NodeResul
     if whole {
         return Ok(stride as usize);
     }
-    Err(NodeProblem::unsupported("a Slice other than every n-th row and column of an image"))
+    Err(NodeProblem::unsupported(
+        "a crop, or a Slice other than every n-th row and column of an image,",
+    ))
 }

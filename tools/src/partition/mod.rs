@@ -110,6 +110,11 @@ pub enum PartitionError {
          export it without this node"
     )]
     NotScores { node: String, op: String },
+    #[error(
+        "output {output:?} has shape {shape:?}; fixnet takes classifiers, whose output is one vector of \
+         scores [1, classes]"
+    )]
+    NotVector { output: String, shape: Vec<usize> },
     #[error("{nodes} has no int8 form and stands between residual blocks or inside one")]
     Middle { nodes: String },
     #[error("no part of the network with weights has an int8 form, because of {nodes}")]
@@ -213,6 +218,7 @@ impl<'p> Whole<'p> {
             .map_err(|e| in_file(path, e.into()))?;
         let mut shapes = float.output_shapes();
         shapes.insert(0, Some(input.shape.clone()));
+        check_vector(&output, shapes.last()).map_err(|e| in_file(path, e))?;
         Ok(Self { path, proto, input, output, flow, shapes, obstacles: Vec::new() })
     }
 
@@ -417,6 +423,15 @@ fn scores(proto: &ModelProto) -> Result<String, PartitionError> {
     let softmax = |n: &&NodeProto| matches!(n.op_type.as_str(), "Softmax" | "LogSoftmax");
     let before = writer(output).filter(softmax).and_then(|n| n.input.first());
     Ok(before.map_or(output, String::as_str).to_string())
+}
+
+/// The scores are one vector: at most one dimension is not 1.
+fn check_vector(output: &str, shape: Option<&Option<Vec<usize>>>) -> Result<(), PartitionError> {
+    let Some(Some(shape)) = shape else { return Err(PartitionError::NoFlow) };
+    match shape.iter().filter(|&&size| size != 1).count() {
+        0 | 1 => Ok(()),
+        _ => Err(PartitionError::NotVector { output: output.to_string(), shape: shape.clone() }),
+    }
 }
 
 /// Operators behind which there is no score a class: indices, some of the scores, truths.

@@ -1,7 +1,8 @@
-//! How much work and memory a model file may ask for.
+//! How much work and memory a model file may ask for, and what is said of it for other machines.
 
 use std::fs;
 
+use fixnet::KernelFamily;
 use fixnet::format::{CRC32, Header};
 use tempfile::tempdir;
 
@@ -119,4 +120,24 @@ fn tensors_of_any_size_are_refused_before_tract_makes_them() {
         let line = refusal(&["quantize", &path, "--fallback", "tract"]);
         assert!(line.contains(&path) && line.contains("too large"), "{name}: {line}");
     }
+}
+
+/// A plan can be made for the kernels of any machine, whatever this one has.
+#[test]
+fn inspect_plans_for_every_family_of_kernels() {
+    let file = text(model());
+    let bytes = fixnet::AlignedBytes::from_slice(&fs::read(model()).unwrap());
+    let fxn = fixnet::Model::new_checked(&bytes).unwrap();
+    for family in KernelFamily::ALL {
+        let plan = json(&["inspect", "--json", "--kernels", family.name(), &file]);
+        let required = fxn.required_by_family(family, 1);
+        assert_eq!(plan["kernels"], family.name());
+        assert_eq!(plan["arena_bytes"], required.arena());
+        assert_eq!(plan["scratch_bytes"], required.scratch);
+    }
+    let folder = tempdir().unwrap();
+    let packed = text(&folder.path().join("packed.fxn"));
+    fixnet(&["pack", &file, "--target", "cortex-m4", "--out", &packed]).assert().success();
+    let line = refusal(&["inspect", "--kernels", "avx2", &packed]);
+    assert!(line.contains(&packed) && line.contains("packed for cortex-m4"), "{line}");
 }

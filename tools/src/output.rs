@@ -1,5 +1,5 @@
 //! What the program prints. Figures go to standard output, everything else to standard error, and text
-//! that others wrote never reaches a terminal as more than text ([`printable`]). Standard output may be
+//! that others wrote never reaches a terminal as more than text (`printable`). Standard output may be
 //! full or closed, which is no reason to panic.
 
 mod printable;

@@ -57,7 +57,7 @@ pub fn resize(image: &RgbPixels, width: usize, height: usize) -> RgbPixels {
     }
 }
 
-/// Cuts `width` x `height` pixels from the middle ([`half_margin`]). `None` if the image is smaller.
+/// Cuts `width` x `height` pixels from the middle, as `half_margin` has it. `None` if the image is smaller.
 pub fn centre_crop(image: &RgbPixels, width: usize, height: usize) -> Option<RgbPixels> {
     let left = half_margin(image.width.checked_sub(width)?);
     let top = half_margin(image.height.checked_sub(height)?);

@@ -52,8 +52,7 @@ fn is_terminal() -> bool {
 pub fn print(text: &str) -> anyhow::Result<()> {
     let text = printable::page(text, is_styled());
     if TO_STDERR.load(Ordering::Relaxed) {
-        eprint!("{text}");
-        return Ok(());
+        return io::stderr().write_all(text.as_bytes()).context("standard error cannot be written");
     }
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

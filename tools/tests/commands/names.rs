@@ -141,12 +141,11 @@ fn no_error_prints_more_than_text() {
 /// Names of a megabyte take no megabytes of a terminal.
 #[test]
 fn names_of_any_length_are_shortened() {
-    let (_folder, [onnx, file, image]) = hostile(&format!("{HOSTILE}{}", "long".repeat(1 << 18)));
+    let (_folder, [onnx, ..]) = hostile(&"long".repeat(1 << 18));
     run(&["check", &onnx]);
-    let few = ["--calib-limit", "2", "--limit", "2", "--out", &file];
-    if run(&[&["quantize", &onnx][..], &few].concat()).status.success() {
-        run(&["inspect", &file]);
-        run(&["run", &file, &image]);
-        run(&["compare", &onnx, &file, "--limit", "2"]);
-    }
+    let (_folder, [onnx, file, image]) = hostile(&"long".repeat(1 << 12));
+    let few = ["--calib-limit", "1", "--no-compare", "--out", &file];
+    assert!(run(&[&["quantize", &onnx][..], &few].concat()).status.success());
+    run(&["inspect", &file]);
+    run(&["run", &file, &image]);
 }

@@ -11,13 +11,15 @@ use fixnet::hybrid::{HybridModel, HybridSession};
 use fixnet::session::{Hook, StepInfo};
 use fixnet::{AlignedBytes, KernelSet, Model};
 use prost::Message;
+use tools::calibrate::{self, Bits, Method};
 use tools::compare;
-use tools::data::RgbPixels;
+use tools::data::{InputSize, RgbPixels};
+use tools::graph::InputLayout;
 use tools::images::Images;
 use tools::import::{self, ImportOptions};
 use tools::quantize::{self, Options};
 use tools::source::Source;
-use tools::{calibrate, packing};
+use tools::{packing, partition};
 
 use crate::generator::{Dice, Network, Softmax};
 use crate::oracle::{Oracle, Outputs};
@@ -39,7 +41,9 @@ const MIN_LAYER_SQNR_DB: f64 = 20.0;
 pub enum Outcome {
     /// Accepted, and all agree.
     Agrees { split: bool },
-    /// `quantize` refuses it, and so does `check`.
+    /// It has no int8 form, whole or split, as `check` says, and agrees in float.
+    Fallback { why: String },
+    /// Nothing runs it, as `check` says.
     Refused { why: String },
     /// Accepted, but the oracle does not run it.
     Unjudged { why: String },
@@ -65,11 +69,11 @@ pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
     std::fs::write(&path, bytes).expect("a writable folder");
     let loaded = match catch_unwind(AssertUnwindSafe(|| accepted(network, &path))) {
         Ok(Ok(Ok(accepted))) => accepted,
-        Ok(Ok(Err(why))) => return Outcome::Refused { why },
+        Ok(Ok(Err(why))) => return whole_in_float(network, oracle, folder, &path, why),
         Ok(Err(fault)) => return Outcome::Wrong(fault),
         Err(panic) => return Outcome::Wrong(panicked(panic)),
     };
-    let pixels = judged_pixels(network, &loaded.source);
+    let pixels = pixels_of(network, loaded.source.input_size());
     let inputs: Vec<Vec<f32>> =
         pixels.iter().map(|p| network.recipe.float_input(p, loaded.source.layout)).collect();
     let last = &network.proto.graph.as_ref().expect("a graph").output[0].name;
@@ -91,6 +95,46 @@ pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
             Outcome::Wrong(fault)
         }
         Err(panic) => Outcome::Wrong(panicked(panic)),
+    }
+}
+
+/// What has no int8 form runs in float as it is, as with `--fallback tract`.
+fn whole_in_float(
+    network: &Network,
+    oracle: &mut Oracle,
+    folder: &Path,
+    path: &Path,
+    why: String,
+) -> Outcome {
+    let loaded = catch_unwind(|| partition::whole(path, &ImportOptions::default()));
+    let part = match loaded {
+        Ok(Ok(part)) => part,
+        Ok(Err(error)) => {
+            return match well_formed(path, &error) {
+                Ok(()) => Outcome::Refused { why: format!("{error:#}") },
+                Err(fault) => Outcome::Wrong(fault),
+            };
+        }
+        Err(panic) => return Outcome::Wrong(panicked(panic)),
+    };
+    let [height, width, _] = part.input;
+    let pixels = &pixels_of(network, InputSize { height, width })[0];
+    let layout = match network.shape[1..] {
+        [_, _, 3] => InputLayout::Nhwc,
+        _ => InputLayout::Nchw,
+    };
+    let image = network.recipe.float_input(pixels, layout);
+    let expected = match oracle.run(folder, network, &[image], &[&network.scores]) {
+        Ok(outputs) => outputs,
+        Err(why) => return Outcome::Unjudged { why },
+    };
+    let found = part.run(&network.recipe.float_input(pixels, InputLayout::Nhwc));
+    let agreed = found
+        .or_else(|error| fault("the network whole in float fails", error.to_string()))
+        .and_then(|found| close("the network whole in float", &found, &expected[0][0]));
+    match agreed {
+        Ok(()) => Outcome::Fallback { why },
+        Err(fault) => Outcome::Wrong(fault),
     }
 }
 
@@ -194,7 +238,7 @@ fn quantized(network: &Network, source: Source, split: bool) -> anyhow::Result<A
         &source.network,
         &observed,
         recipe,
-        Options::default(),
+        options(network.seed),
     )?
     .spec;
     let bytes = fixnet::format::write(&spec.clone().with_whole_tensors())?;
@@ -202,9 +246,22 @@ fn quantized(network: &Network, source: Source, split: bool) -> anyhow::Result<A
     Ok(Accepted { source, split, spec, bytes })
 }
 
-fn judged_pixels(network: &Network, source: &Source) -> Vec<RgbPixels> {
+/// Choices of a quantization: mostly those that are made by default.
+fn options(seed: u64) -> Options {
+    let mut dice = Dice::new(seed ^ 0x6f70_7469_6f6e_73);
+    if dice.chance(50) {
+        return Options::default();
+    }
+    Options {
+        method: dice.pick(&[Method::Mse, Method::MinMax, Method::Percentile]),
+        correct_bias: dice.chance(50),
+        activation_bits: dice.pick(&[Bits::Seven, Bits::Eight]),
+    }
+}
+
+fn pixels_of(network: &Network, size: InputSize) -> Vec<RgbPixels> {
     let images = Images::for_calibration(network.seed, JUDGED_IMAGES);
-    let sample = |index| images.sample(index, &network.recipe, source.input_size());
+    let sample = |index| images.sample(index, &network.recipe, size);
     (0..JUDGED_IMAGES).map(|index| sample(index).expect("generated").pixels).collect()
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-use crate::common::onnx::{int, ints};
+use crate::common::onnx::ints;
 
 /// `pads` has the padding of windows that the file leaves to be computed, by the node's output.
 pub fn rewrite(proto: &mut ModelProto, pads: &HashMap<String, [i64; 4]>) {
@@ -23,8 +23,6 @@ pub fn rewrite(proto: &mut ModelProto, pads: &HashMap<String, [i64; 4]>) {
         match node.op_type.as_str() {
             "Pad" if opset < 11 => attributes_to_inputs(graph, node, &["pads"]),
             "Slice" if opset < 10 => attributes_to_inputs(graph, node, &["starts", "ends", "axes"]),
-            // A Softmax over the last axis is what an axis of 1 means for `[1, N]`.
-            "Softmax" | "LogSoftmax" if opset < 13 => set_axis(node, -1),
             // It does nothing in inference.
             "Dropout" => {
                 node.op_type = "Identity".into();
@@ -56,11 +54,6 @@ fn attributes_to_inputs(graph: &mut GraphProto, node: &mut NodeProto, names: &[&
         graph.initializer.push(tensor);
     }
     node.attribute.retain(|a: &AttributeProto| a.name != "value");
-}
-
-fn set_axis(node: &mut NodeProto, axis: i64) {
-    node.attribute.retain(|a| a.name != "axis");
-    node.attribute.push(int("axis", axis));
 }
 
 /// What is 1 or 0 on both axes where it is left out.

@@ -21,6 +21,7 @@ pub struct Tally {
     graphs: usize,
     whole: usize,
     split: usize,
+    fallback: BTreeMap<String, usize>,
     refused: BTreeMap<String, usize>,
     unjudged: BTreeMap<String, usize>,
     wrong: Vec<(u64, Fault, BTreeSet<Feature>)>,
@@ -36,6 +37,9 @@ impl Tally {
             Outcome::Agrees { split } => {
                 *if split { &mut self.split } else { &mut self.whole } += 1;
                 network.features.iter().for_each(|f| *self.agreeing.entry(*f).or_insert(0) += 1);
+            }
+            Outcome::Fallback { why } => {
+                *self.fallback.entry(reason(&why, made_in)).or_insert(0) += 1
             }
             Outcome::Refused { why } => {
                 *self.refused.entry(reason(&why, made_in)).or_insert(0) += 1
@@ -62,6 +66,7 @@ impl Tally {
         let sum = |into: &mut BTreeMap<String, usize>, from: BTreeMap<String, usize>| {
             from.into_iter().for_each(|(key, count)| *into.entry(key).or_insert(0) += count);
         };
+        sum(&mut self.fallback, other.fallback);
         sum(&mut self.refused, other.refused);
         sum(&mut self.unjudged, other.unjudged);
         for (feature, count) in other.agreeing {
@@ -118,12 +123,13 @@ fn reason(text: &str, made_in: &Path) -> String {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fallback: usize = self.fallback.values().sum();
         let refused: usize = self.refused.values().sum();
         let unjudged: usize = self.unjudged.values().sum();
         writeln!(
             f,
-            "{} random networks: {} agree whole, {} split, {} wrong, {refused} refused, \
-             {unjudged} not run by the oracle",
+            "{} random networks: {} agree in int8, {} split, {fallback} in float alone, {} wrong, \
+             {refused} refused, {unjudged} not run by the oracle",
             self.graphs,
             self.whole,
             self.split,
@@ -140,6 +146,7 @@ impl fmt::Display for Tally {
             reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
             reasons.iter().take(SHOWN).try_for_each(|(why, n)| writeln!(f, "  {what}: {n} x {why}"))
         };
+        list("float alone", &self.fallback)?;
         list("refused", &self.refused)?;
         list("not run", &self.unjudged)?;
         writeln!(f, "  features of those that agree: {:?}", self.agreeing)

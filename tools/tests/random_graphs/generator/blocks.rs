@@ -8,6 +8,18 @@ use crate::common::onnx::{float, floats, int, ints, tensor};
 impl Builder {
     /// One block or layer.
     pub fn block(&mut self, x: &Map) -> Map {
+        let y = self.one_block(x);
+        let fits = |map: &Map| map.size == y.size && map.channels == y.channels && *map != y;
+        let earlier = self.maps.iter().rev().find(|map| fits(map)).cloned();
+        let y = match earlier {
+            Some(earlier) if self.may(Feature::FarAddition, 15) => self.add(&y, &earlier),
+            _ => y,
+        };
+        self.maps.push(y.clone());
+        y
+    }
+
+    fn one_block(&mut self, x: &Map) -> Map {
         match self.dice.range(0, 19) {
             0..=3 => self.basic(x),
             4..=5 => self.bottleneck(x),
@@ -130,6 +142,7 @@ impl Builder {
     fn option_a(&mut self, x: &Map) -> Map {
         let stride = if self.opset >= 10 { self.stride(x) } else { 1 };
         let (before, after) = match self.dice.range(0, 2) {
+            0 if self.dice.chance(30) => (0, x.channels),
             0 => (0, self.dice.range(1, 9)),
             1 => (self.dice.range(1, 9), 0),
             _ => (self.dice.range(1, 6), self.dice.range(1, 6)),
@@ -154,6 +167,11 @@ impl Builder {
     }
 
     fn concat_zeros(&mut self, x: &Map, before: usize, after: usize) -> String {
+        if after == x.channels && before == 0 && self.may(Feature::OptionATimesZero, 100) {
+            let zero = self.floats(&[], vec![0.0]);
+            let zeros = self.same("Mul", x, &[&zero], Vec::new());
+            return self.node("Concat", &[&x.name, &zeros.name], vec![int("axis", 1)]);
+        }
         let mut inputs = Vec::new();
         for channels in [before, after] {
             if channels > 0 {
@@ -238,7 +256,15 @@ impl Builder {
 
     /// Nodes that do nothing in inference.
     fn passing(&mut self, x: &Map) -> Map {
-        match self.dice.range(0, 2) {
+        match self.dice.range(0, 4) {
+            3 if self.opset >= 15 && self.may(Feature::CastLike, 100) => {
+                let like = self.floats(&[], vec![1.0]);
+                self.same("CastLike", x, &[&like], Vec::new())
+            }
+            4 if self.may(Feature::ZeroConstant, 100) => {
+                let zero = self.per_channel(x, |_, n| vec![0.0; n]);
+                self.same("Add", x, &[&zero], Vec::new())
+            }
             0 if self.may(Feature::Dropout, 100) => {
                 if self.opset < 12 {
                     return self.same("Dropout", x, &[], vec![float("ratio", 0.3)]);

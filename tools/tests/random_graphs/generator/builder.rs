@@ -31,6 +31,8 @@ pub struct Builder {
     pub features: BTreeSet<Feature>,
     /// Padding of windows that the file leaves to be computed, by the node's output.
     pub implicit_pads: HashMap<String, [i64; 4]>,
+    /// The outputs of earlier blocks.
+    pub maps: Vec<Map>,
     graph: GraphProto,
     ir_version: i64,
     style: Style,
@@ -65,8 +67,18 @@ impl Builder {
         let style = dice.pick(&[Style::Numbers, Style::Paths, Style::NamelessNodes]);
         let graph = GraphProto { name: "random".into(), ..GraphProto::default() };
         let (features, shared) = (BTreeSet::new(), HashMap::new());
-        let implicit_pads = HashMap::new();
-        Self { dice, opset, features, implicit_pads, graph, ir_version, style, count: 0, shared }
+        Self {
+            dice,
+            opset,
+            features,
+            implicit_pads: HashMap::new(),
+            maps: Vec::new(),
+            graph,
+            ir_version,
+            style,
+            count: 0,
+            shared,
+        }
     }
 
     pub fn graph(&mut self) -> &mut GraphProto {
@@ -179,8 +191,85 @@ impl Builder {
         self.constant(tensor)
     }
 
+    /// Floats of another width, cast to f32.
+    pub fn cast_floats(&mut self, dims: &[usize], values: Vec<f32>) -> String {
+        // rten reads no halves.
+        let half = self.dice.chance(20);
+        let mut tensor = self.tensor(if half { DataType::Float16 } else { DataType::Double }, dims);
+        tensor.raw_data = match half {
+            true => values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
+            false => values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect(),
+        };
+        let wide = self.constant(tensor);
+        self.node("Cast", &[&wide], vec![int("to", 1)])
+    }
+
+    /// A list of integers, sometimes one that is computed.
     pub fn ints(&mut self, values: &[i64]) -> String {
+        let small = |v: &i64| (-100..100).contains(v);
+        if values.len() > 1 && values.iter().all(small) && self.may(Feature::ShapeConstants, 6) {
+            return self.computed_ints(values);
+        }
         self.int_tensor(&[values.len()], values)
+    }
+
+    /// `values` as what nodes make of constants.
+    fn computed_ints(&mut self, values: &[i64]) -> String {
+        match self.dice.range(0, 4) {
+            0 => {
+                let (head, tail) = values.split_at(1);
+                let (head, tail) =
+                    (self.int_tensor(&[1], head), self.int_tensor(&[tail.len()], tail));
+                self.node("Concat", &[&head, &tail], vec![int("axis", 0)])
+            }
+            1 => {
+                let less: Vec<i64> = values.iter().map(|v| v - 3).collect();
+                let less = self.int_tensor(&[less.len()], &less);
+                let three = self.int_tensor(&[1], &[3]);
+                self.node("Add", &[&less, &three], Vec::new())
+            }
+            2 => {
+                let doubled: Vec<i64> = values.iter().map(|v| v * 2).collect();
+                let doubled = self.int_tensor(&[doubled.len()], &doubled);
+                let two = self.int(2);
+                self.node("Div", &[&doubled, &two], Vec::new())
+            }
+            3 => {
+                let mut more = vec![7];
+                more.extend(values);
+                more.push(9);
+                let more = self.int_tensor(&[more.len()], &more);
+                let (mut inputs, mut attributes) = (vec![more], Vec::new());
+                self.list_of_one(10, "starts", 1, &mut inputs, &mut attributes);
+                self.list_of_one(10, "ends", -1, &mut inputs, &mut attributes);
+                self.list_of_one(10, "axes", 0, &mut inputs, &mut attributes);
+                let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+                self.node("Slice", &inputs, attributes)
+            }
+            _ => {
+                let order: Vec<i64> = (0..values.len() as i64).rev().collect();
+                let reversed: Vec<i64> = values.iter().rev().copied().collect();
+                let reversed = self.int_tensor(&[reversed.len()], &reversed);
+                let order = self.int_tensor(&[order.len()], &order);
+                self.node("Gather", &[&reversed, &order], vec![int("axis", 0)])
+            }
+        }
+    }
+
+    /// As [`Builder::list`], of one integer that is not computed itself.
+    fn list_of_one(
+        &mut self,
+        since: i64,
+        name: &str,
+        value: i64,
+        inputs: &mut Vec<String>,
+        attributes: &mut Vec<AttributeProto>,
+    ) {
+        if self.opset < since {
+            attributes.push(onnx::ints(name, &[value]));
+        } else {
+            inputs.push(self.int_tensor(&[1], &[value]));
+        }
     }
 
     /// A scalar: a tensor without dimensions.

@@ -52,6 +52,21 @@ impl Builder {
                 };
                 self.dense(&pooled, classes)
             }
+            8 if self.may(Feature::MeanOfPixels, 50) => {
+                // [1, C, H * W], then a mean over the last axis.
+                let target = match self.dice.chance(50) {
+                    true => [0, 0, -1],
+                    false => [1, x.channels as i64, -1],
+                };
+                let target = self.ints(&target);
+                let pixels = self.node("Reshape", &[&x.name, &target], Vec::new());
+                let (mut inputs, mut attributes) = (vec![pixels], vec![int("keepdims", 0)]);
+                let axis = if self.opset >= 11 { -1 } else { 2 };
+                self.list(18, "axes", &[axis], &mut inputs, &mut attributes);
+                let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+                let name = self.node("ReduceMean", &inputs, attributes);
+                self.dense(&Vector { name, len: x.channels }, classes)
+            }
             8 => {
                 let pooled = self.global_average_pool(x);
                 let flat = self.flatten(&pooled);
@@ -102,6 +117,15 @@ impl Builder {
             self.list(13, "axes", &axes, &mut inputs, &mut attributes);
             let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
             let name = self.node("Squeeze", &inputs, attributes);
+            return Vector { name, len };
+        }
+        // With more than one channel, and batch 1 kept by a following Unsqueeze.
+        if x.size == [1, 1] && len > 1 && self.may(Feature::SqueezeAll, 3) {
+            let all = self.node("Squeeze", &[&x.name], Vec::new());
+            let (mut inputs, mut attributes) = (vec![all], Vec::new());
+            self.list(13, "axes", &[0], &mut inputs, &mut attributes);
+            let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+            let name = self.node("Unsqueeze", &inputs, attributes);
             return Vector { name, len };
         }
         let name = self.reshaped(&x.name, len);

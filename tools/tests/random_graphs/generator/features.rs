@@ -8,6 +8,8 @@ pub enum Feature {
     ConstantNodes,
     IdentityOfWeights,
     ComputedWeights,
+    CastWeights,
+    ShapeConstants,
     ShapeArithmetic,
     SymbolicBatch,
     NhwcInput,
@@ -28,6 +30,10 @@ pub enum Feature {
     CeilModeOnMaxPoolValid,
     // Operators.
     BatchNorm,
+    BatchNormOfParts,
+    BatchNormZeroGamma,
+    UnevenChannels,
+    ZeroFilter,
     BatchNormFiveOutputs,
     BatchNormSpatial0,
     MulAdd,
@@ -35,6 +41,7 @@ pub enum Feature {
     ConstantMinusMap,
     Clip,
     MinMax,
+    OddClip,
     ClipAfterClip,
     MaxPool,
     AveragePool,
@@ -48,8 +55,12 @@ pub enum Feature {
     Identity,
     Dropout,
     Cast,
+    CastLike,
     Sum,
     // Blocks.
+    FarAddition,
+    OptionATimesZero,
+    ZeroConstant,
     BasicBlock,
     Projection,
     Bottleneck,
@@ -67,6 +78,10 @@ pub enum Feature {
     MatMul,
     GemmFactors,
     Squeeze,
+    SqueezeAll,
+    MeanOfPixels,
+    UnflattenedScores,
+    SoftmaxOfImage,
     ConvClassifier,
     PooledWithoutClassifier,
     HwcFlatten,
@@ -76,6 +91,7 @@ pub enum Feature {
     // What has no int8 form.
     ForeignHead,
     ForeignTail,
+    ForeignMiddle,
 }
 
 /// Features that wait for a fault to be mended, which the second entry names.

@@ -3,7 +3,7 @@
 use super::builder::{Builder, Map};
 use super::ends::Vector;
 use super::features::Feature;
-use crate::common::onnx::{float, string};
+use crate::common::onnx::{float, int, string};
 
 impl Builder {
     /// Before the network: on the image.
@@ -15,6 +15,40 @@ impl Builder {
             return self.foreign(&conv);
         }
         x
+    }
+
+    /// Between blocks, where nothing can be left in float, or where it can: what is refused must be
+    /// refused by `check`, too.
+    pub fn foreign_middle(&mut self, x: &Map) -> Map {
+        self.note(Feature::ForeignMiddle);
+        match self.dice.range(0, 4) {
+            0 => {
+                // A window cut out.
+                let (starts, ends) = (self.ints(&[1, 0]), self.ints(&[i64::MAX, i64::MAX]));
+                let axes = self.ints(&[2, 3]);
+                if self.opset < 10 || x.size[0] < 2 {
+                    return self.foreign(x);
+                }
+                let name = self.node("Slice", &[&x.name, &starts, &ends, &axes], Vec::new());
+                Map { name, size: [x.size[0] - 1, x.size[1]], ..x.clone() }
+            }
+            1 => {
+                let other = self.relu(x);
+                let name = self.node("Concat", &[&x.name, &other.name], vec![int("axis", 1)]);
+                Map { name, channels: 2 * x.channels, ..x.clone() }
+            }
+            2 => {
+                // Squeeze and excitation.
+                let pooled = self.global_average_pool(x);
+                let gate = self.same("Sigmoid", &pooled, &[], Vec::new());
+                self.same("Mul", x, &[&gate.name], Vec::new())
+            }
+            3 if self.opset >= 8 => {
+                let other = self.relu(x);
+                self.same("Sum", x, &[&other.name, &x.name], Vec::new())
+            }
+            _ => self.foreign(x),
+        }
     }
 
     /// Behind the network's blocks: on a map.

@@ -180,6 +180,12 @@ impl Builder {
         let deviation = (2.0 / fan_in as f32).sqrt();
         let weight = if self.may(Feature::ComputedWeights, 4) {
             self.computed_weights(&dims, deviation)
+        } else if self.may(Feature::UnevenChannels, 5) {
+            let values = self.uneven(channels, fan_in, deviation);
+            self.floats(&dims, values)
+        } else if self.may(Feature::CastWeights, 2) {
+            let values = self.dice.normals(dims.iter().product(), deviation);
+            self.cast_floats(&dims, values)
         } else {
             self.weights(&dims, deviation)
         };
@@ -195,6 +201,19 @@ impl Builder {
         let name = self.node("Conv", &inputs, attributes);
         self.note_pads(&name, &window, x.size);
         Map { name, channels, size }
+    }
+
+    /// Filters of very different sizes, some of nothing but zeros.
+    fn uneven(&mut self, channels: usize, fan_in: usize, deviation: f32) -> Vec<f32> {
+        let mut values = Vec::with_capacity(channels * fan_in);
+        for _ in 0..channels {
+            let size = match self.may(Feature::ZeroFilter, 15) {
+                true => 0.0,
+                false => self.dice.pick(&[1.0, 0.1, 0.01, 1e-4, 2.0]),
+            };
+            values.extend(self.dice.normals(fan_in, deviation * size));
+        }
+        values
     }
 
     /// Weights that a node makes of others.
@@ -245,6 +264,7 @@ impl Builder {
     /// A batch norm in one of its spellings.
     pub fn norm(&mut self, x: &Map) -> Map {
         match self.dice.range(0, 9) {
+            0 if self.may(Feature::BatchNormOfParts, 30) => self.norm_of_parts(x),
             0 if self.may(Feature::MulAdd, 100) => self.mul_add(x),
             1 if self.may(Feature::SubDiv, 100) => self.sub_div(x),
             2 => x.clone(),
@@ -258,6 +278,9 @@ impl Builder {
         let mut gamma = self.dice.uniforms(c, 0.5, 1.5);
         if self.dice.chance(20) {
             gamma.iter_mut().for_each(|g| *g = if self.dice.chance(50) { -*g } else { *g });
+        }
+        if self.may(Feature::BatchNormZeroGamma, 3) {
+            gamma.fill(0.0);
         }
         let beta = self.dice.normals(c, 0.3);
         let mean = self.dice.normals(c, 0.3);
@@ -318,6 +341,31 @@ impl Builder {
         self.binary("Add", &x, &shift, true)
     }
 
+    /// A batch norm as arithmetic on its constants: `x * (gamma / sqrt(variance + epsilon)) + ...`.
+    fn norm_of_parts(&mut self, x: &Map) -> Map {
+        let dims = [x.channels, 1, 1];
+        let gamma = self.dice.uniforms(x.channels, 0.5, 1.5);
+        let variance = self.dice.uniforms(x.channels, 0.4, 2.0);
+        let shift = self.dice.normals(x.channels, 0.3);
+        let [gamma, variance, shift] = [gamma, variance, shift].map(|v| self.floats(&dims, v));
+        let epsilon = self.floats(&[], vec![1e-3]);
+        let spread = self.node("Add", &[&variance, &epsilon], Vec::new());
+        let deviation = self.node("Sqrt", &[&spread], Vec::new());
+        let scale = match self.dice.chance(50) {
+            true => self.node("Div", &[&gamma, &deviation], Vec::new()),
+            false => {
+                let inverse = self.node("Reciprocal", &[&deviation], Vec::new());
+                self.node("Mul", &[&inverse, &gamma], Vec::new())
+            }
+        };
+        let shift = match self.dice.chance(50) {
+            true => self.node("Neg", &[&shift], Vec::new()),
+            false => shift,
+        };
+        let scaled = self.same("Mul", x, &[&scale], Vec::new());
+        self.same("Add", &scaled, &[&shift], Vec::new())
+    }
+
     fn sub_div(&mut self, x: &Map) -> Map {
         let mean = self.per_channel(x, |dice, n| dice.normals(n, 0.3));
         let deviation = self.per_channel(x, |dice, n| dice.uniforms(n, 0.6, 1.8));
@@ -352,7 +400,13 @@ impl Builder {
     }
 
     fn one_clip(&mut self, x: &Map) -> Map {
-        let (min, max) = match self.dice.range(0, 4) {
+        let (min, max) = match self.dice.range(0, 5) {
+            4 if self.may(Feature::OddClip, 30) => {
+                // Bounds that leave little, or have 0 outside.
+                let (low, high) =
+                    self.dice.pick(&[(0.2, 1.5), (-1.5, -0.2), (0.0, 0.3), (-0.1, 2.0)]);
+                (Some(low), Some(high))
+            }
             0 => (Some(0.0), None),
             1 => (None, Some(self.dice.uniform(1.0, 3.0))),
             2 => (Some(self.dice.uniform(-2.0, -0.5)), Some(self.dice.uniform(0.5, 2.0))),

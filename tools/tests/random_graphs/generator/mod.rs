@@ -99,8 +99,13 @@ impl Builder {
             x = self.foreign_head(&x);
         }
         x = self.stem(&x);
-        for _ in 0..self.dice.range(0, 4) {
+        let blocks = self.dice.range(0, 4);
+        let middle = self.dice.chance(5).then(|| self.dice.range(0, blocks));
+        for index in 0..blocks {
             let last = x.clone();
+            if middle == Some(index) {
+                x = self.foreign_middle(&x);
+            }
             x = self.block(&x);
             if self.may(Feature::DeadBranch, 4) {
                 self.relu(&last);
@@ -133,6 +138,15 @@ impl Builder {
 
     /// The end of the graph: its output, and whether it is a Softmax's.
     fn end(&mut self, scores: &Vector) -> (String, Option<Softmax>) {
+        if self.may(Feature::UnflattenedScores, 3) {
+            // `[1, classes, 1, 1]`, with a Softmax over the channels and without.
+            let shape = self.ints(&[1, scores.len as i64, 1, 1]);
+            let image = self.node("Reshape", &[&scores.name, &shape], Vec::new());
+            if !self.may(Feature::SoftmaxOfImage, 50) {
+                return (image, None);
+            }
+            return (self.node("Softmax", &[&image], vec![int("axis", 1)]), Some(Softmax::Plain));
+        }
         let (op, softmax, feature) = match self.dice.range(0, 9) {
             0 | 1 => ("Softmax", Softmax::Plain, Feature::Softmax),
             2 => ("LogSoftmax", Softmax::Log, Feature::LogSoftmax),
@@ -140,7 +154,10 @@ impl Builder {
         };
         self.note(feature);
         let axis = if self.opset >= 11 && self.dice.chance(50) { -1 } else { 1 };
-        let output = self.node(op, &[&scores.name], vec![int("axis", axis)]);
+        let mut output = self.node(op, &[&scores.name], vec![int("axis", axis)]);
+        if self.may(Feature::Identity, 10) {
+            output = self.node("Identity", &[&output], Vec::new());
+        }
         (output, Some(softmax))
     }
 

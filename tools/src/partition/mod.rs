@@ -406,11 +406,12 @@ fn image_of(input: &InputTensor) -> Option<[usize; 3]> {
     }
 }
 
-/// The output, or what a final Softmax makes it from.
+/// The output, or what a Softmax makes it from behind which nothing computes.
 fn scores(proto: &ModelProto) -> Result<String, PartitionError> {
     let Some(graph) = &proto.graph else { return Ok(String::new()) };
     let output = graph.output.first().map_or("", |output| output.name.as_str());
     let writer = |name: &str| graph.node.iter().find(|n| n.output.iter().any(|o| o == name));
+    let mut scores = output;
     let mut last = writer(output);
     while let Some(node) = last {
         if GIVES_NO_SCORES.contains(&node.op_type.as_str()) {
@@ -418,11 +419,13 @@ fn scores(proto: &ModelProto) -> Result<String, PartitionError> {
             return Err(PartitionError::NotScores { node, op });
         }
         let passes = PASSES_ON.contains(&node.op_type.as_str());
-        last = node.input.first().filter(|_| passes).and_then(|input| writer(input));
+        let input = node.input.first().filter(|_| passes);
+        if matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax") {
+            scores = input.map_or(scores, String::as_str);
+        }
+        last = input.and_then(|input| writer(input));
     }
-    let softmax = |n: &&NodeProto| matches!(n.op_type.as_str(), "Softmax" | "LogSoftmax");
-    let before = writer(output).filter(softmax).and_then(|n| n.input.first());
-    Ok(before.map_or(output, String::as_str).to_string())
+    Ok(scores.to_string())
 }
 
 /// The scores are one vector: at most one dimension is not 1.
@@ -459,6 +462,7 @@ const GIVES_NO_SCORES: &[&str] = &[
 /// Operators that hand on what they get in another form.
 const PASSES_ON: &[&str] = &[
     "Identity",
+    "Dropout",
     "Cast",
     "Squeeze",
     "Unsqueeze",

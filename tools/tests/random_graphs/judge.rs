@@ -437,8 +437,8 @@ fn faithful(
         Some(worst) if worst.sqnr_isolated_db < MIN_LAYER_SQNR_DB => fault(
             "int8 of a layer",
             format!(
-                "outputs {sqnr:.1} dB; layer {} alone {:.1} dB",
-                worst.name, worst.sqnr_isolated_db
+                "outputs {sqnr:.1} dB; layer {} alone {:.1} dB; {:?}, expected {:?}",
+                worst.name, worst.sqnr_isolated_db, runs[0].scores, expected[0][0]
             ),
         ),
         _ => Ok(()),

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod found;
 mod generator;
 mod judge;
 mod oracle;

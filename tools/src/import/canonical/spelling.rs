@@ -7,11 +7,14 @@
 //! | `auto_pad` of `VALID`, also beside `ceil_mode` | explicit pads of 0: ONNX's shape formula for `VALID` has the ceiling of its own, and ONNX Runtime lets `ceil_mode` add the window that reaches over the edge, as with explicit pads |
 //! | `auto_pad` of `SAME_*` beside `ceil_mode` or `pads` | without these, which change nothing |
 //! | `BatchNormalization` with `spatial = 0` and one parameter a channel | without the attribute |
+//! | `Sub` of what depends on the input: tract, which joins it to a convolution before it, may subtract the other way round | `Neg` of it, then `Add` |
+//! | `ConstantOfShape` without a value (ONNX: 0 of f32; tract: of f64) | with that value |
 //! | outputs and inputs at the end of a list that nothing reads or gives | left out |
 //!
 //! `BatchNormalization` that normalises by the batch is refused: by `training_mode`, by `is_test` before
 //! operator set 7, and before operator set 14 by its five outputs (ONNX, BatchNormalization 9: "Output
-//! case #1", training mode).
+//! case #1", training mode). A `Squeeze` that does not say what it takes away is refused: tract does not
+//! know it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -48,6 +51,7 @@ pub(super) fn spell(
         });
         for node in spelled {
             rank::note(&mut speller.ranks, &node, opset);
+            speller.note_moving(&node);
             spelled_origins.push(origin);
             speller.nodes.push(node);
         }
@@ -67,6 +71,8 @@ struct Speller<'g> {
     writers: HashMap<&'g str, &'g NodeProto>,
     read: HashSet<&'g str>,
     taken: HashSet<String>,
+    /// The input, and what depends on it.
+    moving: HashSet<String>,
     nodes: Vec<NodeProto>,
     made: Vec<TensorProto>,
 }
@@ -84,6 +90,7 @@ impl<'g> Speller<'g> {
             writers: written().collect(),
             read: nodes.iter().flat_map(super::reads).chain(outputs).collect(),
             taken: names.chain(written().map(|(name, _)| name.to_string())).collect(),
+            moving: graph.input.iter().map(|input| input.name.clone()).collect(),
             nodes: Vec::new(),
             made: Vec::new(),
         }
@@ -107,8 +114,43 @@ impl<'g> Speller<'g> {
             {
                 self.broadcast(node)
             }
+            "Sub" if node.input.get(1).is_some_and(|name| self.moving.contains(name)) => {
+                Ok(self.negated(node))
+            }
+            "ConstantOfShape" if node.attribute.is_empty() => {
+                node.attribute.push(zero());
+                Ok(vec![node])
+            }
+            "Squeeze"
+                if node.input.len() < 2 && !node.attribute.iter().any(|a| a.name == "axes") =>
+            {
+                let what = "taking away all dimensions of 1; export it with axes: it";
+                Err(NodeProblem::unsupported(what))
+            }
             _ => Ok(vec![node]),
         }
+    }
+
+    fn note_moving(&mut self, node: &NodeProto) {
+        if super::reads(node).any(|name| self.moving.contains(name)) {
+            self.moving.extend(node.output.iter().cloned());
+        }
+    }
+
+    /// `a - b` as `a + -b`.
+    fn negated(&mut self, mut node: NodeProto) -> Vec<NodeProto> {
+        let name = node_name(&node);
+        let operand = self.fresh(format!("{name}.negative"));
+        let negation = NodeProto {
+            op_type: "Neg".to_string(),
+            name: format!("{name}.neg"),
+            input: vec![node.input[1].clone()],
+            output: vec![operand.clone()],
+            ..Default::default()
+        };
+        node.op_type = "Add".to_string();
+        node.input[1] = operand;
+        vec![negation, node]
     }
 
     fn batch_norm(&mut self, mut node: NodeProto) -> Spelled {
@@ -330,6 +372,22 @@ fn node_name(node: &NodeProto) -> String {
 
 fn remove(node: &mut NodeProto, attribute: &str) {
     node.attribute.retain(|a| a.name != attribute);
+}
+
+/// The value of a `ConstantOfShape` that says none.
+fn zero() -> AttributeProto {
+    let value = TensorProto {
+        dims: vec![1],
+        data_type: DataType::Float as i32,
+        float_data: vec![0.0],
+        ..Default::default()
+    };
+    AttributeProto {
+        name: "value".to_string(),
+        r#type: AttributeType::Tensor as i32,
+        t: Some(value),
+        ..Default::default()
+    }
 }
 
 fn ints(name: &str, values: Vec<i64>) -> AttributeProto {

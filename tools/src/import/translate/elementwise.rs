@@ -170,6 +170,15 @@ impl<'a> Importer<'a> {
         self.emit_affine(node, data, &activation, scale, shift)
     }
 
+    pub(super) fn negate(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+        let activation = self.operand(node, 0)?;
+        let channels = match self.graph.shape(activation.value) {
+            [elements] => *elements,
+            _ => activation.view.size(Axis::C),
+        };
+        self.emit_affine(node, 0, &activation, vec![-1.0; channels], vec![0.0; channels])
+    }
+
     /// Adds an affine step, or joins it to one of which this node is the only reader.
     fn emit_affine(
         &mut self,

@@ -139,6 +139,7 @@ impl<'a> Importer<'a> {
             "GlobalAveragePool" => self.global_average_pool(node),
             "ReduceMean" => self.reduce_mean(node),
             "Add" | "Sum" | "Sub" | "Mul" | "Div" => self.arithmetic(node),
+            "Neg" => self.negate(node),
             "Gemm" => self.gemm(node),
             "MatMul" => self.matmul(node),
             "Pad" => self.pad(node),

@@ -95,16 +95,7 @@ pub enum Feature {
 }
 
 /// Features that wait for a fault to be mended, which the second entry names.
-const WAITING: &[(Feature, &str)] = &[
-    (Feature::PadsOfTheWholeKernel, "convolutions padded by their whole kernel are refused late"),
-    (Feature::AveragePoolPadded, "average pools that pad are refused by quantize alone"),
-    (Feature::BatchNormFiveOutputs, "tract refuses them"),
-    (Feature::BatchNormSpatial0, "statistics of one number a channel are refused"),
-    (Feature::PadAlone, "padding before anything but a window is refused by quantize alone"),
-    (Feature::CeilModeOnMaxPoolValid, "sizes differ from ONNX Runtime's"),
-    (Feature::ConstantMinusMap, "tract subtracts the other way behind a convolution"),
-    (Feature::ZerosOfShapeByDefault, "tract makes f64 of them"),
-];
+const WAITING: &[(Feature, &str)] = &[];
 
 pub fn is_waiting(feature: Feature) -> bool {
     WAITING.iter().any(|(waiting, _)| *waiting == feature)

@@ -5,6 +5,7 @@
 //! calibration and the per-layer comparison see the network, and timed node by node.
 
 mod guard;
+mod padding;
 mod sizes;
 
 use std::format;
@@ -97,9 +98,10 @@ impl FloatModel {
         let typed = || {
             network.select_output_outlets(&outlets)?;
             check_inferred(&mut network)?;
-            let network = network.into_typed()?;
+            let mut network = network.into_typed()?;
             refuse_negative_pads(&network)?;
             check_typed(&network)?;
+            padding::fix(&mut network)?;
             Ok(network)
         };
         let network = guarded(typed).map_err(FloatError::Load)?;

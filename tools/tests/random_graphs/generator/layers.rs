@@ -300,7 +300,7 @@ impl Builder {
             attributes.push(int("spatial", spatial));
         }
         let map = self.same("BatchNormalization", x, &parameters, attributes);
-        if self.opset < 9 && self.may(Feature::BatchNormFiveOutputs, 20) {
+        if self.opset < 9 && self.may(Feature::BatchNormFiveOutputs, 4) {
             let more: Vec<String> =
                 ["mean", "var", "saved_mean", "saved_var"].map(|stem| self.fresh(stem)).to_vec();
             self.last_node().output.extend(more);

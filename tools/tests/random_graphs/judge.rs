@@ -248,7 +248,7 @@ fn quantized(network: &Network, source: Source, split: bool) -> anyhow::Result<A
 
 /// Choices of a quantization: mostly those that are made by default.
 fn options(seed: u64) -> Options {
-    let mut dice = Dice::new(seed ^ 0x6f70_7469_6f6e_73);
+    let mut dice = Dice::new(seed ^ 0x006f_7074_696f_6e73);
     if dice.chance(50) {
         return Options::default();
     }

@@ -4,6 +4,7 @@
 //! an operating system. It can be tapped at inner tensors by their ONNX names, which is how
 //! calibration and the per-layer comparison see the network, and timed node by node.
 
+mod crop;
 mod guard;
 mod padding;
 mod sizes;
@@ -105,8 +106,11 @@ impl FloatModel {
             Ok(network)
         };
         let network = guarded(typed).map_err(FloatError::Load)?;
-        // tract's rewriting fails on some networks that it can run as they are.
-        let rewritten = guarded(|| network.clone().into_optimized()?.into_runnable());
+        // tract's rewriting fails on some networks that it can run as they are, or breaks them.
+        let rewritten = guarded(|| match crop::meets_stride(&network)? {
+            true => network.clone().into_runnable(),
+            false => network.clone().into_optimized()?.into_runnable(),
+        });
         let runnable = rewritten.or_else(|_| guarded(|| network.into_runnable()));
         let runnable = runnable.map_err(FloatError::Load)?;
         Ok(Self { runnable, input_shape: input_shape.to_vec() })

@@ -65,6 +65,25 @@ fn implicit_padding_keeps_its_place_before_a_strided_point() {
     }
 }
 
+/// The crop has no int8 form: what is judged runs whole or in part in float.
+#[test]
+fn a_crop_before_a_strided_point_keeps_its_first_row() {
+    let mut model = stem()
+        .weights("point", &[6, 6, 1, 1])
+        .node("Relu", &["stem"], "map", &[])
+        .ints("starts", &[1, 0])
+        .ints("ends", &[i64::MAX, i64::MAX])
+        .ints("axes", &[2, 3])
+        .node("Slice", &["map", "starts", "ends", "axes"], "cropped", &[])
+        .node("Conv", &["cropped", "point"], "strided", &[ints("strides", &[2, 2])]);
+    model = model.pooled("strided");
+    match outcome(model, "y", None) {
+        Outcome::Agrees { .. } | Outcome::Fallback { .. } => {}
+        Outcome::Wrong(fault) => panic!("{fault:?}"),
+        Outcome::Refused { why } | Outcome::Unjudged { why } => panic!("{why}"),
+    }
+}
+
 #[test]
 fn a_map_is_taken_from_another() {
     let model = stem()

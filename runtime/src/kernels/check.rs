@@ -46,6 +46,17 @@ pub(crate) fn conv(args: &ConvArgs<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Weights that `kernel` reads: what no kernel of a set computes is left to the portable ones, which read
+/// OHWI alone.
+pub(crate) fn readable(args: &ConvArgs<'_>, kernel: ConvKernel) -> Result<(), Fault> {
+    let WeightForm { target, layout } = args.weights.form;
+    let portable = matches!(kernel, ConvKernel::Reference | ConvKernel::Generic);
+    if portable && layout != WeightLayout::Ohwi {
+        return Err(Fault::Weights { target, layout });
+    }
+    Ok(())
+}
+
 /// The scratch of a convolution by `kernel`.
 pub(crate) fn scratch(args: &ConvArgs<'_>, kernel: ConvKernel) -> Result<(), Fault> {
     let needed = kernel.scratch_bytes(args.shape, args.weights.form);

@@ -264,6 +264,7 @@ impl KernelSet {
     pub fn conv(self, args: ConvArgs<'_>) -> Result<(), Fault> {
         let kernel = self.conv_kernel(args.shape, args.weights.form);
         check::conv(&args)?;
+        check::readable(&args, kernel)?;
         check::scratch(&args, kernel)?;
         self.run(kernel, args)
     }

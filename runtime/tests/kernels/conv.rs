@@ -179,6 +179,38 @@ impl Conv {
         }
     }
 
+    /// The set, with weights in every form of which it has no kernel.
+    pub fn check_foreign_weights(&self, kernels: KernelSet) {
+        let channels = Channels { bias: &self.bias, multipliers: &self.multipliers };
+        for (target, layout) in
+            Target::ALL.into_iter().flat_map(|target| WeightLayout::ALL.map(|l| (target, l)))
+        {
+            let form = WeightForm { target, layout };
+            let computes = |kernel: &ConvKernel| kernel.computes(&self.shape, form);
+            let known = kernels.family().conv_kernels().iter().any(computes);
+            let Some(bytes) = layouts::weights_bytes(form, &self.shape) else { continue };
+            if known || layout == WeightLayout::Ohwi {
+                continue;
+            }
+            let bytes = AlignedBytes::zeroed(bytes as usize);
+            let mut output = Guarded::from_int8(&self.residual);
+            let mut scratch = Guarded::new(1 << 20);
+            let result = kernels.conv(ConvArgs {
+                shape: &self.shape,
+                input: &self.input,
+                weights: Weights { form, bytes: &bytes },
+                channels,
+                requantization: &self.rq,
+                residual: Residual::InPlace,
+                first_row: 0,
+                output: output.as_mut_int8(),
+                scratch: scratch.as_mut_slice(),
+            });
+            assert_eq!(result, Err(Fault::Weights { target, layout }), "{}", kernels.name());
+            output.assert_intact();
+        }
+    }
+
     /// The sum behind output (`y`, `x`, `c`).
     pub fn sum(&self, y: usize, x: usize, c: usize) -> i64 {
         let s = &self.shape;

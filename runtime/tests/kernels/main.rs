@@ -256,6 +256,17 @@ macro_rules! kernel_suite {
                 let conv = Conv::new(&case, Constants::Proved);
                 with(|kernels| conv.check_short_scratch(kernels));
             }
+
+            /// Weights that are laid out for another instruction set are reported, not passed over.
+            #[test]
+            fn conv_of_weights_for_another_machine_is_a_fault() {
+                for stride in [1, 2] {
+                    let mut case = square(5, 3, 16, 32, (Fill::Random, Fill::Random));
+                    case.axes.iter_mut().for_each(|axis| axis.stride = stride);
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check_foreign_weights(kernels));
+                }
+            }
         }
     )*};
 }

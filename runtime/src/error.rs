@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::KernelFamily;
 use crate::format::{Target, WeightLayout};
 
 /// Why a model file was refused.
@@ -143,7 +144,7 @@ pub enum SessionError {
     /// The model has parts in float, which this session cannot run; see the feature `tract`.
     FloatParts { count: usize },
     /// The model's weights are laid out for a machine that these kernels are not for.
-    WrongTarget { target: Target, kernels: &'static str },
+    WrongTarget { target: Target, kernels: KernelFamily },
     /// A step was not computed.
     Run(RunError),
 }
@@ -177,7 +178,8 @@ impl fmt::Display for SessionError {
             Self::WrongTarget { target, kernels } => write!(
                 f,
                 "the model is packed for {}, which the kernels {kernels} do not run",
-                target.name()
+                target.name(),
+                kernels = kernels.name()
             ),
             Self::Run(error) => error.fmt(f),
         }

@@ -126,7 +126,7 @@ impl<'m, 'a> Session<'m, 'a> {
     ) -> Result<Self, SessionError> {
         let (target, family) = (model.target(), kernels.family());
         if !family.runs(target) {
-            return Err(SessionError::WrongTarget { target, kernels: family.name() });
+            return Err(SessionError::WrongTarget { target, kernels: family });
         }
         let required = model.required_by_threads(kernels, threads);
         let (needed, available) = (required.arena(), arena.len());

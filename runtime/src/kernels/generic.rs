@@ -101,8 +101,54 @@ pub fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [
     }
 }
 
-/// Channels whose sums are held at once by [`average_pool`].
+/// Channels whose sums are held at once.
 const BLOCK: usize = 32;
+
+/// Sums of a block of channels over the window, `padding` standing for each tap outside the map; and the
+/// number of taps inside it.
+#[inline(never)]
+fn window_sums(
+    shape: &PoolShape,
+    input: &[i8],
+    position: (usize, usize),
+    block: usize,
+    padding: i32,
+) -> ([i32; BLOCK], usize) {
+    let (mut sums, mut inside) = ([0i32; BLOCK], 0);
+    taps(shape, input, position, |values| match values {
+        Some(values) => {
+            inside += 1;
+            let values = values.get(block * BLOCK..).unwrap_or(&[]);
+            for (sum, &value) in sums.iter_mut().zip(values) {
+                *sum = sum.wrapping_add(i32::from(value));
+            }
+        }
+        None => sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(padding)),
+    });
+    (sums, inside)
+}
+
+/// Average pooling: the constants of a window follow from its taps inside the map.
+#[inline(always)]
+fn average(
+    shape: &PoolShape,
+    (input, output): (&[i8], &mut [i8]),
+    padding: i32,
+    rq: &Requantization,
+    constants: impl Fn(usize) -> Option<Channel>,
+) {
+    let [_, out_w, channels] = shape.output;
+    for (pixel, output) in output.chunks_exact_mut(channels.max(1)).enumerate() {
+        let position = (pixel / out_w.max(1), pixel % out_w.max(1));
+        for (block, output) in output.chunks_mut(BLOCK).enumerate() {
+            let (sums, inside) = window_sums(shape, input, position, block, padding);
+            let Some(channel) = constants(inside) else { continue };
+            for (out, &sum) in output.iter_mut().zip(&sums) {
+                *out = requantize(sum, channel, rq);
+            }
+        }
+    }
+}
 
 /// See [`super::reference::average_pool`].
 pub fn average_pool(
@@ -112,26 +158,7 @@ pub fn average_pool(
     input: &[i8],
     output: &mut [i8],
 ) {
-    let [_, out_w, channels] = shape.output;
-    let zero = i32::from(shape.input_zero_point);
-    for (pixel, output) in output.chunks_exact_mut(channels.max(1)).enumerate() {
-        let position = (pixel / out_w.max(1), pixel % out_w.max(1));
-        for (block, output) in output.chunks_mut(BLOCK).enumerate() {
-            let mut sums = [0i32; BLOCK];
-            taps(shape, input, position, |values| match values {
-                Some(values) => {
-                    let values = values.get(block * BLOCK..).unwrap_or(&[]);
-                    for (sum, &value) in sums.iter_mut().zip(values) {
-                        *sum = sum.wrapping_add(i32::from(value));
-                    }
-                }
-                None => sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(zero)),
-            });
-            for (out, &sum) in output.iter_mut().zip(&sums) {
-                *out = requantize(sum, channel, rq);
-            }
-        }
-    }
+    average(shape, (input, output), i32::from(shape.input_zero_point), rq, |_| Some(channel));
 }
 
 /// See [`super::reference::average_pool_inside`].
@@ -142,27 +169,8 @@ pub fn average_pool_inside(
     input: &[i8],
     output: &mut [i8],
 ) {
-    let [_, out_w, depth] = shape.output;
-    for (pixel, output) in output.chunks_exact_mut(depth.max(1)).enumerate() {
-        let position = (pixel / out_w.max(1), pixel % out_w.max(1));
-        for (block, output) in output.chunks_mut(BLOCK).enumerate() {
-            let (mut sums, mut count) = ([0i32; BLOCK], 0usize);
-            taps(shape, input, position, |values| {
-                let Some(values) = values else { return };
-                count += 1;
-                let values = values.get(block * BLOCK..).unwrap_or(&[]);
-                for (sum, &value) in sums.iter_mut().zip(values) {
-                    *sum = sum.wrapping_add(i32::from(value));
-                }
-            });
-            let constants = channels.part(count.saturating_sub(1)..count);
-            if let Some(channel) = constants.iter().next() {
-                for (out, &sum) in output.iter_mut().zip(&sums) {
-                    *out = requantize(sum, channel, rq);
-                }
-            }
-        }
-    }
+    let constants = |inside: usize| channels.part(inside.saturating_sub(1)..inside).iter().next();
+    average(shape, (input, output), 0, rq, constants);
 }
 
 /// See [`super::reference::add`].

@@ -37,6 +37,7 @@ enum Machine {
 
 /// The name of a [`KernelSet`], of this machine or another: what a plan for a board is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum KernelFamily {
     Reference,

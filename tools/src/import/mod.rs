@@ -26,7 +26,7 @@ mod view;
 use std::path::{Path, PathBuf};
 
 use prost::Message;
-use tract_onnx::pb::{GraphProto, ModelProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use crate::files;
 use crate::graph::{Graph, InputLayout, ValueId};
@@ -46,6 +46,16 @@ use translate::{Activation, Importer};
 pub(crate) const MAX_VALUE_ELEMENTS: usize = 1 << 26;
 /// Length of a per-channel parameter.
 pub(crate) const MAX_CHANNELS: usize = 1 << 20;
+
+/// Whether `node`, a Softmax or LogSoftmax of operator set `opset`, normalizes all elements of a tensor
+/// of `shape` together.
+pub(crate) fn softmax_is_over(
+    node: &NodeProto,
+    opset: i64,
+    shape: &[usize],
+) -> Result<bool, NodeProblem> {
+    OnnxNode { proto: node, opset }.softmax_is_over(shape)
+}
 
 /// What a file may leave open.
 #[derive(Debug, Clone, Default)]

@@ -55,6 +55,16 @@ impl<'a> OnnxNode<'a> {
         self.attribute(name).map(|a| a.ints.as_slice())
     }
 
+    /// Whether this node, a Softmax or LogSoftmax of a tensor of `shape`, normalizes all its elements
+    /// together.
+    pub fn softmax_is_over(&self, shape: &[usize]) -> Result<bool, NodeProblem> {
+        let default = if self.opset < 13 { 1 } else { -1 };
+        let axis = resolve_axis(self.int("axis", default), shape.len())?;
+        // Before operator set 13 the tensor counts as a matrix that is cut in two at the axis.
+        let normalized = if self.opset < 13 { &shape[axis..] } else { &shape[axis..=axis] };
+        Ok(normalized.iter().product::<usize>() == shape.iter().product::<usize>())
+    }
+
     /// A string attribute; bytes that are not UTF-8 read as an unknown word.
     pub fn string(&self, name: &str, default: &'a str) -> &'a str {
         self.attribute(name).map_or(default, |a| std::str::from_utf8(&a.s).unwrap_or("?"))

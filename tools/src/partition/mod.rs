@@ -8,13 +8,14 @@
 
 mod extract;
 mod flow;
+mod scores;
 
 use std::path::Path;
 
 use fixnet::float::{FloatError, FloatModel};
 use prost::Message;
 use thiserror::Error;
-use tract_onnx::pb::{ModelProto, NodeProto};
+use tract_onnx::pb::ModelProto;
 
 use crate::data::{Recipe, RgbPixels};
 use crate::graph::{Graph, InputLayout};
@@ -25,6 +26,7 @@ use crate::{fold, onnx_writer};
 pub use extract::is_made;
 use extract::{End, extract, give_hwc, take_hwc};
 use flow::{Cut, Flow};
+use scores::{Scores, named};
 
 /// A node that stays in float.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +117,11 @@ pub enum PartitionError {
          scores [1, classes]"
     )]
     NotVector { output: String, shape: Vec<usize> },
+    #[error(
+        "node {node:?} ({op}) at the end is not over all scores, which have shape {shape:?}; \
+         export the network without this node"
+    )]
+    NotOverScores { node: String, op: String, shape: Vec<usize> },
     #[error("{nodes} has no int8 form and stands between residual blocks or inside one")]
     Middle { nodes: String },
     #[error("no part of the network with weights has an int8 form, because of {nodes}")]
@@ -209,7 +216,8 @@ impl<'p> Whole<'p> {
             input.name,
             input.shape
         );
-        let output = scores(&proto).map_err(|e| in_file(path, e))?;
+        let scores = Scores::of(&proto).map_err(|e| in_file(path, e))?;
+        let output = scores.tensor.clone();
         let flow = proto.graph.as_ref().and_then(|graph| Flow::new(graph, &input.name, &output));
         let flow = flow.ok_or(PartitionError::NoFlow);
         let flow = flow.map_err(|e| in_file(path, e))?;
@@ -218,7 +226,7 @@ impl<'p> Whole<'p> {
             .map_err(|e| in_file(path, e.into()))?;
         let mut shapes = float.output_shapes();
         shapes.insert(0, Some(input.shape.clone()));
-        check_vector(&output, shapes.last()).map_err(|e| in_file(path, e))?;
+        scores.check(shapes.last().and_then(Option::as_deref)).map_err(|e| in_file(path, e))?;
         Ok(Self { path, proto, input, output, flow, shapes, obstacles: Vec::new() })
     }
 
@@ -404,79 +412,6 @@ fn image_of(input: &InputTensor) -> Option<[usize; 3]> {
         | (&[1, height, width, 3], InputLayout::Nhwc) => Some([height, width, 3]),
         _ => None,
     }
-}
-
-/// The output, or what a Softmax makes it from behind which nothing computes.
-fn scores(proto: &ModelProto) -> Result<String, PartitionError> {
-    let Some(graph) = &proto.graph else { return Ok(String::new()) };
-    let output = graph.output.first().map_or("", |output| output.name.as_str());
-    let writer = |name: &str| graph.node.iter().find(|n| n.output.iter().any(|o| o == name));
-    let mut scores = output;
-    let mut last = writer(output);
-    while let Some(node) = last {
-        if GIVES_NO_SCORES.contains(&node.op_type.as_str()) {
-            let (node, op) = (named(node), node.op_type.escape_debug().to_string());
-            return Err(PartitionError::NotScores { node, op });
-        }
-        let passes = PASSES_ON.contains(&node.op_type.as_str());
-        let input = node.input.first().filter(|_| passes);
-        if matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax") {
-            scores = input.map_or(scores, String::as_str);
-        }
-        last = input.and_then(|input| writer(input));
-    }
-    Ok(scores.to_string())
-}
-
-/// The scores are one vector: at most one dimension is not 1.
-fn check_vector(output: &str, shape: Option<&Option<Vec<usize>>>) -> Result<(), PartitionError> {
-    let Some(Some(shape)) = shape else { return Err(PartitionError::NoFlow) };
-    match shape.iter().filter(|&&size| size != 1).count() {
-        0 | 1 => Ok(()),
-        _ => Err(PartitionError::NotVector { output: output.to_string(), shape: shape.clone() }),
-    }
-}
-
-/// Operators behind which there is no score a class: indices, some of the scores, truths.
-const GIVES_NO_SCORES: &[&str] = &[
-    "ArgMax",
-    "ArgMin",
-    "TopK",
-    "NonZero",
-    "NonMaxSuppression",
-    "Multinomial",
-    "Shape",
-    "Size",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Not",
-    "And",
-    "Or",
-    "Xor",
-    "IsNaN",
-    "IsInf",
-];
-/// Operators that hand on what they get in another form.
-const PASSES_ON: &[&str] = &[
-    "Identity",
-    "Dropout",
-    "Cast",
-    "Squeeze",
-    "Unsqueeze",
-    "Reshape",
-    "Flatten",
-    "Transpose",
-    "Softmax",
-    "LogSoftmax",
-];
-
-/// The node's name, or its output's where it has none.
-fn named(node: &NodeProto) -> String {
-    let output = || node.output.first().cloned().unwrap_or_default();
-    if node.name.is_empty() { output() } else { node.name.clone() }
 }
 
 /// The folded trunk as the float judge of every tensor inside it.

@@ -30,24 +30,38 @@ pub(super) fn multiplier(factor: f64, shift: u32, fraction_bits: u32) -> i32 {
 
 impl FixedPoint {
     /// The most precise constants for channels of these real factors (output steps per unit of the
-    /// accumulator) and accumulator ranges; `None` if none are free of overflow.
+    /// accumulator) and accumulator ranges.
+    ///
+    /// # Errors
+    /// The channels that overflow even at the lowest precision; none where the residual does.
     pub fn choose(
         factors: &[f64],
         channels: &[ChannelRange],
         residual: Option<Range>,
         output: Range,
-    ) -> Option<Self> {
+    ) -> Result<Self, Vec<usize>> {
         let bits = match residual {
             Some(_) => RESIDUAL_FRACTION_BITS..=16,
             None => 1..=14,
         };
-        bits.rev().find_map(|bits| Self::with_bits(bits, factors, channels, residual, output))
+        let mut overflowing = Vec::new();
+        for bits in bits.rev() {
+            let Some(constants) = Self::with_bits(bits, factors, residual, output) else {
+                continue;
+            };
+            let pairs = channels.iter().zip(&constants.multipliers).enumerate();
+            let over = pairs.filter(|(_, (channel, m))| !constants.cannot_overflow(channel, **m));
+            overflowing = over.map(|(index, _)| index).collect();
+            if overflowing.is_empty() {
+                return Ok(constants);
+            }
+        }
+        Err(overflowing)
     }
 
     fn with_bits(
         fraction_bits: u32,
         factors: &[f64],
-        channels: &[ChannelRange],
         residual: Option<Range>,
         output: Range,
     ) -> Option<Self> {
@@ -66,15 +80,13 @@ impl FixedPoint {
         let residual_zero = residual.map_or(0, |r| i64::from(r.zero_point));
         let zero = i64::from(output.zero_point) << fraction_bits;
         let offset = zero + (1i64 << (fraction_bits - 1)) - residual_zero * k;
-        let constants = Self {
+        Some(Self {
             shift,
             fraction_bits,
             offset: i32::try_from(offset).ok()?,
             residual_multiplier: residual_multiplier as i32,
             multipliers: factors.iter().map(|&f| multiplier(f, shift, fraction_bits)).collect(),
-        };
-        let mut pairs = channels.iter().zip(&constants.multipliers);
-        pairs.all(|(channel, &m)| constants.cannot_overflow(channel, m)).then_some(constants)
+        })
     }
 
     /// Whether neither the shifted accumulator nor the sum with residual and offset leaves an i32.

@@ -257,17 +257,28 @@ impl Quantizer<'_> {
         bias: &[f32],
     ) -> Result<StepSpec, QuantizeError> {
         self.finite(layer, weights, bias)?;
-        let quantized = self.weights(layer, weights, bias);
         let input = self.ranges[layer.input];
-        let channels = accumulate_channels(&quantized, input);
+        let mut quantized = QuantizedWeights::new(weights, bias, input);
+        self.correct_bias(layer, weights, &mut quantized);
         loop {
             let output = self.ranges[layer.output];
             let residual = layer.operand.map(|operand| self.ranges[operand]);
+            let channels = accumulate_channels(&quantized, input);
             let factors = quantized.factors(input, output);
-            let Some(fixed) = FixedPoint::choose(&factors, &channels, residual, output) else {
-                // The output is small against what the weights could add up to: a coarser grid.
-                self.coarsen(layer)?;
-                continue;
+            let fixed = match FixedPoint::choose(&factors, &channels, residual, output) {
+                Ok(fixed) => fixed,
+                Err(overflowing) => {
+                    // A bias beside small weights: they have a coarser grid. Otherwise the output is small
+                    // against what the weights could add up to, and has one.
+                    match quantized.coarser(&overflowing, input, output) {
+                        Some(scales) => {
+                            quantized = QuantizedWeights::with_scales(weights, bias, scales);
+                            self.correct_bias(layer, weights, &mut quantized);
+                        }
+                        None => self.coarsen(layer)?,
+                    }
+                    continue;
+                }
             };
             let mut step = self.step(layer, StepKind::Conv, geometry);
             fixed.apply(&mut step);
@@ -284,8 +295,9 @@ impl Quantizer<'_> {
         bias: &[f32],
     ) -> Result<StepSpec, QuantizeError> {
         self.finite(layer, weights, bias)?;
-        let quantized = self.weights(layer, weights, bias);
         let input = self.ranges[layer.input];
+        let mut quantized = QuantizedWeights::new(weights, bias, input);
+        self.correct_bias(layer, weights, &mut quantized);
         let channels = accumulate_channels(&quantized, input);
         let largest = quantized.scales.iter().copied().fold(0.0, f64::max);
         self.logit_scale = (largest * f64::from(input.scale) * 2.0 * (1.0 + 1e-6)) as f32;
@@ -300,15 +312,13 @@ impl Quantizer<'_> {
         Ok(step)
     }
 
-    fn weights(&self, layer: &Layer, weights: &[f32], bias: &[f32]) -> QuantizedWeights {
-        let input = self.ranges[layer.input];
-        let mut quantized = QuantizedWeights::new(weights, bias, input);
+    /// Corrects the biases for what rounding takes from the weights, where that is asked for.
+    fn correct_bias(&self, layer: &Layer, weights: &[f32], quantized: &mut QuantizedWeights) {
         if self.options.correct_bias {
             let means = self.observed[layer.input].means();
             let area = self.network.tensors[layer.input].shape;
-            bias_correction(layer, weights, &means, area, &mut quantized);
+            bias_correction(layer, weights, &means, area, quantized);
         }
-        quantized
     }
 
     fn finite(&self, layer: &Layer, weights: &[f32], bias: &[f32]) -> Result<(), QuantizeError> {
@@ -347,7 +357,7 @@ impl Quantizer<'_> {
         let ones = QuantizedWeights::new(&vec![1.0; channels], &vec![0.0; channels], range);
         let accumulators = accumulate_channels(&ones, range);
         let factors = ones.factors(range, range);
-        let Some(fixed) = FixedPoint::choose(&factors, &accumulators, None, range) else {
+        let Ok(fixed) = FixedPoint::choose(&factors, &accumulators, None, range) else {
             let what = "its padding cannot be represented in fixed point";
             return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
         };
@@ -388,7 +398,7 @@ impl Quantizer<'_> {
             let output = self.ranges[layer.output];
             let ratio = f64::from(input.scale) / f64::from(output.scale);
             let factors: Vec<f64> = counts.clone().map(|count| ratio / count as f64).collect();
-            let Some(fixed) = FixedPoint::choose(&factors, &channels, None, output) else {
+            let Ok(fixed) = FixedPoint::choose(&factors, &channels, None, output) else {
                 self.coarsen(layer)?;
                 continue;
             };

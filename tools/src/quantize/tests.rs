@@ -171,6 +171,21 @@ fn weights_that_dwarf_the_output_coarsen_its_grid_and_do_not_overflow() {
 }
 
 #[test]
+fn a_bias_beside_weights_of_nothing_leaves_the_outputs_grid_as_it_is() {
+    for (small, residual) in [(0.0, false), (0.0, true), (1e-5, false), (1e-5, true)] {
+        let mut weights = vec![1.0; CHANNELS * CHANNELS];
+        weights[..CHANNELS].fill(small);
+        let network = network(weights, vec![2.5, 0.0, 0.0], 1, residual);
+        let bytes = model(&network, (-1.0, 3.0));
+        let scale = Model::new_checked(&bytes).unwrap().step(0).unwrap().output.scale;
+        assert_eq!(scale, 4.0 / 255.0, "{small} {residual}");
+        let input: Vec<i8> =
+            (0..SIDE * SIDE * CHANNELS).map(|i| (i * 37 % 256) as u8 as i8).collect();
+        within_half_a_step(&network, (-1.0, 3.0), &input, 0.76);
+    }
+}
+
+#[test]
 fn a_weight_that_is_not_finite_is_refused_by_name() {
     let mut weights = vec![0.5; OUTPUTS * CHANNELS];
     weights[3] = f32::NAN;

@@ -10,6 +10,10 @@ const MAX_BIAS: f64 = (1u64 << 28) as f64;
 /// of a layer share one exponent; weights that small move the output by less than rounding does.
 const SMALLEST_SHARE: f64 = 1.0 / (1u64 << 14) as f64;
 
+/// Of an output's step: what rounding a channel's weights may move it by, in the root mean square, before
+/// the layer rather gets a coarser output.
+const HARMLESS_STEPS: f64 = 0.25;
+
 /// A layer's weights, rows of one output channel each, and their scales.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct QuantizedWeights {
@@ -23,31 +27,40 @@ pub(super) struct QuantizedWeights {
 impl QuantizedWeights {
     /// Quantizes `weights`, which are finite, in rows of one per element of `bias`.
     pub fn new(weights: &[f32], bias: &[f32], input: Range) -> Self {
-        let row = weights.len() / bias.len().max(1);
-        let rows: Vec<&[f32]> = weights.chunks_exact(row.max(1)).collect();
-        let natural: Vec<f64> = rows.iter().map(|row| natural_scale(row)).collect();
-        let largest = natural.iter().copied().fold(0.0, f64::max);
-        // A layer of zeros: any scale will do that gives the biases room.
-        let largest_bias = bias.iter().map(|b| f64::from(b.abs())).fold(0.0, f64::max);
-        let any = (largest_bias / f64::from(input.scale) / f64::from(1 << 20)).max(1e-30);
-        let floor = if largest > 0.0 { largest * SMALLEST_SHARE } else { any };
-        let scales: Vec<f64> = natural
-            .iter()
-            .zip(bias)
-            .map(|(&scale, &b)| {
-                let for_bias = f64::from(b.abs()) / (MAX_BIAS * f64::from(input.scale));
-                scale.max(floor).max(for_bias)
-            })
-            .collect();
-        let quantize = |(row, &scale): (&&[f32], &f64)| {
+        Self::with_scales(weights, bias, natural_scales(weights, bias, input))
+    }
+
+    /// As [`QuantizedWeights::new`], at these scales.
+    pub fn with_scales(weights: &[f32], bias: &[f32], scales: Vec<f64>) -> Self {
+        let rows = rows(weights, bias.len());
+        let quantize = |(row, &scale): (&[f32], &f64)| {
             let round = move |&w: &f32| (f64::from(w) / scale).round().clamp(-LIMIT, LIMIT) as i8;
             row.iter().map(round).collect::<Vec<i8>>()
         };
         Self {
-            values: rows.iter().zip(&scales).flat_map(quantize).collect(),
+            values: rows.zip(&scales).flat_map(quantize).collect(),
             scales,
             bias: bias.iter().map(|&b| f64::from(b)).collect(),
         }
+    }
+
+    /// Twice the scale for each of `channels`, where even that rounds its weights to less than what
+    /// moves an output by a part of a step; `None` where one of them would lose more.
+    pub fn coarser(&self, channels: &[usize], input: Range, output: Range) -> Option<Vec<f64>> {
+        let row = self.values.len() / self.scales.len().max(1);
+        // Rounding errors of `row` weights, each at most half a scale, times inputs of half the grid.
+        let error = |scale: f64| {
+            scale * f64::from(input.scale) * 128.0 * (row as f64 / 12.0).sqrt()
+                / f64::from(output.scale)
+        };
+        let mut scales = self.scales.clone();
+        for &channel in channels {
+            scales[channel] *= 2.0;
+            if error(scales[channel]) > HARMLESS_STEPS {
+                return None;
+            }
+        }
+        (!channels.is_empty()).then_some(scales)
     }
 
     /// Rows of one output channel each.
@@ -60,6 +73,26 @@ impl QuantizedWeights {
         let ratio = f64::from(input.scale) / f64::from(output.scale);
         self.scales.iter().map(|s| s * ratio).collect()
     }
+}
+
+/// Rows of one output channel each.
+fn rows(weights: &[f32], channels: usize) -> impl Iterator<Item = &[f32]> {
+    weights.chunks_exact((weights.len() / channels.max(1)).max(1))
+}
+
+/// The finest scales that the format has room for.
+fn natural_scales(weights: &[f32], bias: &[f32], input: Range) -> Vec<f64> {
+    let natural: Vec<f64> = rows(weights, bias.len()).map(natural_scale).collect();
+    let largest = natural.iter().copied().fold(0.0, f64::max);
+    // A layer of zeros: any scale will do that gives the biases room.
+    let largest_bias = bias.iter().map(|b| f64::from(b.abs())).fold(0.0, f64::max);
+    let any = (largest_bias / f64::from(input.scale) / f64::from(1 << 20)).max(1e-30);
+    let floor = if largest > 0.0 { largest * SMALLEST_SHARE } else { any };
+    let finest = |(&scale, &b): (&f64, &f32)| {
+        let for_bias = f64::from(b.abs()) / (MAX_BIAS * f64::from(input.scale));
+        scale.max(floor).max(for_bias)
+    };
+    natural.iter().zip(bias).map(finest).collect()
 }
 
 /// The scale that maps the largest weight to 127; 0 for a row of zeros.

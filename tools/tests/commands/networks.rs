@@ -84,6 +84,9 @@ fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
         });
         model.node("LRN", &["x"], "lrn", &lrn)
     };
+    let over_batch = classifier(trunk(Model::new(13, &[1, 3, 16, 16]), "x"), "trunk")
+        .node("Softmax", &["logits"], "z", &[int("axis", 0)])
+        .output("z");
     let zero_variance = |model: Model, input: &str| {
         let parameter = |name: &str, value: f32, channels: usize| {
             floats(name, &[channels as i64], vec![value; channels])
@@ -115,6 +118,7 @@ fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
     grey = classifier(grey, "a").output("logits");
     vec![
         ("an index at the end", ends("ArgMax", &[]), &["\"z\" (ArgMax)"]),
+        ("a Softmax over the batch", with_lrn(over_batch), &["\"z\" (Softmax)", "all scores"]),
         ("weights that are no numbers", with_lrn(nan), &["block1.conv2", "NaN"]),
         ("a variance of 0 in int8", bad_norm, &["\"norm\" (BatchNormalization"]),
         ("a variance of 0 in float", bad_head, &["\"norm\" (BatchNormalization"]),

@@ -1,41 +1,35 @@
 //! One random network: what `check` and `quantize` say of it, and whether what they accept agrees
 //! with the oracle.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use fixnet::float::FloatModel;
-use fixnet::format::{ModelSpec, Target};
-use fixnet::hybrid::{HybridModel, HybridSession};
-use fixnet::session::{Hook, StepInfo};
+use fixnet::format::ModelSpec;
 use fixnet::{AlignedBytes, KernelSet, Model};
 use prost::Message;
 use tools::calibrate::{self, Bits, Method};
-use tools::compare;
 use tools::data::{InputSize, RgbPixels};
 use tools::graph::InputLayout;
 use tools::images::Images;
 use tools::import::{self, ImportOptions};
+use tools::partition;
 use tools::quantize::{self, Options};
 use tools::source::Source;
-use tools::{packing, partition};
 
 use crate::generator::{Dice, Network, Softmax};
 use crate::oracle::{Oracle, Outputs};
-use crate::wire;
+use crate::{int8, wire};
 
 const CALIBRATION_IMAGES: usize = 8;
 /// The first of those: the proof is about arithmetic, not about what calibration has not seen.
-const JUDGED_IMAGES: usize = 3;
+pub const JUDGED_IMAGES: usize = 3;
 
 /// The kind of fault that one of tract's makes.
 const JUDGE: &str = "the float judge";
 
 /// Of the largest value of the oracle's.
 const MAX_FLOAT_ERROR: f64 = 1e-4;
-const MIN_OUTPUT_SQNR_DB: f64 = 15.0;
-const MIN_LAYER_SQNR_DB: f64 = 20.0;
 
 /// What came of one network.
 pub enum Outcome {
@@ -58,7 +52,7 @@ pub struct Fault {
     pub facts: String,
 }
 
-fn fault<T>(kind: &'static str, facts: impl Into<String>) -> Result<T, Fault> {
+pub fn fault<T>(kind: &'static str, facts: impl Into<String>) -> Result<T, Fault> {
     Err(Fault { kind, facts: facts.into() })
 }
 
@@ -173,10 +167,10 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Fault {
 }
 
 /// A network that `quantize` takes.
-struct Accepted {
-    source: Source,
+pub struct Accepted {
+    pub source: Source,
     split: bool,
-    spec: ModelSpec,
+    pub spec: ModelSpec,
     /// The portable model file.
     bytes: AlignedBytes,
 }
@@ -289,9 +283,9 @@ fn agrees(
         close("the folded graph", &folded, &expected[0])?;
     }
     let model = Model::new_checked(&accepted.bytes).expect("checked before");
-    let reference = runs_of(&model, KernelSet::REFERENCE, 1, pixels)?;
-    faithful(network, accepted, &model, &reference, expected)?;
-    same_bytes(network, accepted, pixels, &reference)
+    let reference = int8::runs_of(&model, KernelSet::REFERENCE, 1, pixels)?;
+    int8::faithful(network, accepted, &model, &reference, expected)?;
+    int8::same_bytes(network, accepted, pixels, &reference)
 }
 
 fn float_judge(source: &Source, input: &[f32]) -> Result<Vec<f32>, Fault> {
@@ -352,145 +346,4 @@ fn close(what: &'static str, found: &[f32], expected: &[f32]) -> Result<(), Faul
         what,
         format!("differs by {worst:.3e} of {largest:.3e}: {found:?}, expected {expected:?}"),
     )
-}
-
-/// What a model makes of each image: the bytes of each step, and the scores.
-struct Run {
-    steps: Vec<Vec<u8>>,
-    scores: Vec<f32>,
-}
-
-fn runs_of(
-    model: &Model<'_>,
-    kernels: KernelSet,
-    threads: usize,
-    pixels: &[RgbPixels],
-) -> Result<Vec<Run>, Fault> {
-    let failed = |error: &dyn std::fmt::Display| Fault {
-        kind: "the int8 model fails",
-        facts: format!("{} with {threads} threads: {error}", kernels.name()),
-    };
-    let hybrid = HybridModel::load(model).map_err(|e| failed(&e))?;
-    let mut arena = AlignedBytes::zeroed(model.required_by_threads(kernels, threads).arena());
-    // What an earlier run left must not matter.
-    arena.as_mut_slice().fill(0x5a);
-    let mut session =
-        hybrid.session(arena.as_mut_slice(), kernels, threads).map_err(|e| failed(&e))?;
-    pixels.iter().map(|pixels| run_of(&mut session, pixels).map_err(|e| failed(&e))).collect()
-}
-
-fn run_of(
-    session: &mut HybridSession<'_, '_>,
-    pixels: &RgbPixels,
-) -> Result<Run, fixnet::hybrid::HybridError> {
-    session.set_rgb(&pixels.data)?;
-    session.run_head()?;
-    let mut steps = Steps(Vec::new());
-    session.plan().run_with(&mut steps)?;
-    session.set_rgb(&pixels.data)?;
-    let scores = session.run()?;
-    Ok(Run { steps: steps.0, scores })
-}
-
-/// Collects the output of every step, also of those that give it in parts.
-struct Steps(Vec<Vec<u8>>);
-
-impl Hook for Steps {
-    fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
-        if self.0.len() <= info.index {
-            self.0.resize(info.index + 1, Vec::new());
-        }
-        self.0[info.index].extend_from_slice(output);
-    }
-}
-
-/// Int8 follows the float network; failing that, every layer alone does.
-fn faithful(
-    network: &Network,
-    accepted: &Accepted,
-    model: &Model<'_>,
-    runs: &[Run],
-    expected: &[Outputs],
-) -> Result<(), Fault> {
-    let (mut signal, mut noise) = (0.0, 0.0);
-    for (run, expected) in runs.iter().zip(expected) {
-        if run.scores.len() != expected[0].len() {
-            return fault("int8 scores", format!("{} of {}", run.scores.len(), expected[0].len()));
-        }
-        for (&found, &expected) in run.scores.iter().zip(&expected[0]) {
-            signal += f64::from(expected).powi(2);
-            noise += (f64::from(expected) - f64::from(found)).powi(2);
-        }
-    }
-    let sqnr = 10.0 * (signal / noise.max(1e-30)).log10();
-    if noise == 0.0 || sqnr >= MIN_OUTPUT_SQNR_DB {
-        return Ok(());
-    }
-    let images = Images::for_calibration(network.seed, JUDGED_IMAGES);
-    let subjects = accepted.source.subjects(*model, &network.recipe, KernelSet::REFERENCE);
-    let subjects = subjects.or_else(|e| fault("the int8 model fails", e.to_string()))?;
-    let comparison = compare::compare(&subjects, &images, JUDGED_IMAGES, || ())
-        .or_else(|e| fault("the comparison fails", e.to_string()))?;
-    let worst =
-        comparison.layers.iter().min_by(|a, b| a.sqnr_isolated_db.total_cmp(&b.sqnr_isolated_db));
-    match worst {
-        Some(worst) if worst.sqnr_isolated_db < MIN_LAYER_SQNR_DB => fault(
-            "int8 of a layer",
-            format!(
-                "outputs {sqnr:.1} dB; layer {} alone {:.1} dB; {:?}, expected {:?}",
-                worst.name, worst.sqnr_isolated_db, runs[0].scores, expected[0][0]
-            ),
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// Every kernel set, every form of the file, any number of threads: the bytes of the reference.
-fn same_bytes(
-    network: &Network,
-    accepted: &Accepted,
-    pixels: &[RgbPixels],
-    reference: &[Run],
-) -> Result<(), Fault> {
-    let mut dice = Dice::new(network.seed ^ 0x7472_6561_6473);
-    let streamed = accepted.spec.clone();
-    let mut files: BTreeMap<&str, ModelSpec> = BTreeMap::new();
-    files.insert("portable", streamed.clone());
-    for target in Target::ALL.into_iter().filter(|&t| t != Target::Portable) {
-        if KernelSet::available().any(|kernels| kernels.family().runs(target)) {
-            let packed = packing::pack(&streamed, target, None);
-            let packed = packed.or_else(|e| fault("packing fails", e.to_string()))?;
-            files.insert(target.name(), packed);
-        }
-    }
-    for (name, spec) in files {
-        let bytes =
-            fixnet::format::write(&spec).or_else(|e| fault("packing fails", e.to_string()))?;
-        let model =
-            Model::new_checked(&bytes).or_else(|e| fault("packing fails", e.to_string()))?;
-        for kernels in KernelSet::available().filter(|k| k.family().runs(model.target())) {
-            let threads = dice.pick(&[1, 2, 3, dice_threads(network.seed)]);
-            let runs = runs_of(&model, kernels, threads, &pixels[..1])?;
-            let Some(step) = first_difference(&runs[0], &reference[0]) else { continue };
-            let layer = model.layers().nth(step).map_or("the scores", |layer| layer.name);
-            let kernel = kernels.name();
-            return fault(
-                "bytes differ",
-                format!("{name} file, {kernel}, {threads} threads: step {step} ({layer})"),
-            );
-        }
-    }
-    Ok(())
-}
-
-/// A number of threads of 1 to 33.
-fn dice_threads(seed: u64) -> usize {
-    Dice::new(seed).range(1, 33)
-}
-
-/// The first step that gives other bytes; one past the last for the scores.
-fn first_difference(run: &Run, reference: &Run) -> Option<usize> {
-    let count = run.steps.len().max(reference.steps.len());
-    let differs = |&i: &usize| run.steps.get(i) != reference.steps.get(i);
-    (0..count).find(differs).or((run.scores != reference.scores).then_some(count))
 }

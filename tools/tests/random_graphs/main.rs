@@ -8,6 +8,7 @@
 mod common;
 mod found;
 mod generator;
+mod int8;
 mod judge;
 mod oracle;
 mod rten_dialect;

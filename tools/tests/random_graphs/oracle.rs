@@ -132,6 +132,10 @@ fn prepared(network: &Network, outputs: &[&str]) -> ModelProto {
             graph.output.push(output);
         }
     }
+    // One parameter a channel means the same for each place and for all; ONNX Runtime wants to be told
+    // the latter.
+    let norms = graph.node.iter_mut().filter(|node| node.op_type == "BatchNormalization");
+    norms.for_each(|node| node.attribute.retain(|a| a.name != "spatial"));
     if foreign_command().is_none() {
         rten_dialect::rewrite(&mut proto, &network.implicit_pads);
     }

@@ -13,6 +13,9 @@ pub fn rewrite(proto: &mut ModelProto, pads: &HashMap<String, [i64; 4]>) {
     let opset = proto.opset_import.first().map_or(0, |set| set.version);
     let Some(graph) = &mut proto.graph else { return };
     let mut nodes = std::mem::take(&mut graph.node);
+    let mut pads = pads.clone();
+    let apart = |node| counting_own_padding(graph, node, &mut pads);
+    nodes = nodes.into_iter().flat_map(apart).collect();
     for node in &mut nodes {
         if let Some(pads) = pads.get(&node.output[0]) {
             // rten takes SAME_LOWER for SAME_UPPER, and rounds up twice with `ceil_mode`.
@@ -29,13 +32,44 @@ pub fn rewrite(proto: &mut ModelProto, pads: &HashMap<String, [i64; 4]>) {
                 node.attribute.clear();
                 node.input.truncate(1);
             }
-            "BatchNormalization" => node.attribute.retain(|a| a.name != "spatial"),
             "Conv" => write_defaults(node, &["strides", "dilations"], &["pads"]),
             "MaxPool" | "AveragePool" => write_defaults(node, &["strides"], &[]),
             _ => {}
         }
     }
     graph.node = nodes;
+}
+
+/// An average that counts its padding does not count what `ceil_mode` adds behind it; rten counts both.
+/// So its own padding becomes a node, and what is left is not counted.
+fn counting_own_padding(
+    graph: &mut GraphProto,
+    mut node: NodeProto,
+    implicit: &mut HashMap<String, [i64; 4]>,
+) -> Vec<NodeProto> {
+    let is = |name: &str| node.attribute.iter().any(|a| a.name == name && a.i == 1);
+    if node.op_type != "AveragePool" || !is("ceil_mode") || !is("count_include_pad") {
+        return vec![node];
+    }
+    let pads = node.attribute.iter().find(|a| a.name == "pads").map(|a| a.ints.clone());
+    let Some(&[top, left, bottom, right]) = pads.as_deref() else {
+        node.attribute.retain(|a| a.name != "count_include_pad");
+        return vec![node];
+    };
+    let padded = format!("{}.padded", node.output[0]);
+    let mut pad = NodeProto {
+        op_type: "Pad".into(),
+        input: vec![std::mem::replace(&mut node.input[0], padded.clone())],
+        output: vec![padded],
+        attribute: vec![ints("pads", &[0, 0, top, left, 0, 0, bottom, right])],
+        ..Default::default()
+    };
+    attributes_to_inputs(graph, &mut pad, &["pads"]);
+    node.attribute.retain(|a| !matches!(a.name.as_str(), "count_include_pad" | "pads"));
+    if let Some(all) = implicit.get_mut(&node.output[0]) {
+        *all = std::array::from_fn(|side| all[side] - [top, left, bottom, right][side]);
+    }
+    vec![pad, node]
 }
 
 /// Lists that were attributes as the inputs that they are now.

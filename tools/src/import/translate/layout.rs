@@ -3,7 +3,7 @@
 use super::{Activation, Importer, NodeResult, Outcome};
 use crate::import::arrange;
 use crate::import::error::NodeProblem;
-use crate::import::node::{OnnxNode, resolve_axis};
+use crate::import::node::OnnxNode;
 
 impl<'a> Importer<'a> {
     pub(super) fn layout(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
@@ -51,13 +51,7 @@ impl<'a> Importer<'a> {
     /// A Softmax over all scores; it is skipped here and refused if anything computes on its output.
     pub(super) fn softmax(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.activation(node, 0)?;
-        let shape = activation.view.shape();
-        let axis =
-            resolve_axis(node.int("axis", if node.opset < 13 { 1 } else { -1 }), shape.len())?;
-        // Before operator set 13 the tensor counts as a matrix that is cut in two at the axis.
-        let normalized: usize =
-            if node.opset < 13 { shape[axis..].iter().product() } else { shape[axis] };
-        if normalized != activation.view.elements() {
+        if !node.softmax_is_over(&activation.view.shape())? {
             return Err(NodeProblem::unsupported("a Softmax that is not over all scores"));
         }
         let softmax = Some(node.name().to_string());

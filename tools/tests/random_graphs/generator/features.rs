@@ -95,10 +95,7 @@ pub enum Feature {
 }
 
 /// Features that wait for a fault to be mended, which the second entry names.
-const WAITING: &[(Feature, &str)] = &[(
-    Feature::AveragePoolPadded,
-    "average pools that pad have no int8 step and check takes them",
-)];
+const WAITING: &[(Feature, &str)] = &[];
 
 pub fn is_waiting(feature: Feature) -> bool {
     WAITING.iter().any(|(waiting, _)| *waiting == feature)

@@ -23,6 +23,7 @@ fn outcome(mut model: Model, scores: &str, softmax: Option<Softmax>) -> Outcome 
     model.graph().node.iter_mut().for_each(|node| node.name.insert_str(0, "node."));
     let network = Network {
         seed: 1,
+        plain: model.proto.clone(),
         proto: model.proto,
         features: BTreeSet::new(),
         shape: vec![1, 3, 8, 8],

@@ -140,13 +140,13 @@ fn first_wrong_tensor(
     folder: &Path,
     image: &[Vec<f32>],
 ) -> String {
-    let nodes = &network.proto.graph.as_ref().expect("a graph").node;
+    let nodes = &network.plain.graph.as_ref().expect("a graph").node;
     for node in nodes {
         let name = node.output[0].as_str();
         let expected = oracle.run(folder, network, image, &[name]);
         // Tensors of integers are not asked for.
         let Ok(expected) = expected else { continue };
-        let float = FloatModel::load(&network.proto, None, &network.shape, &[name]);
+        let float = FloatModel::load(&network.plain, None, &network.shape, &[name]);
         let found = float.and_then(|float| {
             let mut session = float.session();
             session.input_mut().copy_from_slice(&image[0]);

@@ -123,7 +123,7 @@ fn rten() -> &'static Path {
 
 /// The network with `outputs` as outputs, in words that the oracle knows.
 fn prepared(network: &Network, outputs: &[&str]) -> ModelProto {
-    let mut proto = network.proto.clone();
+    let mut proto = network.plain.clone();
     let graph = proto.graph.get_or_insert_default();
     for name in outputs {
         if !graph.output.iter().any(|output| output.name == *name) {

@@ -6,13 +6,15 @@ use std::path::Path;
 
 use crate::folder;
 use crate::generator::Network;
-use crate::generator::features::Feature;
+use crate::generator::features::{self, Feature};
 use crate::judge::{Fault, Outcome};
 
 /// Networks of a run that must be accepted, of a hundred: the proof is about these.
 const MIN_ACCEPTED: usize = 60;
 /// Accepted networks that the oracle may be unable to run, of a hundred.
 const MAX_UNJUDGED: usize = 10;
+/// Networks from which on every feature must be among those that agree.
+const ENOUGH_FOR_ALL: usize = 2000;
 /// Lines printed of each list.
 const SHOWN: usize = 20;
 
@@ -94,6 +96,13 @@ impl Tally {
             "only {} of {} networks are accepted",
             agreeing + unjudged,
             self.graphs
+        );
+        let expected = |f: &Feature| !features::is_waiting(*f) && !features::REFUSED.contains(f);
+        let missing = |f: &&Feature| expected(f) && !self.agreeing.contains_key(f);
+        let missing: Vec<_> = features::ALL.iter().filter(missing).collect();
+        assert!(
+            self.graphs < ENOUGH_FOR_ALL || missing.is_empty(),
+            "no network that agrees has {missing:?}"
         );
     }
 }

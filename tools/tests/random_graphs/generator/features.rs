@@ -1,8 +1,19 @@
 //! What a random graph may hold, by name: so that a failure says what is special about its graph,
 //! that nothing goes untested in silence, and that what is known to be wrong can wait.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Feature {
+macro_rules! features {
+    ($($feature:ident,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Feature {
+            $($feature,)*
+        }
+
+        /// All of them.
+        pub const ALL: &[Feature] = &[$(Feature::$feature,)*];
+    };
+}
+
+features! {
     // How the file is written.
     SharedWeights,
     ConstantNodes,
@@ -16,6 +27,8 @@ pub enum Feature {
     DeadBranch,
     ZerosOfShape,
     ZerosOfShapeByDefault,
+    HalfPrecision,
+    UnsortedNodes,
     // Windows.
     AutoPad,
     PadsOfTheWholeKernel,
@@ -96,6 +109,9 @@ pub enum Feature {
 
 /// Features that wait for a fault to be mended, which the second entry names.
 const WAITING: &[(Feature, &str)] = &[];
+
+/// Features that are right in ONNX and refused by name.
+pub const REFUSED: &[Feature] = &[Feature::BatchNormFiveOutputs, Feature::SqueezeAll];
 
 pub fn is_waiting(feature: Feature) -> bool {
     WAITING.iter().any(|(waiting, _)| *waiting == feature)

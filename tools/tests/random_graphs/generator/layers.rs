@@ -446,11 +446,11 @@ impl Builder {
 
     fn any_max_pool(&mut self, x: &Map) -> Map {
         let mut window = self.window(x.size, true);
-        if matches!(window.padding, Padding::Valid)
-            && window.ceil_mode
-            && !self.may(Feature::CeilModeOnMaxPoolValid, 100)
-        {
-            window.ceil_mode = false;
+        if self.opset >= 10 && self.may(Feature::CeilModeOnMaxPoolValid, 5) {
+            (window.padding, window.ceil_mode) = (Padding::Valid, true);
+            if window.output(x.size).is_none() {
+                window.kernel = [1, 1];
+            }
         }
         self.max_pool(x, window)
     }

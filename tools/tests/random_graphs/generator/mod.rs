@@ -8,6 +8,7 @@
 mod blocks;
 mod builder;
 mod dice;
+mod disguise;
 mod ends;
 pub mod features;
 mod foreign;
@@ -28,7 +29,10 @@ use layers::Window;
 /// A random network and what is to be known about it.
 pub struct Network {
     pub seed: u64,
+    /// The file.
     pub proto: ModelProto,
+    /// The file in the words that every oracle knows.
+    pub plain: ModelProto,
     pub features: BTreeSet<Feature>,
     /// Shape of the input with a batch of 1.
     pub shape: Vec<usize>,
@@ -55,9 +59,10 @@ impl Network {
         builder.graph().output = vec![typed(&output, &[1, scores.len as i64])];
         let recipe = builder.recipe();
         let implicit_pads = std::mem::take(&mut builder.implicit_pads);
-        let (proto, features) = builder.finish();
+        let (mut plain, mut features) = builder.finish();
+        let proto = disguise::disguise(seed, &mut plain, &mut features);
         let scores = scores.name;
-        Self { seed, proto, features, shape, scores, softmax, recipe, implicit_pads }
+        Self { seed, proto, plain, features, shape, scores, softmax, recipe, implicit_pads }
     }
 }
 

@@ -86,7 +86,12 @@ impl fmt::Display for NodeError {
             let separator = if i == 0 { " of " } else { ", " };
             write!(f, "{separator}{shape:?}")?;
         }
-        write!(f, "): {}", self.problem)
+        write!(f, "): {}", self.problem)?;
+        // There may be more of the kind.
+        match self.problem {
+            NodeProblem::UnknownOperator { .. } => f.write_str("; `fixnet check` lists every node"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -99,9 +104,7 @@ fn printable(text: &str) -> String {
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum NodeProblem {
-    #[error(
-        "operator {op:?} of domain {domain:?} is not supported; `fixnet check` lists every node"
-    )]
+    #[error("operator {op:?} of domain {domain:?} is not supported")]
     UnknownOperator { op: String, domain: String },
     #[error("{what} is not supported")]
     Unsupported { what: String },

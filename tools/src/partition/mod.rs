@@ -1,10 +1,10 @@
 //! Splitting a network into a float head, an int8 trunk and a float tail.
 //!
 //! A network can be cut where one tensor alone connects what is before with what is behind it. The
-//! trunk is the run of pieces between cuts that have an int8 form together and most of the work;
-//! all before it is the head, all behind it the tail. What may not be broken: the three together
-//! compute what the file computes, and no residual block stays in float for the sake of a node that
-//! stands between blocks: such a network is refused with the names of the nodes.
+//! trunk is the run of pieces between cuts that have an int8 form together, hold all residual blocks, and
+//! have most of the work; all before it is the head, all behind it the tail. What may not be broken: the
+//! three together compute what the file computes, and no residual block stays in float for the sake of a
+//! node that stands between blocks: such a network is refused with the names of the nodes.
 
 mod extract;
 mod flow;
@@ -264,31 +264,39 @@ impl<'p> Whole<'p> {
         self.flow.cuts.len() - 1
     }
 
-    /// The run with most work, which must hold all residual additions.
+    /// Of the runs that hold all residual additions, the one with most work.
     fn trunk(&mut self) -> Result<Trunk, PartitionError> {
-        let mut best: Option<Trunk> = None;
+        let (mut best, mut any) = (None::<Trunk>, false);
         let mut from = 0;
         while from < self.last() {
             let reach = self.reach(from);
-            if let Some(trunk) = self.longest(from, reach)
-                && best.as_ref().is_none_or(|b| trunk.macs > b.macs)
-            {
-                best = Some(trunk);
+            if let Some(trunk) = self.longest(from, reach).filter(|trunk| trunk.macs > 0) {
+                any = true;
+                let more = best.as_ref().is_none_or(|best| trunk.macs > best.macs);
+                if more && self.holds_residuals(&trunk) {
+                    best = Some(trunk);
+                }
             }
             from = reach.max(from) + 1;
         }
-        let trunk = best.filter(|trunk| trunk.macs > 0);
-        let trunk = trunk
-            .ok_or_else(|| PartitionError::NoTrunk { nodes: self.obstacle_names(0..usize::MAX) })?;
-        let span = self.cut(trunk.from).position..self.cut(trunk.to).position;
-        if self.flow.residuals.iter().all(|at| span.contains(at)) {
-            return Ok(trunk);
+        match best {
+            Some(trunk) => return Ok(trunk),
+            None if any => {}
+            None => {
+                let nodes = self.obstacle_names(0..usize::MAX);
+                return Err(PartitionError::NoTrunk { nodes });
+            }
         }
         // Blocks on the other side of an obstacle, or around it.
         let first = self.flow.residuals.first().copied().unwrap_or(0);
         let first = self.flow.cuts.iter().rfind(|c| c.position <= first).map_or(0, |c| c.position);
         let last = self.flow.residuals.last().map_or(usize::MAX, |&at| at + 1);
         Err(PartitionError::Middle { nodes: self.obstacle_names(first..last) })
+    }
+
+    fn holds_residuals(&self, trunk: &Trunk) -> bool {
+        let span = self.cut(trunk.from).position..self.cut(trunk.to).position;
+        self.flow.residuals.iter().all(|at| span.contains(at))
     }
 
     /// The last cut that all nodes from the cut `from` on can be imported up to.

@@ -222,6 +222,23 @@ fn a_crop_stays_in_float_and_is_one() {
     assert!(summary["agreement"].as_f64() > Some(0.6), "{}", summary["agreement"]);
 }
 
+/// The trunk is where the residual blocks are, also where a layer before them has more work.
+#[test]
+fn residual_blocks_are_the_trunk_whatever_is_before_them() {
+    let model = Model::new(13, &[1, 3, 16, 16])
+        .weights("wide", &[48, 3, 7, 7])
+        .weights("narrow", &[3, 48, 1, 1])
+        .node("Conv", &["x", "wide"], "a", &[ints("pads", &[3; 4])])
+        .node("Conv", &["a", "narrow"], "b", &[])
+        .node("Sigmoid", &["b"], "s", &[]);
+    let saved = Saved::new(&classifier(trunk(model, "s"), "trunk").output("logits"));
+    let summary = json(&saved.quantize(&["--partition", "--json"]));
+    let parts = summary["float_parts"].as_array().unwrap();
+    assert_eq!(parts.len(), 1, "{parts:?}");
+    assert_eq!(parts[0]["part"], "head");
+    assert_eq!(parts[0]["nodes"].as_array().unwrap().len(), 3, "{parts:?}");
+}
+
 /// Whatever is wrong, the line begins with the file that it is about.
 #[test]
 fn every_refusal_names_its_file_first() {

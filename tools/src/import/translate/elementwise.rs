@@ -121,9 +121,14 @@ impl<'a> Importer<'a> {
         if node.proto.input.len() != 2 {
             return Err(NodeProblem::unsupported("a number of inputs other than two"));
         }
+        let unknown = |index: usize| NodeProblem::UnknownTensor {
+            tensor: node.input(index).unwrap_or_default().to_string(),
+        };
         match (self.held(node, 0)?, self.held(node, 1)?) {
             (Held::Constant(_), _) => Ok((1, 0)),
             (_, Held::Constant(_)) => Ok((0, 1)),
+            (Held::Unknown, _) => Err(unknown(0)),
+            (_, Held::Unknown) => Err(unknown(1)),
             _ => Err(NodeProblem::unsupported(format!("{} of two feature maps", node.op()))),
         }
     }

@@ -7,6 +7,13 @@
 #   ./test.sh long       with more of what may be drawn: a minute a fuzz target, 500 random graphs,
 #                        networks at full size, and the runtime in Miri (docs/testing.md)
 #
+# A part of it, for other systems and for continuous integration:
+#
+#   ./test.sh portable         what any system with Rust and a C compiler can run: no emulator, no
+#                              cross compiler, no accuracy tests
+#   ./test.sh stage NAME...    these stages; one that cannot run is an error, not a line NOT RUN
+#   ./test.sh stages           the names of all stages
+#
 # The boards' tests run in QEMU: firmware/setup.sh finds or installs it and a compiler, or says what is
 # missing. FIXNET_NO_QEMU=1 does without them.
 #
@@ -18,21 +25,17 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 mode=${1:-all}
-case "$mode" in all | quick | long) ;; *) echo "usage: ./test.sh [quick|long]" >&2; exit 2 ;; esac
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 export CARGO_INCREMENTAL=0
-times=()
-
-stage() {
-    local name=$1 start=$SECONDS
-    shift
-    printf '\n== %s\n' "$name"
-    "$@"
-    times+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
-}
 
 need() {
     command -v "$1" >/dev/null || { echo "error: $1 is not installed: $2" >&2; exit 2; }
+}
+
+# What this machine cannot do; whoever asked for the stage by its name must not take it for done.
+not_run() {
+    echo "NOT RUN: $*"
+    [ "$mode" != stage ] || exit 1
 }
 
 format() {
@@ -50,7 +53,7 @@ benchmarks() {
     if command -v python3 >/dev/null; then
         python3 -c 'import ast, sys; [ast.parse(open(p).read(), p) for p in sys.argv[1:]]' bench/*.py tools/tests/*.py
     else
-        echo "NOT RUN: the scripts of bench/ and tools/tests/ were not parsed; there is no python3"
+        not_run "the scripts of bench/ and tools/tests/ were not parsed; there is no python3"
     fi
 }
 
@@ -82,7 +85,7 @@ bare_target() {
     fi
     if [ ! -d "$library/$target/lib" ]; then
         if [ ! -d "$library/src/rust/library/core" ]; then
-            echo "NOT RUN: the runtime was not built for $target; 'rustup target add $target' installs it"
+            not_run "the runtime was not built for $target; 'rustup target add $target' installs it"
             return
         fi
         # Only the nightly compiler, or this one told to be it, builds `core` from its sources; build
@@ -120,7 +123,7 @@ linux_boards() {
 image_lints() {
     local m4=thumbv7em-none-eabihf a53=aarch64-unknown-none lints=(--quiet -- -D warnings)
     if [ "$(firmware/setup.sh compiler $m4)" != rustup ]; then
-        echo "NOT RUN: clippy on the images, for which there is no rustup target"
+        not_run "clippy on the images, for which there is no rustup target"
         return
     fi
     FIXNET_BOARD=qemu-mps2-an386 firmware/cargo.sh $m4 clippy --release \
@@ -135,7 +138,7 @@ image_lints() {
 
 # Every kernel of AArch64 against the specification, emulated.
 aarch64_kernels() {
-    local test=(test --quiet -p fixnet --features write,threads --test kernels)
+    local test=(test --quiet -p fixnet --features "write,threads" --test kernels)
     firmware/cargo.sh aarch64-unknown-linux-gnu "${test[@]}"
     firmware/cargo.sh aarch64-unknown-linux-gnu test --quiet -p fixnet --features write,threads \
         --lib bands::
@@ -172,7 +175,7 @@ dependencies() {
     done
     local log
     if ! log=$("${deny[@]}" fetch db 2>&1); then
-        echo "NOT RUN: no advisories were looked up, as RustSec's database cannot be fetched: $(grep . <<<"$log" | tail -n 1)"
+        not_run "no advisories were looked up, as RustSec's database cannot be fetched: $(grep . <<<"$log" | tail -n 1)"
         return
     fi
     for manifest in "${manifests[@]}"; do
@@ -180,14 +183,30 @@ dependencies() {
     done
 }
 
-# Every kernel of portable Rust and of AVX2 in an interpreter that watches every access.
+# An interpreter that watches every access: every kernel of portable Rust and of AVX2.
 miri() {
+    RUSTFLAGS=-Ctarget-feature=+avx2 interpreted target/miri-avx2
+}
+
+interpreted() {
     if ! cargo +nightly miri --version >/dev/null 2>&1; then
-        echo "NOT RUN: Miri is not here; 'rustup toolchain install nightly --component miri,rust-src' installs it"
+        not_run "Miri is not here; 'rustup toolchain install nightly --component miri,rust-src' installs it"
         return
     fi
-    RUSTFLAGS=-Ctarget-feature=+avx2 cargo +nightly miri test -p fixnet --features write,threads \
-        --test interpreted --target-dir target/miri-avx2
+    cargo +nightly miri test -p fixnet --features write,threads --test interpreted --target-dir "$1"
+}
+
+# The oldest compiler that Cargo.toml promises, on all that users build.
+oldest_rust() {
+    local oldest
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    if ! cargo "+$oldest" --version >/dev/null 2>&1 &&
+        ! rustup toolchain install "$oldest" --profile minimal >/dev/null 2>&1; then
+        not_run "Rust $oldest is not here; 'rustup toolchain install $oldest' installs it"
+        return
+    fi
+    cargo "+$oldest" check --locked --quiet -p fixnet --no-default-features --features defmt,embedded-hal
+    cargo "+$oldest" check --locked --quiet --workspace
 }
 
 # The main job as the README tells it, on the bundled network.
@@ -199,43 +218,109 @@ main_job() {
     rm -r "$folder"
 }
 
-need cargo "install Rust with rustup (https://rustup.rs)"
-need cc "install a C compiler (Debian: apt-get install gcc)"
+# Stages, in the order of their names below.
+first=("format" "lints" "documentation")
+boards=("toolchain for boards" "program for Linux boards" "kernels of AArch64" "kernels of Cortex-M"
+    "lints of images")
+host=("runtime without std" "package" "tools without tract" "drivers of boards" "benchmarks" "build"
+    "main job" "tests")
+last=("fuzz targets" "Miri" "dependencies")
+# Those of no other mode.
+alone=("Miri of portable kernels" "oldest Rust")
 
-stage "format" format
-stage "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
-stage "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-if [ "${FIXNET_NO_QEMU:-}" = 1 ]; then
-    echo "NOT RUN: the boards' images were neither built nor run, as FIXNET_NO_QEMU=1 asks"
-else
-    stage "toolchain for boards" firmware/setup.sh
-    stage "program for Linux boards" linux_boards
-    stage "kernels of AArch64" aarch64_kernels
-    stage "kernels of Cortex-M" cortex_m_kernels
-    stage "lints of images" image_lints
-fi
-stage "runtime without std" bare_runtime
-stage "package" package
-stage "tools without tract" cargo clippy -p tools --lib --no-default-features --quiet -- -D warnings
-stage "drivers of boards" board_drivers
-stage "benchmarks" benchmarks
-stage "build" cargo build --workspace --quiet
-stage "main job" main_job
+run_tests() {
+    case "$mode" in
+        quick | portable) env FIXNET_DATA=none cargo test --workspace --quiet ;;
+        long) env FIXNET_GRAPHS=500 FIXNET_LONG=1 cargo test --workspace ;;
+        *) cargo test --workspace ;;
+    esac
+}
+
+run_stage() {
+    case "$1" in
+        "format") format ;;
+        "lints") cargo clippy --workspace --all-targets --quiet -- -D warnings ;;
+        "documentation") env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet ;;
+        "toolchain for boards") firmware/setup.sh ;;
+        "program for Linux boards") linux_boards ;;
+        "kernels of AArch64") aarch64_kernels ;;
+        "kernels of Cortex-M") cortex_m_kernels ;;
+        "lints of images") image_lints ;;
+        "runtime without std") bare_runtime ;;
+        "package") package ;;
+        "tools without tract") cargo clippy -p tools --lib --no-default-features --quiet -- -D warnings ;;
+        "drivers of boards") board_drivers ;;
+        "benchmarks") benchmarks ;;
+        "build") cargo build --workspace --quiet ;;
+        "main job") main_job ;;
+        "tests") run_tests ;;
+        "fuzz targets") fuzz/run.sh "$([ "$mode" = long ] && echo 60 || echo 10)" ;;
+        "Miri") miri ;;
+        "Miri of portable kernels") interpreted target/miri ;;
+        "oldest Rust") oldest_rust ;;
+        "dependencies") dependencies ;;
+    esac
+}
+
+stages=("${first[@]}" "${boards[@]}" "${host[@]}" "${last[@]}" "${alone[@]}")
+
+# Whether the first word is among the others.
+among() {
+    local wanted=$1 word
+    shift
+    for word; do [ "$word" != "$wanted" ] || return 0; done
+    return 1
+}
+
+usage() {
+    echo "usage: ./test.sh [quick | long | portable | stage NAME... | stages]" >&2
+    exit 2
+}
+
+[ "$mode" = stage ] || [ $# -le 1 ] || usage
 case "$mode" in
-    quick) stage "tests" env FIXNET_DATA=none cargo test --workspace --quiet ;;
-    all)
-        stage "tests" cargo test --workspace
-        stage "fuzz targets" fuzz/run.sh 10
+    all) chosen=("${first[@]}" "${boards[@]}" "${host[@]}" "fuzz targets" "dependencies") ;;
+    quick) chosen=("${first[@]}" "${boards[@]}" "${host[@]}") ;;
+    long) chosen=("${first[@]}" "${boards[@]}" "${host[@]}" "${last[@]}") ;;
+    portable)
+        export FIXNET_NO_QEMU=1
+        chosen=("${first[@]}" "package" "tools without tract" "build" "main job" "tests")
         ;;
-    long)
-        stage "tests" env FIXNET_GRAPHS=500 FIXNET_LONG=1 cargo test --workspace
-        stage "fuzz targets" fuzz/run.sh 60
-        stage "Miri" miri
+    stage)
+        shift
+        [ $# -gt 0 ] || usage
+        chosen=("$@")
+        for name; do
+            among "$name" "${stages[@]}" ||
+                { echo "error: there is no stage '$name'; './test.sh stages' lists them" >&2; exit 2; }
+        done
         ;;
+    stages)
+        printf '%s\n' "${stages[@]}"
+        exit
+        ;;
+    *) usage ;;
 esac
-if [ "$mode" != quick ]; then
-    stage "dependencies" dependencies
-fi
+
+need cargo "install Rust with rustup (https://rustup.rs)"
+case "$(uname -s)" in
+    # Rust finds Microsoft's compiler by itself.
+    MINGW* | MSYS* | CYGWIN*) ;;
+    *) need cc "install a C compiler (Debian: apt-get install gcc)" ;;
+esac
+
+times=()
+for name in "${chosen[@]}"; do
+    if [ "${FIXNET_NO_QEMU:-}" = 1 ] && among "$name" "${boards[@]}"; then
+        [ "$name" != "${boards[0]}" ] && [ "$mode" != stage ] ||
+            not_run "the boards' images were neither built nor run, as FIXNET_NO_QEMU=1 asks"
+        continue
+    fi
+    start=$SECONDS
+    printf '\n== %s\n' "$name"
+    run_stage "$name"
+    times+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
+done
 
 printf '\n== time\n'
 printf '%s\n' "${times[@]}"

@@ -53,7 +53,7 @@ struct Block([u8; ALIGNMENT]);
 
 #[cfg(feature = "std")]
 impl AlignedBytes {
-    /// `len` zeros, for a length that comes from a file: however large, it ends no program.
+    /// `len` zeros, for a length that comes from a file: more than the machine can give is an error.
     ///
     /// ```
     /// # use fixnet::{AlignedBytes, KernelSet, Model, Session};
@@ -146,7 +146,7 @@ pub(crate) fn words(arena: &[u8], range: Range<usize>) -> Option<&[i32]> {
     <[i32]>::ref_from_bytes(arena.get(range)?).ok()
 }
 
-/// The disjoint slices that one step works on.
+/// The slices that one step works on; none overlaps another.
 pub(crate) struct Views<'a> {
     pub input: &'a [i8],
     /// Absent if the step has no operand or works in place.

@@ -34,11 +34,11 @@ pub enum ModelError {
     BadTensor { tensor: u16 },
     /// A step names a tensor, kind or layer that does not exist or is of the wrong type.
     BadReference { step: u16 },
-    /// A step's shapes do not follow from its parameters, or its layer tells them otherwise.
+    /// A step's shapes do not follow from its parameters, or differ from those of its layer.
     BadShape { step: u16 },
     /// A fixed-point constant of a step is out of range.
     BadConstant { step: u16 },
-    /// A step's weights or channel constants lie outside the file or on others, or have the wrong
+    /// A step's weights or channel constants lie outside the file or overlap others, or have the wrong
     /// length or layout.
     BadWeights { step: u16 },
     /// A step would overwrite what it reads.
@@ -126,7 +126,7 @@ impl fmt::Display for ModelError {
 
 impl core::error::Error for ModelError {}
 
-/// Why a session could not be made, its memory not be had, an input not be set, or a run not go to its end.
+/// Why a session could not be made, memory could not be had, an input was refused, or a run ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -210,10 +210,10 @@ impl core::error::Error for RunError {
     }
 }
 
-/// Why a step was not computed. Its output then holds anything.
+/// Why a step was not computed. Its output then holds arbitrary bytes.
 ///
-/// Steps of a checked model, in an arena that a session has accepted, have none of these: each one is a
-/// defect of fixnet, or of whoever calls its kernels.
+/// A session that runs a checked model has none of these: each one is a bug of fixnet, or of a program that
+/// calls its kernels directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -225,7 +225,7 @@ pub enum Fault {
     Misaligned { buffer: Buffer, needed: usize, address: usize },
     /// An extent is 0 or out of range, a window leaves its padded input, or groups do not divide channels.
     Geometry,
-    /// Rows of the output that it does not have.
+    /// The rows to compute are not all rows of the output.
     Rows { first: usize, count: usize, height: usize },
     /// A fixed-point constant is out of its range.
     Constant,
@@ -235,7 +235,7 @@ pub enum Fault {
     Arena,
     /// There is no such step, or it cannot be run alone.
     NoStep,
-    /// A kernel's division of its work does not fit its own plan.
+    /// The parts into which a kernel divides its work do not fit the plan that it was given scratch for.
     Plan,
 }
 

@@ -27,8 +27,8 @@ pub const MAX_OPERAND_MULTIPLIER: i32 = (1 << 22) - 1;
 pub struct Requantization {
     /// Left shift of the accumulator before it is multiplied, at most [`MAX_SHIFT`].
     pub shift: u32,
-    /// Fraction bits of the fixed-point form in which the scaled accumulator meets offset and
-    /// residual, within [`FRACTION_BITS`].
+    /// Fraction bits of the fixed-point form in which offset and residual are added to the scaled
+    /// accumulator, within [`FRACTION_BITS`].
     pub fraction_bits: u32,
     /// In fixed point: the output's zero point, plus one half for rounding, minus the residual's
     /// zero point times its multiplier.

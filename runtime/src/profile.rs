@@ -141,7 +141,8 @@ impl<C: Clock, const N: usize> Hook for Profiler<C, N> {
     }
 }
 
-/// The CRC-32 of what has the CRC-32 `before`, followed by `bytes`: for layers that come in parts.
+/// The CRC-32 of some bytes, whose own CRC-32 is `before`, followed by `bytes`: for layers that are computed
+/// in parts.
 #[must_use]
 pub fn continue_crc32(before: u32, bytes: &[u8]) -> u32 {
     // The register of the reflected algorithm, which ends in an inversion.

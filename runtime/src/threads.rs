@@ -6,9 +6,10 @@ use std::path::Path;
 use std::string::String;
 use std::thread::available_parallelism;
 
-/// Of the fastest core's capacity: slower cores would hold up the others, which get parts of one size.
+/// Cores with less of the fastest core's capacity than this are left out: all parts have one size, so that a
+/// slow core would make the others wait.
 const LEAST_PERCENT: u64 = 70;
-/// Capacity of cores of which the system says nothing.
+/// Capacity of a core for which the system gives none.
 const CAPACITY: u64 = 1024;
 
 /// The cores worth a thread: physical ones, of the fastest kind where there are kinds, and no more than

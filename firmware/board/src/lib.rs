@@ -1,8 +1,8 @@
 //! What every bare-metal image does: check a payload and its model, run the inputs, report.
 //!
 //! An image brings what differs between boards - memory, clock, pin, console - as a [`Board`];
-//! [`Board::report`] does the rest, and prints one [`Line`] a fact. Nothing is printed while an
-//! inference runs, so that no time of the console is in a layer's time.
+//! [`Board::report`] does the rest, and prints one [`Line`] per fact. Nothing is printed while an
+//! inference runs, so that a layer's time holds no time of the console.
 
 #![no_std]
 
@@ -23,7 +23,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record of nothing, to fill an array with.
+    /// The initial value of an array of records.
     pub const EMPTY: Self = Self { ticks: 0, crc32: 0 };
 }
 
@@ -42,18 +42,18 @@ pub struct Board<'b, C, P, L> {
     /// Most bytes of stack in use so far.
     pub stack_bytes: fn() -> usize,
     pub kernels: KernelSet,
-    /// What the board lends to inference.
+    /// The arena that inference runs in.
     pub arena: &'b mut [u8],
     /// Room for one record a layer.
     pub records: &'b mut [Record],
 }
 
 impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
-    /// Runs the inputs of the payload that `bytes` begin with and reports; the last line is `done`,
+    /// Runs the inputs of the payload at the start of `bytes` and reports; the last line is `done`,
     /// or `refused`.
     ///
     /// # Errors
-    /// [`Refusal`], which the last line tells, too.
+    /// [`Refusal`], which the last line has as well.
     pub fn report(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         (self.lines)(Line::Board(self.name));
         (self.lines)(Line::Clock(self.clock_source, self.clock.ticks_per_second()));

@@ -40,7 +40,7 @@ impl From<SessionError> for Refusal {
     }
 }
 
-/// One fact, one line; the line begins with its kind.
+/// One line of a report: one fact, after a word that says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Line<'a> {

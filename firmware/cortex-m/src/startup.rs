@@ -1,4 +1,5 @@
-//! What surrounds `main`: the payload in memory, the painted stack, faults, panics and the end.
+//! Everything around `main`: where the payload lies, how much stack was used, and what happens on a fault, on
+//! a panic and at the end.
 
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicI32, Ordering};
@@ -49,7 +50,7 @@ pub fn exit(code: i32) -> ! {
 }
 
 fn stop(code: i32) -> ! {
-    // Without somebody who listens the instruction would be a fault.
+    // Without a debugger or an emulator the instruction would be a fault.
     if cfg!(feature = "semihosting") || DCB::is_debugger_attached() {
         semihosting::process::exit(code);
     }

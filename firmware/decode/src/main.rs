@@ -1,7 +1,7 @@
 //! `fixnet-decode IMAGE < FRAMES`: defmt frames as lines of text.
 //!
-//! A program of its own, since the decoder changes how the JSON library of whoever links it keeps
-//! numbers. Bytes that are no frame are an error: whoever reads the lines checks a board by them.
+//! A program of its own: in whatever links the decoder, the JSON library keeps numbers in another way. Bytes
+//! that are no frame are an error, since boards are checked by these lines.
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::ExitCode;

@@ -18,12 +18,12 @@ static ARENA: ConstStaticCell<Arena<ARENA_BYTES>> = ConstStaticCell::new(Arena::
 static RECORDS: ConstStaticCell<[Record; MAX_RECORDS]> =
     ConstStaticCell::new([Record::EMPTY; MAX_RECORDS]);
 
-/// The machine that this is.
+/// The Raspberry Pi that the image runs on.
 pub fn machine() -> Machine {
     Machine::from_midr(MIDR_EL1.get())
 }
 
-/// The console and the trace pin; all that came before them is void.
+/// The console and the trace pin; those of an earlier call must not be used any more.
 pub fn open(machine: Machine) -> (Console<Uart<'static>>, TracePin<'static>) {
     // SAFETY: both blocks of registers are mapped as device memory for ever. One core runs, and a
     // caller that opens them again, in a fault or a panic, never returns to the former owner.

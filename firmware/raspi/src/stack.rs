@@ -1,4 +1,5 @@
-//! How deep the stack has been: it is painted at the start, and what lost its paint was in use.
+//! Peak use of the stack: it is filled with a pattern at the start, and where the pattern is gone, the stack
+//! was in use.
 
 use core::arch::asm;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
@@ -12,7 +13,7 @@ const PAINT: u64 = 0xa5a5_a5a5_a5a5_a5a5;
 /// Below the stack pointer, for the frame of [`paint`].
 const MARGIN: usize = 256;
 
-/// Paints what lies below the caller's frame.
+/// Fills the stack below the caller's frame with the pattern.
 pub fn paint() {
     let stack_pointer: usize;
     // SAFETY: reads a register.

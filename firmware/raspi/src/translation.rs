@@ -15,8 +15,9 @@
 //! hold the image. The tables are constants; only the entries of the image's pages, whose bounds
 //! the linker decides, are written at start-up.
 //!
-//! What may not be broken: no memory is both writable and executable, and the peripherals of the
-//! chip that this is not are mapped as device memory, which a processor never reads on its own.
+//! What may not be broken: no memory is both writable and executable; and the peripherals of both chips are
+//! mapped as device memory, which a processor never reads speculatively, since on one chip the other's are
+//! not there.
 
 use core::ops::Range;
 use core::ptr;

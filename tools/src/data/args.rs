@@ -53,7 +53,7 @@ pub struct PreprocessArgs {
     pub mean_image: Option<PathBuf>,
 }
 
-/// How single images get the network's size, other than the model file says.
+/// How single images get the network's size, where it is not as the model file says.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct GeometryArgs {
     /// Resize the shorter side of every image to N pixels [default: as the model file says, or to what
@@ -141,7 +141,7 @@ impl PreprocessArgs {
     }
 }
 
-/// Understands `nchw` and `nhwc`.
+/// Parses `nchw` and `nhwc`.
 pub fn parse_layout(text: &str) -> Result<InputLayout, String> {
     match text.to_ascii_lowercase().as_str() {
         "nchw" => Ok(InputLayout::Nchw),

@@ -1,4 +1,5 @@
-//! Sets of images: what is where is found out at once, each image is read when it is asked for.
+//! Sets of images: opening one lists its images and labels; the pixels of an image are read when they are
+//! asked for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Dataset {
             .all(|e| e.label.is_some() || matches!(e.source, Source::CifarRecord { .. }))
     }
 
-    /// What whoever gave the images should know, a line each.
+    /// Warnings about the set, one line each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -174,7 +175,7 @@ impl Found {
         Ok(Self { entries, passed_over, ..Self::default() })
     }
 
-    /// What is not as one might think.
+    /// Warnings: files that are no images, and class folders that may be numbered otherwise than meant.
     fn notes(&self, path: &Path, classes: Option<usize>) -> Vec<String> {
         let path = path.display();
         let mut notes = Vec::new();

@@ -47,7 +47,7 @@ impl Contents {
     }
 }
 
-/// Whether a file is one that lies beside images and is none: labels and notes.
+/// Whether a file is expected beside images though it is none: labels and notes.
 fn is_beside_images(path: &Path) -> bool {
     const TEXTS: [&str; 8] = ["csv", "html", "json", "md", "toml", "txt", "xml", "yaml"];
     let extension = path.extension().and_then(|extension| extension.to_str());

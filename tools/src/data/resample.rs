@@ -27,8 +27,8 @@ pub fn shorter_side_size(width: usize, height: usize, shorter: usize) -> (usize,
     }
 }
 
-/// The smallest size of an image's shape that covers `least_width` x `least_height`; of the side that
-/// is left over, a fraction is rounded down.
+/// The smallest size with the image's aspect ratio that covers `least_width` x `least_height`; the side that
+/// is larger than asked for is rounded down.
 pub fn covering_size(
     width: usize,
     height: usize,
@@ -57,7 +57,7 @@ pub fn resize(image: &RgbPixels, width: usize, height: usize) -> RgbPixels {
     }
 }
 
-/// Cuts `width` x `height` pixels from the middle, as `half_margin` has it. `None` if the image is smaller.
+/// Cuts `width` x `height` pixels from the middle (see `half_margin`). `None` if the image is smaller.
 pub fn centre_crop(image: &RgbPixels, width: usize, height: usize) -> Option<RgbPixels> {
     let left = half_margin(image.width.checked_sub(width)?);
     let top = half_margin(image.height.checked_sub(height)?);
@@ -69,8 +69,8 @@ pub fn centre_crop(image: &RgbPixels, width: usize, height: usize) -> Option<Rgb
     Some(RgbPixels { width, height, data })
 }
 
-/// Where a centred window begins when `margin` pixels are left beside it: half of them, and of two
-/// halves alike the even one, as torchvision's `center_crop` has it with Python's `round`.
+/// Where a centred crop begins when `margin` pixels are left beside it: at half of them, which is rounded
+/// to the even number, as torchvision's `center_crop` does by Python's `round`.
 fn half_margin(margin: usize) -> usize {
     margin / 2 + usize::from(margin % 4 == 3)
 }

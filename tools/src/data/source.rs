@@ -22,7 +22,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Understands an image file, `FILE.bin:INDEX`, or `FILE.bin` with a single record.
+    /// Parses the name of an image file, `FILE.bin:INDEX`, or `FILE.bin` with a single record.
     pub fn parse(text: &str) -> Result<Self, DataError> {
         let path = Path::new(text);
         if path.is_file() {

@@ -1,4 +1,4 @@
-//! Where a result goes.
+//! Outputs: where a command writes its result, whole or not at all.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use super::{Kind, STANDARD, Temporary, kind, same};
 use crate::output;
 
-/// Links that are followed from one to the next, as the kernel does it.
+/// Symbolic links that are followed one after another, as many as Linux follows.
 const MAX_LINKS: usize = 40;
 /// The mode of a new file, less the umask.
 const NEW: u32 = 0o666;
@@ -22,7 +22,7 @@ pub struct Destination {
 
 /// How it is written.
 enum Way {
-    /// To a temporary file, then renamed. What is there keeps its mode and owner.
+    /// To a temporary file, then renamed. A file that is replaced passes on its mode and owner.
     Replace {
         path: PathBuf,
         old: Option<Metadata>,
@@ -167,7 +167,7 @@ impl Destination {
         }
     }
 
-    /// A name of nothing, or a link to a name of nothing.
+    /// A path at which there is no file yet, or a link to such a path.
     fn new_file(&self) -> anyhow::Result<Way> {
         let name = self.path.display();
         let mut path = self.path.clone();
@@ -235,13 +235,13 @@ fn mode_of(_old: Option<&Metadata>) -> u32 {
     NEW
 }
 
-/// The owner that was there, if this user may give files away, and the mode.
+/// Gives the new file the mode of the old one, and its owner if this user may change owners.
 #[cfg(unix)]
 fn keep_attributes(file: &File, old: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
     let new = file.metadata()?;
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        // Who may not do this owns the new file, as after any other editor.
+        // Otherwise the new file belongs to this user, as after saving in an editor.
         let _ = fchown(file, Some(old.uid()), Some(old.gid()));
     }
     file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))
@@ -252,8 +252,8 @@ fn keep_attributes(_file: &File, _old: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// `-`, or one of the system's names for it: to replace the file behind those would take it from
-/// whoever redirected it.
+/// `-`, or one of the system's names for it. Replacing the file behind those would leave the shell, which
+/// has opened it, with the old one.
 fn is_standard_output(path: &Path) -> bool {
     let names = [STANDARD, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
     names.iter().any(|name| path == Path::new(name))

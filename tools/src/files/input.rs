@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use super::{Kind, STANDARD, kind};
 
-/// Most bytes of an ONNX file: protobuf has no larger messages.
+/// Maximum bytes of an ONNX file: protobuf has no larger messages.
 pub const ONNX: u64 = i32::MAX as u64;
-/// Most bytes of an image file.
+/// Maximum bytes of an image file.
 pub const IMAGE: u64 = 1 << 28;
-/// Most bytes of a `.npy` file.
+/// Maximum bytes of a `.npy` file.
 pub const ARRAY: u64 = 1 << 30;
-/// Most bytes of a text: labels, a zoo, a board.
+/// Maximum bytes of a text: labels, a zoo, a board.
 pub const TEXT: u64 = 1 << 26;
-/// Most bytes of a program, or of a file for a card.
+/// Maximum bytes of a program, or of a file for a card.
 pub const PROGRAM: u64 = 1 << 30;
 
-/// What a named pipe cannot do: opening it waits for ever where nobody writes.
+/// Opening a named pipe blocks until somebody writes to it, so it is refused.
 const NAMED_PIPE: &str = "is a named pipe; name a file";
 
-/// Refuses what is there but is no regular file. A name of nothing passes.
+/// Refuses a path that is there but is no regular file. One that does not exist passes: opening it fails.
 ///
 /// # Errors
 /// What it is, and what to do.

@@ -14,7 +14,7 @@ pub use temporary::{ScratchFolder, Temporary};
 
 use std::path::Path;
 
-/// Names the file that an error is about, if the error does not begin with it.
+/// Puts the file's name in front of an error that does not begin with it.
 pub trait InFile<T> {
     /// # Errors
     /// The error, with the file's name in front.
@@ -58,7 +58,7 @@ fn identity(path: &Path) -> Option<std::path::PathBuf> {
     path.canonicalize().ok()
 }
 
-/// What a name stands for, after links.
+/// What a path leads to, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     File,
@@ -66,9 +66,9 @@ enum Kind {
     /// A terminal, `/dev/null`, and the like.
     Device,
     Disk,
-    /// A pipe that has a name in some folder.
+    /// A FIFO, which has a path of its own.
     NamedPipe,
-    /// A pipe between two programs, by its name among the open files.
+    /// A pipe between two programs, by its path under `/dev/fd`.
     Pipe,
     Socket,
 }
@@ -86,7 +86,7 @@ fn kind(path: &Path, metadata: &std::fs::Metadata) -> Kind {
     } else if kind.is_socket() {
         Kind::Socket
     } else if kind.is_fifo() {
-        // The name of a pipe without one leads nowhere.
+        // Behind such a path there is no other one.
         match path.canonicalize() {
             Ok(real) if !real.starts_with("/dev/fd") => Kind::NamedPipe,
             _ => Kind::Pipe,

@@ -1,6 +1,6 @@
 //! Temporary files and folders that do not outlive the program.
 //!
-//! Each is removed when its value goes, and on SIGINT, SIGTERM and SIGHUP. What a power cut or SIGKILL
+//! Each is removed when its value is dropped, and on SIGINT, SIGTERM and SIGHUP. What a power cut or SIGKILL
 //! leaves is removed by the next run that makes one in the same place: a file that is in use is locked
 //! by whoever uses it, and only names that are made here are ever looked at.
 
@@ -16,14 +16,14 @@ use tempfile::{NamedTempFile, TempDir};
 const FILE_PREFIX: &str = ".fixnet-";
 const FILE_SUFFIX: &str = ".tmp";
 const FOLDER_PREFIX: &str = "fixnet-";
-/// In a folder, what says by its lock that the folder is in use.
+/// A file in each folder; that it is locked says that the folder is in use.
 const LOCK: &str = ".lock";
 /// Random letters in the middle of a name.
 const RANDOM: usize = 6;
 /// Another program may take a new name for a stale one before it is locked.
 const ATTEMPTS: usize = 16;
 
-/// What is to be removed if the program is ended.
+/// Paths to remove when a signal ends the program.
 static LIVE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn live() -> MutexGuard<'static, BTreeSet<PathBuf>> {
@@ -42,10 +42,10 @@ impl Drop for Registered {
     }
 }
 
-/// A file beside its future name.
+/// A file in the folder of the file that it will become.
 #[derive(Debug)]
 pub struct Temporary {
-    // The file goes first.
+    // Dropped first: the file is removed while its path is still registered.
     file: NamedTempFile,
     _registered: Registered,
 }

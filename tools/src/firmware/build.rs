@@ -34,7 +34,7 @@ pub enum BuildError {
 /// image's flash; without one the image looks for it in the board's payload memory.
 ///
 /// # Errors
-/// [`BuildError`], with the compiler's own last words.
+/// [`BuildError`], with what the compiler said last.
 pub fn build(
     board: &Board,
     payload: Option<&Path>,

@@ -1,4 +1,4 @@
-//! Text of an image's console: defmt frames are decoded by `firmware/decode`, anything else is text.
+//! The console of an image as text: defmt frames are decoded by `firmware/decode`, all else is text already.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub enum DecodeError {
     Damaged { reason: String },
 }
 
-/// The text of what the image in the file `elf` wrote to the file `console`.
+/// What the image in the file `elf` wrote to the file `console`, as text.
 ///
 /// # Errors
 /// [`DecodeError`].

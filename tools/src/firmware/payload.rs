@@ -1,4 +1,4 @@
-//! What the host hands to an image: the model, and images resized as the model asks for.
+//! The payload of a bare-metal image: the model, and input images resized as the model asks for.
 
 use fixnet::Model;
 use fixnet::format::write_payload;

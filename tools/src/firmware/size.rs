@@ -1,4 +1,4 @@
-//! What a Cortex-M image takes of its board, read from the ELF file.
+//! Flash and RAM that a Cortex-M image needs, read from its ELF file.
 
 use object::LittleEndian;
 use object::elf::{EM_ARM, FileHeader32, PT_LOAD};

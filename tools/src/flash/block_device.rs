@@ -1,7 +1,7 @@
 //! What a block device is and holds, and whether an image may be written over it.
 //!
 //! What may not be broken: nothing that is in use - mounted, swapped to, part of a volume of several
-//! disks - and no partition is ever written to, whatever was agreed to; and the kernel is asked for
+//! disks - and no partition is ever written to, even with `--yes`; and the kernel is asked for
 //! exclusive use, which it refuses of a disk in use.
 
 use std::fmt::{self, Write as _};
@@ -67,7 +67,7 @@ pub struct Disk {
     pub other_uses: Vec<String>,
 }
 
-/// Where the kernel tells of devices; a folder of their own for tests.
+/// Where the kernel describes devices (sysfs, procfs); tests make folders of their own.
 #[derive(Debug, Clone)]
 pub struct System {
     pub sys: PathBuf,
@@ -103,7 +103,7 @@ impl Disk {
     /// The device with the number `MAJOR:MINOR`, or nothing.
     ///
     /// # Errors
-    /// Any of reading what the kernel tells.
+    /// Those of reading the kernel's description.
     pub fn of_number(number: &str, system: &System) -> io::Result<Option<Self>> {
         let folder = system.sys.join("dev/block").join(number);
         if !folder.is_dir() {
@@ -139,7 +139,7 @@ impl Disk {
     /// Whether an image of `needed` bytes may be written over the disk.
     ///
     /// # Errors
-    /// [`DeviceError`] with the reason; that nobody agreed comes last.
+    /// [`DeviceError`] with the reason; a missing `--yes` is the last that is looked at.
     pub fn check(&self, needed: u64, agreed: bool) -> Result<(), DeviceError> {
         let device = || format!("/dev/{}", self.name);
         if self.is_partition {

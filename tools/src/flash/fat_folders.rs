@@ -1,4 +1,4 @@
-//! Mends the folders that fatfs 0.3 makes: their first two entries, `.` and `..`, get long names, which
+//! Repairs the folders that fatfs 0.3 makes: their first two entries, `.` and `..`, get long names, which
 //! Microsoft's FAT specification ("Directory Creation") does not allow them, and `..` below the root
 //! must name cluster 0. Checkers, and readers that are strict, refuse such folders.
 
@@ -15,7 +15,7 @@ const DOT_DOT: &[u8; 11] = b"..         ";
 /// Larger cluster numbers end a chain.
 const LAST_CLUSTER: u32 = 0x0fff_fff6;
 
-/// Mends all folders of the FAT32 volume at `start` of an image.
+/// Repairs all folders of the FAT32 volume at `start` of an image.
 ///
 /// # Errors
 /// Any of reading and writing; [`io::ErrorKind::InvalidData`] if a folder is not as fatfs makes it.
@@ -54,7 +54,7 @@ impl<'f> Volume<'f> {
         Ok((2..=LAST_CLUSTER).contains(&next).then_some(next))
     }
 
-    /// Mends the folders in the folder at `cluster`, which its own folders call `name`.
+    /// Repairs all folders below the one at `cluster`; `name` is the cluster that their `..` has to name.
     fn mend_below(&self, cluster: u32, name: u32) -> io::Result<()> {
         let mut entries = vec![0; self.cluster_bytes];
         let mut current = Some(cluster);

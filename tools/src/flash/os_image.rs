@@ -90,7 +90,7 @@ impl Item {
     }
 }
 
-/// The root filesystem of an image, found fit to hold more.
+/// The root filesystem of an image, checked and able to take more files.
 #[derive(Debug)]
 pub struct OsImage<'p> {
     path: &'p Path,

@@ -1,6 +1,6 @@
-//! Words of a POSIX shell's command line.
+//! Quoting for a POSIX shell.
 
-/// `word` as one word that means itself, whatever it holds.
+/// `word`, quoted so that a shell reads it as one word and expands nothing in it.
 #[must_use]
 pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,%".contains(c);

@@ -1,5 +1,5 @@
-//! One image for a first run on the board, what this machine makes of it, and what the program on a
-//! Linux board says.
+//! The smoke test of a board: one image, this machine's result for it, and how the result of a Linux
+//! board's program is read.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub enum SmokeError {
     Temporary(anyhow::Error),
 }
 
-/// An image on its way through board and host.
+/// An image that board and host both run.
 #[derive(Debug)]
 pub struct Smoke {
     pub name: String,

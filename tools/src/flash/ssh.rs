@@ -17,7 +17,7 @@ use super::survey::{self, Administrator, MARK, Survey, Systemd, marked};
 use super::unit;
 use crate::process::{ProcessError, last_line, run_limited_with};
 
-/// ssh's exit code for errors of its own.
+/// The exit code of ssh when ssh itself fails.
 const SSH_FAILED: i32 = 255;
 /// For connecting and the exchange of keys.
 const CONNECT_SECONDS: u32 = 10;
@@ -206,7 +206,7 @@ impl Board {
     /// Installs the unit, which lies in the deployment's folder, to run at every boot.
     ///
     /// # Errors
-    /// [`SshError`]; no running systemd, or nobody to administer it, is none.
+    /// [`SshError`]. No running systemd, or no right to administer it, is [`UnitState::Left`].
     pub fn install_unit(&self, survey: &Survey) -> Result<UnitState, SshError> {
         let lies = format!("{}/{}", survey.folder, unit::NAME);
         match survey.systemd {
@@ -239,7 +239,7 @@ impl Board {
     }
 }
 
-/// Files on the board that nothing uses yet; what is not activated is removed.
+/// Files on the board that nothing uses yet; dropped without [`Stage::activate`], it removes them.
 #[derive(Debug)]
 pub struct Stage<'b> {
     board: &'b Board,
@@ -255,7 +255,7 @@ impl Stage<'_> {
         format!("{}/{}", self.folder, upload.path)
     }
 
-    /// Uploads a file, whole: its checksum is the board's own.
+    /// Uploads a file and compares its checksum, as the board computes it, with this machine's.
     ///
     /// # Errors
     /// [`SshError`].

@@ -1,11 +1,12 @@
-//! What a board over ssh says of itself: which programs it runs, and who may administer it.
+//! Asks a Linux board over ssh what it is: processor, user, free space, systemd, and whether commands may
+//! run as root.
 
 use super::shell::quote;
 
-/// What a shell's start-up files print does not begin like this.
+/// Begins each line of the answer, unlike what the shell's start-up files may print.
 pub(super) const MARK: &str = "fixnet:";
 
-/// What a board says of itself.
+/// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// `uname -m`.
@@ -55,7 +56,7 @@ impl Survey {
     }
 }
 
-/// What the board runs to tell; `folder` is where to deploy, relative to the user's home.
+/// The script that the board runs; `folder` is where to deploy, relative to the user's home.
 pub(super) fn script(folder: &str) -> String {
     format!(
         "d={folder}; case $d in /*) ;; *) d=$HOME/$d ;; esac; p=$d; \
@@ -72,7 +73,7 @@ pub(super) fn script(folder: &str) -> String {
     )
 }
 
-/// The rest of every line with the mark.
+/// What follows [`MARK`] in each line that begins with it.
 pub(super) fn marked(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.strip_prefix(MARK))
 }

@@ -1,4 +1,4 @@
-//! What a board, emulated or not, did with one input, next to what this machine makes of it.
+//! One input on a board, real or emulated, beside this machine's result for it.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::boards::Board;
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
 use crate::output;
 
-/// The bytes that this machine gives for an input.
+/// This machine's result for an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostResult {
     /// CRC-32 of the int8 input, HWC.

@@ -1,4 +1,4 @@
-//! What `quantize` and `compare` tell: an int8 model beside its float network.
+//! What `quantize` and `compare` print: an int8 model beside its float network.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{LayerTime, float_parts_text, memory_text};
 use crate::compare::Comparison;
 use crate::data::recipe_of;
 
-/// Everything that `quantize` has to tell.
+/// Everything that `quantize` prints.
 pub struct Summary<'a> {
     pub file: &'a Path,
     pub model: &'a Model<'a>,

@@ -48,7 +48,7 @@ pub fn float_parts_text(model: &Model<'_>) -> String {
     text
 }
 
-/// The part of all multiply-accumulates that a float part does.
+/// The share of all multiply-accumulates that a float part does.
 fn share(model: &Model<'_>, part: &FloatPart<'_>) -> f64 {
     let float: u64 = model.float_parts().map(|part| part.macs).sum();
     let all = float.saturating_add(model.macs());

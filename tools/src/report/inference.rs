@@ -1,4 +1,4 @@
-//! What `run` tells of one image: the best classes, and what every layer did.
+//! What `run` prints for one image: the best classes, and kernel, work and time of every layer.
 
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -20,7 +20,7 @@ pub struct Inference {
     /// CRC-32 of the int8 input, HWC.
     pub input_crc32: u32,
     pub scores: Scores,
-    /// Classes to tell.
+    /// How many classes to print.
     pub top: usize,
     pub rows: Vec<Row>,
     /// What was said on the way.

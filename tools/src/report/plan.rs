@@ -1,4 +1,4 @@
-//! What `inspect` tells of a model file: its input, its steps, its arena and its bytes.
+//! What `inspect` prints of a model file: its input, its steps, its arena and its bytes.
 
 use std::fmt::Write;
 

@@ -2,7 +2,7 @@
 //!
 //! What may not be broken: a table fits the terminal, whatever names hold: long names lose their
 //! middle, texts are folded, and columns that can be done without are left out and named below it.
-//! Where there is no terminal it is as wide as it is.
+//! Without a terminal it takes the width that it needs.
 
 use std::fmt::{self, Write};
 
@@ -39,25 +39,25 @@ enum Fold {
     Lines,
 }
 
-/// Numbers and words of ours.
+/// Short texts of this program, aligned to the left.
 #[must_use]
 pub const fn left(heading: &'static str) -> Column {
     Column { heading, alignment: CellAlignment::Left, rank: 0, fold: Fold::Never }
 }
 
-/// Numbers.
+/// Numbers, aligned to the right.
 #[must_use]
 pub const fn right(heading: &'static str) -> Column {
     Column { heading, alignment: CellAlignment::Right, rank: 0, fold: Fold::Never }
 }
 
-/// Names, which may be of any length.
+/// Names from files, of any length: shortened in the middle.
 #[must_use]
 pub const fn names(heading: &'static str) -> Column {
     Column { heading, alignment: CellAlignment::Left, rank: 0, fold: Fold::Middle }
 }
 
-/// Sentences.
+/// Sentences, folded into lines.
 #[must_use]
 pub const fn prose(heading: &'static str) -> Column {
     Column { heading, alignment: CellAlignment::Left, rank: 0, fold: Fold::Lines }
@@ -163,7 +163,8 @@ impl Table {
         }
     }
 
-    /// Takes from the widest of the columns that can give, down to `least`; whether that is enough.
+    /// Narrows the widest columns, a character at a time and none below `least`, until the table fits
+    /// `limit`; `false` if it still does not.
     fn narrow(&self, kept: &[usize], widths: &mut [usize], least: usize, limit: usize) -> bool {
         let gaps = GAP * kept.len().saturating_sub(1);
         loop {
@@ -188,7 +189,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// `text` in so many columns, without its middle if need be: names differ at their ends.
+/// `text` in at most `width` columns of the terminal, without its middle if need be: names differ at their
+/// ends.
 fn shortened(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_string();
@@ -199,7 +201,7 @@ fn shortened(text: &str, width: usize) -> String {
     format!("{head}…{}", tail.chars().rev().collect::<String>())
 }
 
-/// As many characters as so many columns hold.
+/// As many of the first characters as fit `width` columns of the terminal.
 fn prefix(chars: impl Iterator<Item = char>, width: usize) -> String {
     let mut taken = 0;
     let fits = |c: &char| {
@@ -209,7 +211,7 @@ fn prefix(chars: impl Iterator<Item = char>, width: usize) -> String {
     chars.take_while(fits).collect()
 }
 
-/// `text` in lines of so many columns, broken between words, and within those that are longer.
+/// `text` in lines of at most `width` columns, broken between words, and within words that are longer.
 fn folded(text: &str, width: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

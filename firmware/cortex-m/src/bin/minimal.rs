@@ -1,6 +1,6 @@
 //! The smallest image: a model in flash, checked and run, its logits left in a static.
 //!
-//! It exists for its linker. The panic handler calls a function that does not exist, so an image
+//! It exists to be linked. The panic handler calls a function that does not exist, so an image
 //! links only if no panic can be reached from `new_checked`, `Session`, `set_rgb` and `run`: the
 //! proof of the promise that nothing panics on any bytes. All kernel sets of the target are in it, and
 //! nothing that the optimiser could know about model, arena or input. It is also what the code

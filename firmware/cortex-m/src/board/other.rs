@@ -1,4 +1,5 @@
-//! A board of which only memory and processor are known: cycles of unknown length, and no pin.
+//! A board of which only memory and processor are known: cycles are counted at an unknown frequency, and
+//! there is no trace pin.
 
 use cortex_m::Peripherals;
 use fixnet_board::NoPin;

@@ -5,12 +5,18 @@
 //! computed in 64 bits and cannot overflow: a dimension has at most 32 bits and products of more
 //! than two are bounded step by step.
 
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+mod float_parts;
+mod flow;
 
+use zerocopy::FromBytes;
+
+use super::section::{blob_fits, plan_section, table};
+use super::step::conv_shape;
+use super::version::{lowest_minor, target_since};
 use super::{
-    ALIGNMENT, Activation, CRC32, FloatPartKind, Header, Limits, MAGIC, MAX_RECORDS, Model, NONE,
-    PreprocessRecord, StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR, VERSION_MINOR,
-    WeightForm, WeightLayout, Work, flags, float_part, flow, model,
+    ALIGNMENT, Activation, CRC32, FloatPartKind, Header, Limits, MAGIC, Model, NONE,
+    PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightForm,
+    WeightLayout, Work, flags,
 };
 use crate::error::ModelError;
 use crate::layouts;
@@ -20,19 +26,41 @@ use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER, MAX_SHIFT};
 const UNCHECKED_PREFIX: usize = 16;
 /// Largest tensor in bytes.
 const MAX_TENSOR_BYTES: u64 = 1 << 30;
-/// The first minor version with targets, layouts and streamed tensors.
-const TARGETS_SINCE: u16 = 2;
-/// The first minor version with x86-64-avx512vnni and with the layout [`WeightLayout::U8s8`].
-const BYTES_SINCE: u16 = 3;
-/// The first minor version with [`flags::EXCLUDE_PADDING`].
-const EXCLUDE_PADDING_SINCE: u16 = 4;
 
-pub(super) fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> {
+impl<'m> Model<'m> {
+    /// Checks a model file completely, but for the checksums of the weights
+    /// ([`Model::verify_weights`]).
+    ///
+    /// After it nothing that the runtime does with this model can panic, read out of bounds or run
+    /// without end, whatever the weights are.
+    ///
+    /// The model's work and memory are within [`Limits::DEFAULT`].
+    ///
+    /// # Errors
+    /// A [`ModelError`] that says what is wrong and where.
+    pub fn new_checked(bytes: &'m [u8]) -> Result<Self, ModelError> {
+        Self::new_checked_with(bytes, &Limits::DEFAULT)
+    }
+
+    /// [`Model::new_checked`] with other limits on work and memory.
+    ///
+    /// # Errors
+    /// As [`Model::new_checked`]; [`ModelError::TooMuchWork`], [`ModelError::TooManyElements`] and
+    /// [`ModelError::ArenaTooLarge`] say what is needed and which limit it exceeds.
+    pub fn new_checked_with(bytes: &'m [u8], limits: &Limits) -> Result<Self, ModelError> {
+        // Flash may not hold what the compiler saw in an included file: without this it may decide
+        // the checks of a constant at build time.
+        check(core::hint::black_box(bytes), limits)
+    }
+}
+
+fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> {
     let header = check_header(bytes)?;
     limits.check_arena(header.arena_bytes as usize)?;
-    let float_parts = float_part::table(bytes, header)?;
-    let mut model = Model { bytes, header, tensors: &[], steps: &[], layers: &[], float_parts };
-    if float_part::is_whole(float_parts) {
+    let parts = float_parts::table(bytes, header)?;
+    let mut model =
+        Model { bytes, header, tensors: &[], steps: &[], layers: &[], float_parts: parts };
+    if float_parts::is_whole(parts) {
         check_no_plan(header)?;
     } else {
         model.tensors = table(bytes, header, header.tensors_offset, header.tensor_count)?;
@@ -52,7 +80,7 @@ pub(super) fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, M
         flow::check_streaming(&model, index, record)?;
         flow::check_liveness(&model, index, record)?;
     }
-    float_part::check(&model, limits, &mut free)?;
+    float_parts::check(&model, limits, &mut free)?;
     check_ends(&model)?;
     limits.check_work(work)?;
     Ok(model)
@@ -114,35 +142,6 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     Ok(header)
 }
 
-/// The first minor version with a target.
-fn target_since(target: u16) -> u16 {
-    match Target::from_code(target) {
-        Some(Target::Portable) => 0,
-        Some(Target::X86_64Avx512Vnni) => BYTES_SINCE,
-        _ => TARGETS_SINCE,
-    }
-}
-
-/// The lowest minor version that can express a file.
-pub(super) fn lowest_minor(
-    target: u16,
-    tensors: &[TensorRecord],
-    steps: &[StepRecord],
-    float_parts: usize,
-) -> u16 {
-    let bytes = steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16);
-    let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
-    if steps.iter().any(StepRecord::excludes_padding) {
-        return EXCLUDE_PADDING_SINCE;
-    }
-    let others = match (bytes, streamed) {
-        (true, _) => BYTES_SINCE,
-        (false, true) => TARGETS_SINCE,
-        (false, false) => u16::from(float_parts != 0),
-    };
-    others.max(target_since(target))
-}
-
 /// A file has the lowest version that can express it.
 fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
     let Header { version_major: major, version_minor: minor, target, .. } = *model.header;
@@ -150,36 +149,6 @@ fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
         return Ok(());
     }
     Err(ModelError::UnsupportedVersion { major, minor })
-}
-
-/// A table of 1 to [`MAX_RECORDS`] records that lies inside the plan.
-fn table<'m, T: FromBytes + KnownLayout + Immutable>(
-    bytes: &'m [u8],
-    header: &Header,
-    offset: u32,
-    count: u16,
-) -> Result<&'m [T], ModelError> {
-    if count == 0 || usize::from(count) > MAX_RECORDS {
-        return Err(ModelError::BadCount { count });
-    }
-    let len = u32::from(count) * size_of::<T>() as u32;
-    let section = plan_section(bytes, header, offset, len)?;
-    <[T]>::ref_from_bytes(section).map_err(|_| ModelError::BadSection { offset, bytes: len })
-}
-
-pub(super) fn plan_section<'m>(
-    bytes: &'m [u8],
-    header: &Header,
-    offset: u32,
-    len: u32,
-) -> Result<&'m [u8], ModelError> {
-    let error = ModelError::BadSection { offset, bytes: len };
-    let end = offset.checked_add(len).filter(|&end| end <= header.plan_bytes).ok_or(error)?;
-    let aligned = (offset as usize).is_multiple_of(ALIGNMENT);
-    if !aligned || (offset as usize) < size_of::<Header>() {
-        return Err(error);
-    }
-    bytes.get(offset as usize..end as usize).ok_or(error)
 }
 
 fn check_tensors(model: &Model<'_>) -> Result<(), ModelError> {
@@ -465,7 +434,7 @@ fn check_weights(
         StepKind::Conv => {
             let form = WeightForm { target: model.target(), layout };
             let range = model.value_range(usize::from(step), input);
-            let shape = model::conv_shape(record, (input, range), output);
+            let shape = conv_shape(record, (input, range), output);
             (layouts::weights_bytes(form, &shape).ok_or(error)?, outputs)
         }
         StepKind::Logits => (outputs.saturating_mul(input.elements() as u64), outputs),
@@ -477,23 +446,9 @@ fn check_weights(
     };
     let fits = u64::from(record.weights_bytes) == weights
         && u64::from(record.channels_bytes) == channels.saturating_mul(8)
-        && blob_fits(model, record.weights_offset, record.weights_bytes, free)
-        && blob_fits(model, record.channels_offset, record.channels_bytes, free);
+        && blob_fits(model.header, record.weights_offset, record.weights_bytes, free)
+        && blob_fits(model.header, record.channels_offset, record.channels_bytes, free);
     if fits { Ok(()) } else { Err(error) }
-}
-
-/// An empty blob has offset 0; any other lies aligned between the blobs before it (or the plan) and
-/// the end of the file. No byte is read for two steps, which bounds the work of checking.
-pub(super) fn blob_fits(model: &Model<'_>, offset: u32, len: u32, free: &mut u64) -> bool {
-    if len == 0 {
-        return offset == 0;
-    }
-    let end = u64::from(offset) + u64::from(len);
-    let fits = (offset as usize).is_multiple_of(ALIGNMENT)
-        && u64::from(offset) >= *free
-        && end <= u64::from(model.header.file_bytes);
-    *free = end;
-    fits
 }
 
 /// The plan begins with its int8 input and ends with its i32 logits, or with anything that a float

@@ -9,13 +9,15 @@
 mod activation;
 mod check;
 mod float_part;
-mod flow;
 mod layout;
 mod limits;
 mod model;
 mod payload;
 #[cfg(feature = "write")]
 mod repack;
+mod section;
+mod step;
+mod version;
 #[cfg(feature = "write")]
 mod writer;
 
@@ -23,7 +25,7 @@ pub use activation::Activation;
 pub use float_part::{FloatPart, FloatPartKind, FloatPartRecord, MAX_FLOAT_PARTS, ShapeRecord};
 pub use layout::{Target, WeightForm, WeightLayout, Weights};
 pub use limits::Limits;
-pub use model::{Channels, Layer, Model, Operator, Step};
+pub use model::Model;
 #[cfg(feature = "write")]
 pub use payload::write_payload;
 pub use payload::{
@@ -31,6 +33,7 @@ pub use payload::{
 };
 #[cfg(feature = "write")]
 pub use repack::unpack;
+pub use step::{Channels, Layer, Operator, Step};
 #[cfg(feature = "write")]
 pub use writer::{FloatPartSpec, ModelSpec, PreprocessSpec, StepSpec, write};
 

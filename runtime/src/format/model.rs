@@ -1,18 +1,20 @@
-//! The checked reader: typed views of a model file, borrowed from its bytes.
-
-use core::ops::Range;
+//! The reader: typed views of a model file, borrowed from its bytes.
+//!
+//! What may not be broken: a [`Model`] is made by the checks alone (`check.rs`), so nothing here reads
+//! what they have not vouched for, and a view of what is not there is `None` or empty, never a panic.
 
 use zerocopy::FromBytes;
 
+use super::step::{conv_shape, pool_shape};
 use super::{
-    Activation, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits, NONE,
-    PreprocessRecord, StepKind, StepRecord, Target, TensorRecord, WeightForm, WeightLayout,
-    Weights, Work, check,
+    Activation, Channels, FloatPart, FloatPartKind, FloatPartRecord, Header, Layer, LayerRecord,
+    NONE, Operator, PreprocessRecord, Step, StepKind, StepRecord, Target, TensorRecord, WeightForm,
+    WeightLayout, Weights, Work,
 };
 use crate::bands;
 use crate::error::ModelError;
-use crate::kernels::{ConvShape, KernelFamily, KernelSet, PoolShape, Required};
-use crate::numerics::{Addition, Channel, Requantization};
+use crate::kernels::{KernelFamily, KernelSet, Required};
+use crate::numerics::{Addition, Requantization};
 
 /// A model whose every offset, shape and range has been checked; see [`Model::new_checked`].
 ///
@@ -27,118 +29,7 @@ pub struct Model<'m> {
     pub(super) float_parts: &'m [FloatPartRecord],
 }
 
-/// A named result of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layer<'m> {
-    pub name: &'m str,
-    /// Height, width, channels of its output.
-    pub shape: [usize; 3],
-    /// Multiply-accumulates, counted from the step.
-    pub macs: u64,
-}
-
-/// What a step computes, with its constants borrowed from the file.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Operator<'m> {
-    Conv {
-        shape: ConvShape,
-        weights: Weights<'m>,
-        channels: Channels<'m>,
-        requantization: Requantization,
-    },
-    MaxPool {
-        shape: PoolShape,
-        clamp: (i8, i8),
-    },
-    AveragePool {
-        shape: PoolShape,
-        channel: Channel,
-        requantization: Requantization,
-    },
-    /// With one pair of constants for each number of taps inside the map, from one tap on.
-    AveragePoolInside {
-        shape: PoolShape,
-        channels: Channels<'m>,
-        requantization: Requantization,
-    },
-    Add(Addition),
-    Subsample {
-        strides: [usize; 2],
-        channels_before: usize,
-    },
-    Logits {
-        weights: &'m [i8],
-        channels: Channels<'m>,
-        shift: u32,
-    },
-}
-
-/// Per-channel constants as two parallel arrays of one length.
-#[derive(Debug, Clone, Copy)]
-pub struct Channels<'m> {
-    pub bias: &'m [i32],
-    pub multipliers: &'m [i32],
-}
-
-impl<'m> Channels<'m> {
-    /// The constants of some channels; none if there are not all of them.
-    #[must_use]
-    pub fn part(self, range: Range<usize>) -> Self {
-        Self {
-            bias: self.bias.get(range.clone()).unwrap_or_default(),
-            multipliers: self.multipliers.get(range).unwrap_or_default(),
-        }
-    }
-
-    /// The constants channel by channel.
-    pub fn iter(self) -> impl Iterator<Item = Channel> + 'm {
-        let pairs = self.bias.iter().zip(self.multipliers);
-        pairs.map(|(&bias, &multiplier)| Channel { bias, multiplier })
-    }
-}
-
-/// One step of the plan.
-#[derive(Debug, Clone, Copy)]
-pub struct Step<'m> {
-    pub index: usize,
-    /// The layer that it computes.
-    pub layer: Layer<'m>,
-    pub input: Activation,
-    /// Residual of a convolution, second operand of an addition.
-    pub operand: Option<Activation>,
-    pub output: Activation,
-    /// The output replaces `operand`.
-    pub in_place: bool,
-    pub operator: Operator<'m>,
-}
-
 impl<'m> Model<'m> {
-    /// Checks a model file completely, but for the checksums of the weights
-    /// ([`Model::verify_weights`]).
-    ///
-    /// After it nothing that the runtime does with this model can panic, read out of bounds or run
-    /// without end, whatever the weights are.
-    ///
-    /// The model's work and memory are within [`Limits::DEFAULT`].
-    ///
-    /// # Errors
-    /// A [`ModelError`] that says what is wrong and where.
-    pub fn new_checked(bytes: &'m [u8]) -> Result<Self, ModelError> {
-        Self::new_checked_with(bytes, &Limits::DEFAULT)
-    }
-
-    /// [`Model::new_checked`] with other limits on work and memory.
-    ///
-    /// # Errors
-    /// As [`Model::new_checked`]; [`ModelError::TooMuchWork`], [`ModelError::TooManyElements`] and
-    /// [`ModelError::ArenaTooLarge`] say what is needed and which limit it exceeds.
-    pub fn new_checked_with(bytes: &'m [u8], limits: &Limits) -> Result<Self, ModelError> {
-        // Flash may not hold what the compiler saw in an included file: without this it may decide
-        // the checks of a constant at build time.
-        check::check(core::hint::black_box(bytes), limits)
-    }
-
     /// Compares the checksum of every layer's weights and constants, and of every float part, with
     /// the plan.
     ///
@@ -157,6 +48,18 @@ impl<'m> Model<'m> {
             }
         }
         self.verify_float_parts()
+    }
+
+    /// Compares the checksum of every float part with the plan.
+    fn verify_float_parts(&self) -> Result<(), ModelError> {
+        for (index, record) in self.float_parts.iter().enumerate() {
+            let found = super::CRC32.checksum(self.slice(record.offset, record.bytes));
+            if found != record.crc32 {
+                let (part, expected) = (index as u16, record.crc32);
+                return Err(ModelError::FloatPartChecksum { part, expected, found });
+            }
+        }
+        Ok(())
     }
 
     /// The network's name.
@@ -313,6 +216,26 @@ impl<'m> Model<'m> {
     pub fn layers(&self) -> impl Iterator<Item = Layer<'m>> + use<'m> {
         let model = *self;
         (0..model.layers.len()).filter_map(move |index| model.layer(index))
+    }
+
+    /// The parts that stay in float, in order; a [`crate::Session`] takes only models without any.
+    pub fn float_parts(&self) -> impl Iterator<Item = FloatPart<'m>> + use<'m> {
+        let model = *self;
+        model.float_parts.iter().filter_map(move |record| {
+            Some(FloatPart {
+                kind: FloatPartKind::from_code(record.kind)?,
+                onnx: model.slice(record.offset, record.bytes),
+                input: record.input.shape(),
+                output: record.output.shape(),
+                macs: record.macs,
+            })
+        })
+    }
+
+    /// The part of this kind.
+    #[must_use]
+    pub fn float_part(&self, kind: FloatPartKind) -> Option<FloatPart<'m>> {
+        self.float_parts().find(|part| part.kind == kind)
     }
 
     /// Checksum of the weights and constants of step `index`, as recorded in the plan.
@@ -485,35 +408,5 @@ pub(super) fn value_range<'a>(
         Some((_, step)) => {
             (step.clamp_min.min(tensor.zero_point), step.clamp_max.max(tensor.zero_point))
         }
-    }
-}
-
-/// The geometry of a convolution between two tensors, of which the first holds values of `range`.
-pub(super) fn conv_shape(
-    record: &StepRecord,
-    (input, range): (&Activation, (i8, i8)),
-    output: &Activation,
-) -> ConvShape {
-    ConvShape {
-        input: input.shape(),
-        output: output.shape(),
-        kernel: record.kernel.map(usize::from),
-        strides: record.strides.map(usize::from),
-        pads: record.pads.map(usize::from),
-        dilations: record.dilations.map(usize::from),
-        groups: record.groups as usize,
-        input_zero_point: input.zero_point,
-        input_range: range,
-    }
-}
-
-fn pool_shape(record: &StepRecord, input: &Activation, output: &Activation) -> PoolShape {
-    PoolShape {
-        input: input.shape(),
-        output: output.shape(),
-        kernel: record.kernel.map(usize::from),
-        strides: record.strides.map(usize::from),
-        pads: record.pads.map(usize::from),
-        input_zero_point: input.zero_point,
     }
 }

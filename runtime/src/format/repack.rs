@@ -8,7 +8,8 @@ use std::vec::Vec;
 
 use zerocopy::IntoBytes;
 
-use super::model::{conv_shape, value_range};
+use super::model::value_range;
+use super::step::conv_shape;
 use super::{
     Activation, FloatPart, FloatPartSpec, Model, ModelSpec, PreprocessSpec, StepKind, StepSpec,
     Target, WeightForm, WeightLayout, write,

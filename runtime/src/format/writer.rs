@@ -9,9 +9,10 @@ use std::vec::Vec;
 
 use zerocopy::IntoBytes;
 
+use super::version::lowest_minor;
 use super::{
     ALIGNMENT, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits, MAGIC,
-    PreprocessRecord, ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR, check,
+    PreprocessRecord, ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR,
 };
 use crate::AlignedBytes;
 use crate::Model;
@@ -126,7 +127,7 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         magic: MAGIC,
         version_major: VERSION_MAJOR,
         // The lowest version that can express the file.
-        version_minor: check::lowest_minor(spec.target as u16, &spec.tensors, &steps, parts.len()),
+        version_minor: lowest_minor(spec.target as u16, &spec.tensors, &steps, parts.len()),
         file_bytes,
         plan_crc32: 0,
         plan_bytes,

@@ -1,6 +1,6 @@
 //! What a step may read: tensors that are intact, and maps of which only some rows are there.
 
-use super::{Model, NONE, StepKind, StepRecord};
+use super::super::{Model, NONE, StepKind, StepRecord};
 use crate::error::ModelError;
 
 /// Every tensor that a step reads was written before and not overwritten since.

@@ -2,7 +2,7 @@
 //! constants and the network's own tensors share.
 
 use super::broadcast::source_positions;
-use super::constants::{Budget, integers};
+use super::budget::Budget;
 use super::error::NodeProblem;
 use super::node::{OnnxNode, resolve_axis};
 use super::tensor::{Data, Tensor, element_count};
@@ -110,7 +110,7 @@ pub(super) fn gather(
 ) -> Result<Tensor, NodeProblem> {
     let axis = resolve_axis(axis, tensor.shape.len())?;
     let chosen: Result<Vec<usize>, NodeProblem> =
-        integers(indices)?.iter().map(|&i| resolve_axis(i, tensor.shape[axis])).collect();
+        indices.integers()?.iter().map(|&i| resolve_axis(i, tensor.shape[axis])).collect();
     let chosen = chosen?;
     let mut shape = tensor.shape.clone();
     shape.splice(axis..=axis, indices.shape.iter().copied());

@@ -8,39 +8,10 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::arrange::{self, normalized_slice};
 use super::broadcast::{broadcast_shape, zip};
+use super::budget::Budget;
 use super::error::NodeProblem;
 use super::node::{OnnxNode, resolve_axis};
 use super::tensor::{Data, Tensor, element_count};
-
-/// Elements that all folded constants of a model may have together.
-pub(super) const MAX_CONSTANT_ELEMENTS: usize = 1 << 28;
-
-/// What is left of [`MAX_CONSTANT_ELEMENTS`].
-pub(super) struct Budget(usize);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(MAX_CONSTANT_ELEMENTS)
-    }
-}
-
-impl Budget {
-    /// A budget of its own.
-    pub fn of(elements: usize) -> Self {
-        Self(elements)
-    }
-
-    /// Takes `elements` from the budget, before they are allocated.
-    pub fn charge(&mut self, elements: Option<usize>) -> Result<(), NodeProblem> {
-        let left = elements.and_then(|n| self.0.checked_sub(n));
-        self.0 = left.ok_or(NodeProblem::ConstantsTooLarge { limit: MAX_CONSTANT_ELEMENTS })?;
-        Ok(())
-    }
-
-    fn charge_shape(&mut self, shape: &[usize]) -> Result<(), NodeProblem> {
-        self.charge(element_count(shape))
-    }
-}
 
 type Folded = Result<Tensor, NodeProblem>;
 
@@ -139,13 +110,8 @@ fn operand<'t>(inputs: &[Option<&'t Tensor>], index: usize) -> Result<&'t Tensor
     inputs.get(index).copied().flatten().ok_or(NodeProblem::MissingInput { index })
 }
 
-/// Integers of `tensor`, which is a shape, a list of axes or the like.
-pub(super) fn integers(tensor: &Tensor) -> Result<&[i64], NodeProblem> {
-    tensor.as_ints().ok_or(NodeProblem::Constant("a list of integers was expected, found floats"))
-}
-
 fn constant_of_shape(node: &OnnxNode, shape: &Tensor, budget: &mut Budget) -> Folded {
-    let shape = dimensions(integers(shape)?)?;
+    let shape = dimensions(shape.integers()?)?;
     budget.charge_shape(&shape)?;
     let len = shape.iter().product();
     let data = match node.attribute("value").and_then(|a| a.t.as_ref()) {
@@ -181,7 +147,7 @@ fn concat(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> F
 
 fn range(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     let scalar = |index| -> Result<i64, NodeProblem> {
-        let values = integers(operand(inputs, index)?)?;
+        let values = operand(inputs, index)?.integers()?;
         values.first().copied().ok_or(NodeProblem::Constant("Range needs three scalars"))
     };
     let (start, limit, delta) = (scalar(0)?, scalar(1)?, scalar(2)?);
@@ -205,7 +171,7 @@ fn select(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     budget.charge_shape(&shape)?;
     let full = |tensor: &Tensor| -> Folded { arrange::expand(tensor, &shape) };
     let (condition, yes, no) = (full(condition)?, full(yes)?, full(no)?);
-    let chosen = integers(&condition)?;
+    let chosen = condition.integers()?;
     let data = match (&yes.data, &no.data) {
         (Data::Int(y), Data::Int(n)) => Data::Int(choose(chosen, y, n)),
         (Data::Float(y), Data::Float(n)) => Data::Float(choose(chosen, y, n)),
@@ -220,7 +186,7 @@ fn choose<T: Copy>(condition: &[i64], yes: &[T], no: &[T]) -> Vec<T> {
 }
 
 fn expand(tensor: &Tensor, shape: &Tensor, budget: &mut Budget) -> Folded {
-    let shape = broadcast_shape(&tensor.shape, &dimensions(integers(shape)?)?)?;
+    let shape = broadcast_shape(&tensor.shape, &dimensions(shape.integers()?)?)?;
     budget.charge_shape(&shape)?;
     arrange::expand(tensor, &shape)
 }
@@ -319,7 +285,7 @@ fn slice(
 ) -> Folded {
     let list = |index: usize, name: &str| -> Result<Option<Vec<i64>>, NodeProblem> {
         match inputs.get(index).copied().flatten() {
-            Some(tensor) => Ok(Some(integers(tensor)?.to_vec())),
+            Some(tensor) => Ok(Some(tensor.integers()?.to_vec())),
             None => Ok(node.ints(name).map(<[i64]>::to_vec)),
         }
     };
@@ -330,7 +296,7 @@ fn slice(
 }
 
 fn reshape(node: &OnnxNode, tensor: &Tensor, inputs: &[Option<&Tensor>]) -> Folded {
-    let target = inputs.get(1).copied().flatten().map(integers).transpose()?;
+    let target = inputs.get(1).copied().flatten().map(Tensor::integers).transpose()?;
     let shape = arrange::new_shape(node, &tensor.shape, target)?;
     if element_count(&shape) != Some(tensor.len()) {
         return Err(NodeProblem::Shapes { left: tensor.shape.clone(), right: shape });

@@ -11,6 +11,7 @@
 
 mod arrange;
 mod broadcast;
+mod budget;
 mod canonical;
 mod check;
 mod constants;

@@ -6,7 +6,7 @@
 use half::{bf16, f16};
 use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
-use super::error::TensorProblem;
+use super::error::{NodeProblem, TensorProblem};
 use super::external::{self, ModelFolder};
 
 /// A constant: floats of any width become f32, integers and booleans i64.
@@ -58,6 +58,12 @@ impl Tensor {
             Data::Int(values) => Some(values),
             Data::Float(_) => None,
         }
+    }
+
+    /// The same of a tensor that is a shape, a list of axes or the like.
+    pub fn integers(&self) -> Result<&[i64], NodeProblem> {
+        let problem = NodeProblem::Constant("a list of integers was expected, found floats");
+        self.as_ints().ok_or(problem)
     }
 
     /// The values as floats; integers are converted.

@@ -12,7 +12,7 @@ use tract_onnx::pb::{
     ValueInfoProto, attribute_proto::AttributeType,
 };
 
-use super::super::constants::Budget;
+use super::super::budget::Budget;
 use super::super::error::{NodeProblem, TensorProblem};
 use super::super::external::ModelFolder;
 use super::super::tensor::{self, Data, Tensor, element_count};

@@ -22,7 +22,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-use super::super::constants::{self, Budget};
+use super::super::budget::Budget;
+use super::super::constants;
 use super::super::error::NodeProblem;
 use super::super::node::{OnnxNode, resolve_axis};
 use super::super::tensor::Tensor;

@@ -14,7 +14,8 @@ use std::rc::Rc;
 
 use tract_onnx::pb::{GraphProto, TensorProto};
 
-use super::constants::{self, Budget};
+use super::budget::Budget;
+use super::constants;
 use super::error::{NodeProblem, Problem};
 use super::input::Input;
 use super::node::OnnxNode;
@@ -254,7 +255,7 @@ impl<'a> Importer<'a> {
         attribute: &str,
     ) -> NodeResult<Option<Vec<i64>>> {
         match self.optional_constant(node, index)? {
-            Some(tensor) => Ok(Some(constants::integers(&tensor)?.to_vec())),
+            Some(tensor) => Ok(Some(tensor.integers()?.to_vec())),
             None => Ok(node.ints(attribute).map(<[i64]>::to_vec)),
         }
     }

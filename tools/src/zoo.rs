@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::data::args::parse_layout;
 use crate::data::{Preprocessing, Recipe};
 use crate::graph::InputLayout;
 
@@ -129,7 +128,7 @@ impl Entry {
     }
 
     fn layout(&self) -> Option<InputLayout> {
-        parse_layout(self.layout.as_deref()?).ok()
+        self.layout.as_deref()?.parse().ok()
     }
 
     fn check(&self, twice: bool) -> Result<(), Fault> {

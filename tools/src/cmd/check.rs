@@ -9,8 +9,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{LimitArgs, Shape, parse_shape, quantize, with_spinner};
-use crate::data::PreprocessArgs;
+use super::{LimitArgs, PreprocessArgs, Shape, parse_shape, quantize, with_spinner};
 use crate::images::Images;
 use crate::import::{self, ImportOptions, NodeVerdict, Verdict};
 use crate::lower::LowerError;

@@ -16,6 +16,7 @@ mod limits;
 #[cfg(feature = "tract")]
 pub mod make_model;
 pub mod pack;
+mod preprocess;
 pub mod qemu;
 #[cfg(feature = "tract")]
 pub mod quantize;
@@ -26,6 +27,7 @@ pub use kernels::{
     whole_and_portable,
 };
 pub use limits::LimitArgs;
+pub use preprocess::{GeometryArgs, PreprocessArgs};
 
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;

@@ -12,10 +12,12 @@ use fixnet::format::{CRC32, payload_flags};
 use fixnet::{KernelSet, Model};
 use serde_json::Value;
 
-use super::{LimitArgs, embedded_recipe, positive, read_model, runnable_here, with_spinner};
+use super::{
+    GeometryArgs, LimitArgs, embedded_recipe, positive, read_model, runnable_here, with_spinner,
+};
 use crate::boards::{Board, Emulator, FIRMWARE_HELP, Place, fit_bare_metal};
 use crate::data::dead_leaves::dead_leaves;
-use crate::data::{GeometryArgs, InputSize, Recipe, Source};
+use crate::data::{InputSize, Recipe, Source};
 use crate::files::{self, Destination, InFile, PROGRAM, ScratchFolder};
 use crate::firmware::{BoardInference, BoardReport, Console, build, payload};
 use crate::output::{self, print, print_json};
@@ -179,7 +181,8 @@ fn inputs(args: &Args, model: &Model<'_>) -> anyhow::Result<Vec<Input>> {
     let recipe: Recipe = embedded_recipe(&args.file, model)?;
     let size = InputSize { height: shape.height, width: shape.width };
     let load = |image: &String| {
-        let (sample, note) = args.geometry.load(&Source::parse(image)?, &recipe, size)?;
+        let (sample, note) =
+            args.geometry.resizing().load(&Source::parse(image)?, &recipe, size)?;
         note.iter().for_each(|note| output::note(note));
         Ok(Input { name: sample.name, rgb: sample.pixels.data })
     };

@@ -11,8 +11,8 @@ use fixnet::hybrid::HybridModel;
 use fixnet::{AlignedBytes, KernelSet, Model};
 
 use super::{
-    LimitArgs, Shape, open_images, over_images, parse_kernels, parse_shape, positive, progress,
-    shown_family, thread_count, warn_once, with_spinner,
+    LimitArgs, PreprocessArgs, Shape, open_images, over_images, parse_kernels, parse_shape,
+    positive, progress, shown_family, thread_count, warn_once, with_spinner,
 };
 use crate::boards::{self, Board};
 use crate::calibrate::{self, Bits, Method, Observed};
@@ -91,7 +91,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    preprocess: crate::data::PreprocessArgs,
+    preprocess: PreprocessArgs,
 }
 
 /// A runtime for networks that have no int8 form.

@@ -16,10 +16,10 @@ use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, StepInfo};
 use serde_json::Value;
 
 use super::{
-    KernelArgs, LimitArgs, Shape, embedded_recipe, on_threads, parse_shape, positive, read_model,
-    thread_count,
+    GeometryArgs, KernelArgs, LimitArgs, Shape, embedded_recipe, on_threads, parse_shape, positive,
+    read_model, thread_count,
 };
-use crate::data::{GeometryArgs, InputSize, Recipe, Source};
+use crate::data::{InputSize, Recipe, Source};
 use crate::files::InFile;
 use crate::output::{self, print, print_json};
 use crate::report::{Inference, LayerTime, Row, Scores, time_layers_by_threads};
@@ -136,7 +136,7 @@ fn infer(
 ) -> anyhow::Result<Inference> {
     let [height, width, channels] = model.image_shape();
     let size = InputSize { height, width };
-    let (sample, note) = args.geometry.load(&Source::parse(image)?, recipe, size)?;
+    let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, recipe, size)?;
     note.iter().for_each(|note| output::note(note));
     let mut int8 = vec![0; height * width * channels];
     fixnet::preprocess::rgb_to_input(model, &sample.pixels.data, &mut int8).in_file(&args.file)?;

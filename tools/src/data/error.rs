@@ -1,6 +1,32 @@
+//! What can be wrong with images and with what is done to them. Every message is one line.
+
 use std::path::PathBuf;
 
-use super::RecipeError;
+use super::InputSize;
+
+/// Largest `resize` and `crop`, and the largest image (in pixels) that a resize may make.
+pub(super) const MAX_SIDE: u32 = 1 << 13;
+
+/// Why a recipe cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    #[error("--scale {0}: must be a positive number, as 1 or 1/255")]
+    Scale(f32),
+    #[error("--mean {0:?}: must be three finite numbers")]
+    Mean([f32; 3]),
+    #[error("--std {0:?}: must be three positive numbers")]
+    Std([f32; 3]),
+    #[error("--{flag} {value}: must be between 1 and {MAX_SIDE}")]
+    Side { flag: &'static str, value: u32 },
+    #[error("--crop {crop} is more than --resize {resize}; crop at most what is left")]
+    CropOverResize { crop: u32, resize: u32 },
+    #[error("the mean image has {width}x{height} pixels, the network's input {}x{}",
+            input.width, input.height)]
+    MeanImageSize { width: usize, height: usize, input: InputSize },
+    #[error("{file}: {reason}; expected a .npy file of float32 or float64, [H,W,3] or [3,H,W]")]
+    MeanImageFile { file: String, reason: String },
+}
 
 /// Why an image or a set of images cannot be used. Every message is one line and names the file.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +101,7 @@ pub enum DataError {
         "{name}: {width}x{height} pixels (after resize and crop) do not fit the network's \
          {}x{} input; {}", input.width, input.height, size_remedy(*input)
     )]
-    WrongSize { name: String, width: usize, height: usize, input: super::InputSize },
+    WrongSize { name: String, width: usize, height: usize, input: InputSize },
 
     #[error(
         "{name}: {width}x{height} pixels grow too large under --resize {resize}; crop the image first"
@@ -94,7 +120,7 @@ fn others(count: usize) -> String {
     }
 }
 
-fn size_remedy(input: super::InputSize) -> String {
+fn size_remedy(input: InputSize) -> String {
     if input.width == input.height {
         format!("give --resize {0} --crop {0}", input.width)
     } else {

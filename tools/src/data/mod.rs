@@ -9,7 +9,6 @@
 //! on integers ([`resample`]), generated images use no `libm` function ([`dead_leaves`]), and the
 //! order of samples depends on file names alone. Decoded JPEG pixels are the decoder's.
 
-pub mod args;
 mod dataset;
 pub mod dead_leaves;
 mod decode;
@@ -20,14 +19,15 @@ mod labels;
 mod npy;
 mod recipe;
 pub mod resample;
+mod resizing;
 mod source;
 
-pub use args::{GeometryArgs, PreprocessArgs, Preprocessing};
 pub use dataset::{Dataset, OpenOptions};
 pub use embedded::recipe_of;
-pub use error::DataError;
+pub use error::{DataError, RecipeError};
 pub use npy::MeanImage;
-pub use recipe::{ChannelOrder, Recipe, RecipeError};
+pub use recipe::{ChannelOrder, Preprocessing, Recipe};
+pub use resizing::Resizing;
 pub use source::Source;
 
 /// Height and width of a network's input.

@@ -13,12 +13,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::MAX_SIDE;
 use super::resample::{centre_crop, covering_size, resize, shorter_side_size};
-use super::{DataError, InputSize, MeanImage, RgbPixels};
+use super::{DataError, InputSize, MeanImage, RecipeError, RgbPixels};
 use crate::graph::InputLayout;
 
-/// Largest `resize` and `crop`, and the largest image (in pixels) that a resize may make.
-const MAX_SIDE: u32 = 1 << 13;
 const MAX_PIXELS: usize = 1 << 27;
 
 /// Which colour the network's first channel is.
@@ -38,6 +37,13 @@ impl ChannelOrder {
             Self::Bgr => 2 - channel,
         }
     }
+}
+
+/// A checked recipe and the layout, where one was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preprocessing {
+    pub recipe: Recipe,
+    pub layout: Option<InputLayout>,
 }
 
 /// Preprocessing, from any image to the network's float input.
@@ -68,27 +74,6 @@ impl Default for Recipe {
             mean_image: None,
         }
     }
-}
-
-/// Why a recipe cannot be used.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecipeError {
-    #[error("--scale {0}: must be a positive number, as 1 or 1/255")]
-    Scale(f32),
-    #[error("--mean {0:?}: must be three finite numbers")]
-    Mean([f32; 3]),
-    #[error("--std {0:?}: must be three positive numbers")]
-    Std([f32; 3]),
-    #[error("--{flag} {value}: must be between 1 and {MAX_SIDE}")]
-    Side { flag: &'static str, value: u32 },
-    #[error("--crop {crop} is more than --resize {resize}; crop at most what is left")]
-    CropOverResize { crop: u32, resize: u32 },
-    #[error("the mean image has {width}x{height} pixels, the network's input {}x{}",
-            input.width, input.height)]
-    MeanImageSize { width: usize, height: usize, input: InputSize },
-    #[error("{file}: {reason}; expected a .npy file of float32 or float64, [H,W,3] or [3,H,W]")]
-    MeanImageFile { file: String, reason: String },
 }
 
 impl Recipe {

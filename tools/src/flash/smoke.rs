@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::boards::Board;
 use crate::data::dead_leaves::dead_leaves;
-use crate::data::{DataError, GeometryArgs, InputSize, Recipe, Source};
+use crate::data::{DataError, InputSize, Recipe, Resizing, Source};
 use crate::files::{self, ScratchFolder};
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
 use crate::report::{HostResult, host_result};
@@ -56,17 +56,17 @@ impl Smoke {
     pub fn new(
         model: &Model<'_>,
         recipe: &Recipe,
-        input: Option<(&Path, &GeometryArgs)>,
+        input: Option<(&Path, Resizing)>,
     ) -> Result<Self, SmokeError> {
         let shape = model.input();
         let size = InputSize { height: shape.height, width: shape.width };
         // What the board reads is read here, too: a recipe may resize and crop.
         let (name, file, extension, (sample, note)) = match input {
-            Some((path, geometry)) => {
+            Some((path, resizing)) => {
                 let name = path.display().to_string();
                 let file = files::read(path, files::IMAGE)
                     .map_err(|reason| DataError::Io { path: path.to_owned(), reason })?;
-                let sample = geometry.load(&Source::Image(path.to_owned()), recipe, size)?;
+                let sample = resizing.load(&Source::Image(path.to_owned()), recipe, size)?;
                 let extension = path.extension().unwrap_or_default().to_string_lossy();
                 (name, file, extension.to_lowercase(), sample)
             }
@@ -82,7 +82,7 @@ impl Smoke {
         };
         let rgb = sample.pixels.data;
         let host = host_result(model, &rgb, KernelSet::detect())?;
-        let flags = input.map(|(_, geometry)| geometry.flags()).unwrap_or_default();
+        let flags = input.map(|(_, resizing)| resizing.flags()).unwrap_or_default();
         let file_name = format!("self-test.{extension}");
         Ok(Self { name, file, file_name, flags, note, rgb, host })
     }

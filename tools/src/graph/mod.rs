@@ -5,6 +5,8 @@
 //! exists: every value is a feature map of shape `[C, H, W]` or a vector of shape `[C]`, batch 1,
 //! and every spatial operator is in NCHW terms whatever the file's own layout was.
 
+use std::str::FromStr;
+
 /// Index of a value in [`Graph::values`].
 pub type ValueId = usize;
 
@@ -25,6 +27,19 @@ pub enum InputLayout {
     Nchw,
     /// `[1, H, W, C]`, as Keras exports.
     Nhwc,
+}
+
+impl FromStr for InputLayout {
+    type Err = &'static str;
+
+    /// `nchw` and `nhwc`, in any case.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "nchw" => Ok(Self::Nchw),
+            "nhwc" => Ok(Self::Nhwc),
+            _ => Err("expected nchw or nhwc"),
+        }
+    }
 }
 
 /// A convolution in ONNX terms (`Conv`, operator set 1 to 22).

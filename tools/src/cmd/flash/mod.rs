@@ -12,9 +12,8 @@ use fixnet::Model;
 use fixnet::format::CRC32;
 use serde_json::{Value, json};
 
-use super::{LimitArgs, embedded_recipe, positive, read_model};
+use super::{GeometryArgs, LimitArgs, embedded_recipe, positive, read_model};
 use crate::boards::{Board, FIRMWARE_HELP};
-use crate::data::GeometryArgs;
 use crate::files::InFile;
 use crate::firmware::BoardReport;
 use crate::flash::smoke::{Smoke, SmokeError};
@@ -142,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         );
     }
     let recipe = embedded_recipe(&args.file, &model)?;
-    let input = args.input.as_deref().map(|input| (input, &args.geometry));
+    let input = args.input.as_deref().map(|input| (input, args.geometry.resizing()));
     let smoke = Smoke::new(&model, &recipe, input);
     let smoke = match smoke {
         Err(error @ SmokeError::Session(_)) => Err(error).in_file(&args.file),

@@ -102,7 +102,7 @@ fn inputs(
     let shape = model.input();
     let size = InputSize { height: shape.height, width: shape.width };
     let load = |image: &String| {
-        let (sample, note) = args.geometry.load(&Source::parse(image)?, recipe, size)?;
+        let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, recipe, size)?;
         note.iter().for_each(|note| output::note(note));
         let host =
             host_result(model, &sample.pixels.data, KernelSet::detect()).in_file(&args.file)?;
@@ -130,7 +130,7 @@ fn emulate(
     if args.count {
         arguments.push("--marks".into());
     }
-    arguments.extend(args.geometry.flags().into_iter().map(OsString::from));
+    arguments.extend(args.geometry.resizing().flags().into_iter().map(OsString::from));
     arguments.extend([args.file.clone().into_os_string(), input.argument.clone()]);
     let (text, counts) = match args.count {
         true => {
@@ -161,7 +161,7 @@ fn count_tract(args: &Args, emulation: &LinuxEmulation<'_>, input: &Input) -> an
     if let Some(model) = &args.model {
         arguments.extend(["--model".into(), model.clone().into_os_string()]);
     }
-    arguments.extend(args.geometry.flags().into_iter().map(OsString::from));
+    arguments.extend(args.geometry.resizing().flags().into_iter().map(OsString::from));
     arguments.extend([args.file.clone().into_os_string(), input.argument.clone()]);
     let (_, counts) = emulation.count(&arguments, 1)?;
     Ok(counts.into_iter().sum())

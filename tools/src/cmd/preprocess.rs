@@ -1,10 +1,10 @@
-//! The preprocessing flags that every command with images shares.
+//! The preprocessing flags that commands with images share.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ChannelOrder, DataError, InputSize, MeanImage, Recipe, Sample, Source};
+use crate::data::{ChannelOrder, MeanImage, Preprocessing, Recipe, Resizing};
 use crate::graph::InputLayout;
 use crate::zoo::Zoo;
 
@@ -41,7 +41,7 @@ pub struct PreprocessArgs {
     pub crop: Option<u32>,
 
     /// Layout of the network's input tensor [default: as found in the model].
-    #[arg(long, value_name = "nchw|nhwc", value_parser = parse_layout)]
+    #[arg(long, value_name = "nchw|nhwc")]
     pub layout: Option<InputLayout>,
 
     /// Order of the network's input channels [default: rgb].
@@ -67,41 +67,11 @@ pub struct GeometryArgs {
 }
 
 impl GeometryArgs {
-    /// Reads an image as the flags say; without them as `recipe` says, or, where that leaves another
-    /// size than the network's, resized until it covers that and cut from the middle. Then what was
-    /// done is said, too.
-    ///
-    /// # Errors
-    /// [`DataError`] naming the image.
-    pub fn load(
-        &self,
-        source: &Source,
-        recipe: &Recipe,
-        input: InputSize,
-    ) -> Result<(Sample, Option<String>), DataError> {
-        if self.flags().is_empty() {
-            return source.load_fitting(recipe, input);
-        }
-        let (resize, crop) = (self.resize.or(recipe.resize), self.crop.or(recipe.crop));
-        let recipe = Recipe { resize, crop, ..recipe.clone() };
-        recipe.validate()?;
-        Ok((source.load(&recipe, input)?, None))
+    /// The flags, as images are read by them.
+    #[must_use]
+    pub fn resizing(self) -> Resizing {
+        Resizing { resize: self.resize, crop: self.crop }
     }
-
-    /// The flags as they were given.
-    pub fn flags(&self) -> Vec<String> {
-        let flags = [("--resize", self.resize), ("--crop", self.crop)];
-        let given =
-            flags.into_iter().filter_map(|(flag, side)| Some([flag.to_owned(), side?.to_string()]));
-        given.flatten().collect()
-    }
-}
-
-/// A checked recipe and the layout, where one was given.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Preprocessing {
-    pub recipe: Recipe,
-    pub layout: Option<InputLayout>,
 }
 
 impl PreprocessArgs {
@@ -115,6 +85,9 @@ impl PreprocessArgs {
 
     /// Resolves the flags; `default_preset` names the zoo entry to start from if `--preset` was not
     /// given.
+    ///
+    /// # Errors
+    /// One line that names the flag, the entry or the file.
     pub fn resolve(&self, default_preset: Option<&str>) -> anyhow::Result<Preprocessing> {
         let zoo = Zoo::open(self.zoo.as_deref())?;
         let mut preprocessing = match self.preset.as_deref().or(default_preset) {
@@ -138,15 +111,6 @@ impl PreprocessArgs {
             recipe.mean_image = Some(MeanImage::read(path)?);
         }
         Ok(())
-    }
-}
-
-/// Parses `nchw` and `nhwc`.
-pub fn parse_layout(text: &str) -> Result<InputLayout, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "nchw" => Ok(InputLayout::Nchw),
-        "nhwc" => Ok(InputLayout::Nhwc),
-        _ => Err("expected nchw or nhwc".to_owned()),
     }
 }
 

@@ -38,14 +38,14 @@ pub mod packing;
 #[cfg(feature = "tract")]
 pub mod partition;
 #[cfg(feature = "tract")]
+pub mod pipeline;
+#[cfg(feature = "tract")]
 pub mod plan;
 pub mod process;
 pub mod qemu;
 #[cfg(feature = "tract")]
 pub mod quantize;
 pub mod report;
-#[cfg(feature = "tract")]
-pub mod source;
 #[cfg(feature = "tract")]
 pub mod verify;
 pub mod worker;

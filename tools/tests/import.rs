@@ -4,14 +4,14 @@ mod common;
 
 use half::{bf16, f16};
 use tools::graph::{InputLayout, Op, Window};
-use tools::import::{ImportOptions, Imported, Verdict, check, load};
+use tools::import::{ImportOptions, ImportedGraph, Verdict, check, load};
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use common::onnx::{Model, float, floats, int, ints, string};
 use common::*;
 
-fn import(model: &Model) -> Imported {
+fn import(model: &Model) -> ImportedGraph {
     let folder = tempfile::tempdir().expect("a temporary folder");
     load(&model.save(folder.path()), &ImportOptions::default()).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -4,6 +4,7 @@ use fixnet::{KernelFamily, Model};
 use thiserror::Error;
 
 use super::{BareMetal, Board, BoardError, Linux};
+use crate::output;
 
 /// Header of a payload and padding to the next aligned byte, next to the model and one input.
 const PAYLOAD_OVERHEAD: usize = 128;
@@ -55,11 +56,50 @@ pub enum FitError {
     )]
     FloatParts { board: String, count: usize },
     #[error(
+        "board {board} has no operating system to run tract, and these nodes have no int8 form \
+         or stand beside one that has none: {nodes}"
+    )]
+    FloatNodes { board: String, nodes: String },
+    #[error(
         "the model does not fit {board}: {what} needs {needed} bytes and {available} are available"
     )]
     TooLarge { board: String, what: &'static str, needed: usize, available: usize },
     #[error("the model is packed for {target}, which board {board} ({core}) does not run")]
     WrongTarget { board: String, core: String, target: &'static str },
+}
+
+/// Checks a model against the budget of a board, however the board runs it.
+///
+/// # Errors
+/// [`FitError`]: of a board with two ways, why the better one is closed.
+pub fn fit(board: &Board, model: &Model<'_>) -> Result<Fit, FitError> {
+    let linux = || fit_linux(board, model, 0).map(Fit::Linux);
+    if board.bare_metal.is_none() || model.float_parts().next().is_some() {
+        return linux();
+    }
+    match fit_bare_metal(board, model).map(Fit::BareMetal) {
+        Err(_) if board.linux.is_some() => linux(),
+        bare_metal => bare_metal,
+    }
+}
+
+/// Refuses nodes that stay in float, by name and operator, on a board without an operating system.
+///
+/// # Errors
+/// [`FitError::FloatNodes`] with the names of the first ones.
+pub fn check_float_nodes(board: &Board, nodes: &[(&str, &str)]) -> Result<(), FitError> {
+    const SHOWN: usize = 8;
+    if nodes.is_empty() || board.linux.is_some() {
+        return Ok(());
+    }
+    let shown = nodes.iter().take(SHOWN);
+    let mut names: Vec<String> = shown
+        .map(|(name, op)| format!("\"{}\" ({})", output::name(name), output::name(op)))
+        .collect();
+    if nodes.len() > SHOWN {
+        names.push(format!("{} more", nodes.len() - SHOWN));
+    }
+    Err(FitError::FloatNodes { board: board.name.clone(), nodes: names.join(", ") })
 }
 
 /// Checks a model against the budget of a board without an operating system.

@@ -12,7 +12,9 @@ use fixnet::format::Target;
 use serde::Deserialize;
 use thiserror::Error;
 
-pub use fit::{BareMetalFit, Fit, FitError, LinuxFit, Place, fit_bare_metal, fit_linux};
+pub use fit::{
+    BareMetalFit, Fit, FitError, LinuxFit, Place, check_float_nodes, fit, fit_bare_metal, fit_linux,
+};
 
 /// A board.
 #[derive(Debug, Clone, Deserialize)]

@@ -12,18 +12,19 @@ use rayon::prelude::*;
 pub use histogram::Histogram;
 pub use range::{Bits, Method, Range};
 
+use crate::data::DataError;
 use crate::lower::Network;
 
-/// What is known of one tensor.
+/// What was seen of one tensor.
 #[derive(Debug, Clone, Default)]
-pub struct Observed {
+pub struct Statistics {
     pub histogram: Histogram,
     /// Sum over images and positions, per channel.
     sums: Vec<f64>,
     positions: u64,
 }
 
-impl Observed {
+impl Statistics {
     /// Adds one image's values, NCHW with batch 1.
     fn extend(&mut self, values: &[f32], channels: usize) {
         self.histogram.extend(values);
@@ -52,11 +53,13 @@ impl Observed {
 }
 
 /// Why calibration failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CalibrateError {
     #[error(transparent)]
     Float(#[from] FloatError),
+    #[error(transparent)]
+    Data(#[from] DataError),
     #[error("tensor {tensor} becomes NaN or infinite on calibration image {image}")]
     NotFinite { tensor: String, image: usize },
     #[error("there are no calibration images")]
@@ -72,21 +75,21 @@ const CHUNK: usize = 8;
 ///
 /// # Errors
 /// [`CalibrateError`]: the first image that fails, by index.
-pub fn calibrate<E: From<CalibrateError> + Send>(
+pub fn calibrate(
     network: &Network,
     float: &FloatModel,
     count: usize,
-    image: impl Fn(usize) -> Result<Vec<f32>, E> + Sync,
+    image: impl Fn(usize) -> Result<Vec<f32>, CalibrateError> + Sync,
     done: impl Fn() + Sync,
-) -> Result<Vec<Observed>, E> {
+) -> Result<Vec<Statistics>, CalibrateError> {
     if count == 0 {
-        return Err(CalibrateError::NoImages.into());
+        return Err(CalibrateError::NoImages);
     }
-    let mut total = vec![Observed::default(); network.tensors.len()];
+    let mut total = vec![Statistics::default(); network.tensors.len()];
     let chunks: Vec<usize> = (0..count).step_by(CHUNK).collect();
     // Merging in rounds, in order, keeps sums independent of scheduling and memory bounded.
     for round in chunks.chunks(2 * rayon::current_num_threads()) {
-        let observed: Vec<Result<Vec<Observed>, E>> = round
+        let observed: Vec<Result<Vec<Statistics>, CalibrateError>> = round
             .par_iter()
             .map(|&start| {
                 let images = start..count.min(start + CHUNK);
@@ -102,30 +105,29 @@ pub fn calibrate<E: From<CalibrateError> + Send>(
     Ok(total)
 }
 
-fn observe<E: From<CalibrateError>>(
+fn observe(
     network: &Network,
     float: &FloatModel,
     images: std::ops::Range<usize>,
-    image: &impl Fn(usize) -> Result<Vec<f32>, E>,
+    image: &impl Fn(usize) -> Result<Vec<f32>, CalibrateError>,
     done: &impl Fn(),
-) -> Result<Vec<Observed>, E> {
-    let mut observed = vec![Observed::default(); network.tensors.len()];
+) -> Result<Vec<Statistics>, CalibrateError> {
+    let mut observed = vec![Statistics::default(); network.tensors.len()];
     let mut session = float.session();
     for index in images {
         let input = image(index)?;
         if input.len() != session.input_mut().len() {
             let (needed, available) = (session.input_mut().len(), input.len());
-            let error = FloatError::InputLength { needed, available };
-            return Err(CalibrateError::from(error).into());
+            return Err(FloatError::InputLength { needed, available }.into());
         }
         session.input_mut().copy_from_slice(&input);
-        let outputs = session.run().map_err(CalibrateError::from)?;
+        let outputs = session.run()?;
         let tensors = (0..network.tensors.len()).filter(|&t| t != network.input);
         let inner = tensors.zip(outputs.iter().map(Vec::as_slice));
         for (tensor, values) in inner.chain([(network.input, input.as_slice())]) {
             if values.iter().any(|v| !v.is_finite()) {
                 let tensor = network.tensors[tensor].name.clone();
-                return Err(CalibrateError::NotFinite { tensor, image: index }.into());
+                return Err(CalibrateError::NotFinite { tensor, image: index });
             }
             observed[tensor].extend(values, network.tensors[tensor].shape[2]);
         }

@@ -9,14 +9,13 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{LimitArgs, PreprocessArgs, Shape, parse_shape, quantize, with_spinner};
+use super::{LimitArgs, PreprocessArgs, Shape, parse_shape, with_spinner};
 use crate::images::Images;
 use crate::import::{self, ImportOptions, NodeVerdict, Verdict};
 use crate::lower::LowerError;
 use crate::output::{self, print, print_json};
-use crate::quantize::Options;
+use crate::pipeline::{PipelineError, Problem, QuantizeOptions, Source};
 use crate::report::{Table, names, prose, right};
-use crate::source::Source;
 
 /// List every node of an ONNX model and whether fixnet can run it.
 #[derive(Debug, clap::Args)]
@@ -42,12 +41,11 @@ struct Report<'a> {
 
 /// Exit code 1 if `quantize` refuses the network.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let input_shape = args.input_shape.clone().map(|Shape(sides)| sides);
-    let options = ImportOptions { input_shape: input_shape.clone() };
+    let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
     let mut nodes = import::check(&args.model, &options)?;
     let mut problem = None;
     if nodes.iter().all(|node| node.verdict.is_supported())
-        && let Err(error) = with_spinner("checking", || try_out(&args.model, input_shape))
+        && let Err(error) = with_spinner("checking", || try_out(&args.model, &options))
         && !blame_node(&mut nodes, &error)
     {
         problem = Some(format!("{error:#}"));
@@ -64,21 +62,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Everything that `quantize` does with a network, but for writing the file.
-fn try_out(model: &Path, input_shape: Option<Vec<usize>>) -> anyhow::Result<()> {
-    let source = Source::load(model, input_shape)?;
+fn try_out(model: &Path, options: &ImportOptions) -> anyhow::Result<()> {
+    let network = Source::open(model)?.lower(options)?;
     let limits = LimitArgs::default();
-    limits.check_macs(&source.file(), source.network.macs())?;
+    limits.check_macs(&model.display().to_string(), network.network.macs())?;
     let recipe = PreprocessArgs::default().resolve(None)?.recipe;
-    let images = Images::for_calibration(0, 1);
-    let spec = quantize::specify(&source, &images, &recipe, Options::default())?;
-    let file = quantize::model_file(&source, &spec)?;
+    let observed = network.observe(&Images::for_calibration(0, 1), &recipe, &())?;
+    let file = observed.quantize(QuantizeOptions::default())?.plan().write()?;
     limits.check_model(model, &file)?;
     Ok(())
 }
 
 /// Lays what is wrong at the door of the node that it names; true if there is one.
 fn blame_node(nodes: &mut [NodeVerdict], error: &anyhow::Error) -> bool {
-    let Some(LowerError::Unsupported { node, what }) = error.downcast_ref() else { return false };
+    let problem = error.downcast_ref().and_then(PipelineError::problem);
+    let Some(Problem::Lower(LowerError::Unsupported { node, what })) = problem else {
+        return false;
+    };
     let Some(verdict) = nodes.iter_mut().find(|verdict| verdict.name == *node) else {
         return false;
     };

@@ -3,22 +3,20 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use fixnet::Model;
 use serde_json::json;
 
-use super::quantize::{about, run_comparison};
 use super::{
-    KernelArgs, LimitArgs, Shape, embedded_recipe, open_images, over_images, parse_shape, positive,
-    read_model, thread_count, whole_and_portable, with_spinner,
+    Bars, KernelArgs, LimitArgs, Shape, embedded_recipe, open_images, over_images, parse_shape,
+    positive, read_model, thread_count, whole_and_portable, with_spinner,
 };
+use crate::compare::{CompareOptions, Comparison, LAYER_IMAGES};
 use crate::data::OpenOptions;
 use crate::files::InFile;
 use crate::images::Images;
 use crate::output::{self, print, print_json};
+use crate::pipeline::{ImportOptions, PipelineError, Source};
 use crate::report;
-use crate::source::Source;
-
-/// Images that per-layer figures are computed on, by default.
-pub const LAYER_IMAGES: usize = 64;
 
 /// Compare a model file with the float network that it was made from.
 #[derive(Debug, clap::Args)]
@@ -74,32 +72,18 @@ fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = whole_and_portable(&args.file, &read_model(&args.file)?, args.limits)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
-    let shape = args.input_shape.as_ref().map(|s| s.0.clone());
-    let source = with_spinner("loading", || Source::load_as(&model, &args.model, shape))
+    let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
+    let network = with_spinner("loading", || Source::open(&args.model)?.lower_as(&model, &options))
         .in_file(&args.model)?;
     let mut notes = Vec::new();
-    let images = match &args.images {
-        Some(path) => {
-            let classes = Some(model.classes());
-            let options = OpenOptions { skip: args.skip, limit: args.limit, classes };
-            open_images(path, &options, &mut notes)?
-        }
-        None => Images::for_comparison(args.seed, args.limit.unwrap_or(256)),
-    };
+    let images = images(args, &model, &mut notes)?;
     let kernels = args.kernels.choose(&args.file, &model)?;
-    let subjects = source.subjects(model, &recipe, kernels).in_file(&args.file)?;
-    let comparison = run_comparison(&subjects, &images, args.layer_images)
-        .map_err(|error| about(error, &args.file.display().to_string()))?;
-    let too_much = match (args.max_drop, comparison.drop_points()) {
-        (Some(limit), Some(drop)) => drop > limit,
-        (Some(_), None) => anyhow::bail!(
-            "{}: --max-drop needs labels, and not all of these images have one",
-            args.images
-                .as_ref()
-                .map_or("generated images".into(), |path| path.display().to_string())
-        ),
-        (None, _) => false,
-    };
+    let (layer_images, limits) = (args.layer_images, args.limits.limits());
+    let options = CompareOptions { kernels, layer_images, limits };
+    let comparison = network
+        .compare(model, &recipe, &images, &options, &Bars::default())
+        .map_err(|error| PipelineError::compare(&args.file, error))?;
+    let drop = drop_over_limit(args, &comparison)?;
     if args.json {
         let mut json = serde_json::to_value(&comparison)?;
         json["notes"] = json!(notes);
@@ -108,10 +92,32 @@ fn compare(args: &Args) -> anyhow::Result<ExitCode> {
         let origin = args.images.as_ref().map(|path| path.display().to_string());
         print(&report::comparison_text(&comparison, origin.as_deref()))?;
     }
-    if let (true, Some(limit), Some(drop)) = (too_much, args.max_drop, comparison.drop_points()) {
+    if let Some((drop, limit)) = drop {
         let reason = format!("top-1 drops by {drop:.2} points, more than --max-drop {limit}");
         output::error(&format!("{}: {reason}", args.file.display()));
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to compare on.
+fn images(args: &Args, model: &Model<'_>, notes: &mut Vec<String>) -> anyhow::Result<Images> {
+    let Some(path) = &args.images else {
+        return Ok(Images::for_comparison(args.seed, args.limit.unwrap_or(256)));
+    };
+    let classes = Some(model.classes());
+    open_images(path, &OpenOptions { skip: args.skip, limit: args.limit, classes }, notes)
+}
+
+/// The drop of top-1 and its limit, if there is one and the drop is larger.
+fn drop_over_limit(args: &Args, comparison: &Comparison) -> anyhow::Result<Option<(f64, f64)>> {
+    let Some(limit) = args.max_drop else { return Ok(None) };
+    let Some(drop) = comparison.drop_points() else {
+        let images = args.images.as_ref().map(|path| path.display().to_string());
+        anyhow::bail!(
+            "{}: --max-drop needs labels, and not all of these images have one",
+            images.as_deref().unwrap_or("generated images")
+        )
+    };
+    Ok((drop > limit).then_some((drop, limit)))
 }

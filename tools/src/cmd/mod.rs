@@ -17,6 +17,7 @@ mod limits;
 pub mod make_model;
 pub mod pack;
 mod preprocess;
+mod progress;
 pub mod qemu;
 #[cfg(feature = "tract")]
 pub mod quantize;
@@ -28,17 +29,18 @@ pub use kernels::{
 };
 pub use limits::LimitArgs;
 pub use preprocess::{GeometryArgs, PreprocessArgs};
+#[cfg(feature = "tract")]
+pub use progress::Bars;
+pub use progress::{progress, with_spinner};
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
 use fixnet::format::MAGIC;
 use fixnet::{AlignedBytes, Model};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::data::{OpenOptions, Recipe, recipe_of};
 use crate::images::Images;
@@ -68,37 +70,6 @@ pub fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// A bar for whatever takes longer than a second; nothing where nobody looks.
-#[must_use]
-pub fn progress(what: &'static str, count: usize) -> ProgressBar {
-    if !shows_progress() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(count as u64).with_message(what);
-    if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:32} {pos}/{len} {eta}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
-/// Whether somebody looks, at a terminal that can redraw a line.
-fn shows_progress() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// A sign of life while `work` runs; nothing where nobody looks.
-pub fn with_spinner<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
-    let spinner = match shows_progress() {
-        true => ProgressBar::new_spinner().with_message(what),
-        false => ProgressBar::hidden(),
-    };
-    spinner.enable_steady_tick(Duration::from_millis(200));
-    let result = work();
-    spinner.finish_and_clear();
-    result
 }
 
 /// Reads a model file into aligned memory, which is all that it takes.

@@ -9,7 +9,7 @@ mod layers;
 mod scores;
 
 use fixnet::float::{FloatError, FloatModel};
-use fixnet::format::FloatPartKind;
+use fixnet::format::{FloatPartKind, Limits};
 use fixnet::hybrid::{HybridError, HybridModel, HybridSession};
 use fixnet::{AlignedBytes, KernelSet, Model};
 use rayon::prelude::*;
@@ -24,6 +24,28 @@ use crate::lower::Network;
 use crate::partition::Part;
 use layers::{LayerJudge, LayerSums};
 use scores::Scores;
+
+/// Images that per-layer figures are computed on, by default.
+pub const LAYER_IMAGES: usize = 64;
+
+/// How a comparison is made.
+#[derive(Debug, Clone, Copy)]
+pub struct CompareOptions {
+    /// What runs the int8 network.
+    pub kernels: KernelSet,
+    /// Images that the per-layer figures come from, at most.
+    pub layer_images: usize,
+    /// What the int8 network may take.
+    pub limits: Limits,
+}
+
+impl Default for CompareOptions {
+    /// The fastest kernels.
+    fn default() -> Self {
+        let kernels = KernelSet::detect();
+        Self { kernels, layer_images: LAYER_IMAGES, limits: Limits::DEFAULT }
+    }
+}
 
 /// What is compared.
 pub struct Subjects<'a> {

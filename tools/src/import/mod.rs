@@ -67,7 +67,7 @@ pub struct ImportOptions {
 
 /// An imported network and its connection to the file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Imported {
+pub struct ImportedGraph {
     pub graph: Graph,
     /// Name of the file's input tensor.
     pub input_name: String,
@@ -82,7 +82,7 @@ pub struct Imported {
 }
 
 /// Reads and translates the model at `path`.
-pub fn load(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
+pub fn load(path: &Path, options: &ImportOptions) -> Result<ImportedGraph, ImportError> {
     OnnxFile::open(path)?.import(options)
 }
 
@@ -163,7 +163,7 @@ impl OnnxFile {
     ///
     /// # Errors
     /// [`ImportError`] naming the first node that cannot be translated.
-    pub fn import(&self, options: &ImportOptions) -> Result<Imported, ImportError> {
+    pub fn import(&self, options: &ImportOptions) -> Result<ImportedGraph, ImportError> {
         let work = || {
             let mut importer = self.importer(options)?;
             for index in 0..self.model.graph().node.len() {
@@ -223,14 +223,14 @@ fn single_output(graph: &GraphProto) -> Result<&str, Problem> {
 }
 
 /// The graph's end: the output as a vector, then only what it depends on.
-fn finish(graph: &GraphProto, mut importer: Importer<'_>) -> Result<Imported, Problem> {
+fn finish(graph: &GraphProto, mut importer: Importer<'_>) -> Result<ImportedGraph, Problem> {
     let name = single_output(graph)?;
     let end = importer.output(name)?;
     let output = logits(&mut importer, name, &end)?;
     let output_name = importer.file_tensor(&end, output);
     let (mut graph, input_shape) = importer.into_graph(output);
     graph.retain_live();
-    Ok(Imported {
+    Ok(ImportedGraph {
         input_name: graph.values[graph.input].name.clone(),
         output_name,
         output_layout: None,

@@ -7,7 +7,7 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 use super::translate::Activation;
 use super::view::{NCHW, NHWC, View};
 use super::{
-    ImportError, ImportOptions, Imported, Importer, NodeError, OnnxFile, Problem, input,
+    ImportError, ImportOptions, ImportedGraph, Importer, NodeError, OnnxFile, Problem, input,
     single_output,
 };
 use crate::graph::{InputLayout, ValueId};
@@ -58,7 +58,7 @@ pub fn first_obstacle(
 /// # Errors
 /// [`ImportError`] as for a whole file, and if the part ends in a Softmax, or in a tensor whose
 /// elements lie in another order than the graph's.
-pub fn load_part(path: &Path, proto: &ModelProto) -> Result<Imported, ImportError> {
+pub fn load_part(path: &Path, proto: &ModelProto) -> Result<ImportedGraph, ImportError> {
     let file = OnnxFile::part(path, proto.clone())?;
     let work = || {
         let mut importer = file.importer(&ImportOptions::default())?;
@@ -74,12 +74,12 @@ pub fn load_part(path: &Path, proto: &ModelProto) -> Result<Imported, ImportErro
 ///
 /// # Errors
 /// As for a whole file.
-pub fn load_end(path: &Path, proto: &ModelProto) -> Result<Imported, ImportError> {
+pub fn load_end(path: &Path, proto: &ModelProto) -> Result<ImportedGraph, ImportError> {
     OnnxFile::part(path, proto.clone())?.import(&ImportOptions::default())
 }
 
 /// The part up to its output, whatever shape that has.
-fn open_end(graph: &GraphProto, mut importer: Importer<'_>) -> Result<Imported, Problem> {
+fn open_end(graph: &GraphProto, mut importer: Importer<'_>) -> Result<ImportedGraph, Problem> {
     let name = single_output(graph)?;
     let end = importer.output(name)?;
     let shape = end.view.shape();
@@ -87,7 +87,7 @@ fn open_end(graph: &GraphProto, mut importer: Importer<'_>) -> Result<Imported, 
     let (output, layout) = part_output(&mut importer, name, &end).ok_or_else(not_whole)?;
     let (mut graph, input_shape) = importer.into_graph(output);
     graph.retain_live();
-    Ok(Imported {
+    Ok(ImportedGraph {
         input_name: graph.values[graph.input].name.clone(),
         output_name: name.to_string(),
         output_layout: layout,

@@ -22,8 +22,8 @@ pub enum PackingError {
     Cost(#[from] CostError),
     #[error("the smallest file for {target} has {needed} bytes and --max-bytes allows {available}")]
     TooLarge { target: &'static str, needed: u64, available: u64 },
-    #[error("the planned file is inconsistent")]
-    Inconsistent(#[from] ModelError),
+    #[error("the planned file is inconsistent: {0}")]
+    Inconsistent(ModelError),
     #[error("the weights cannot be packed for {target}")]
     Weights { target: &'static str },
 }
@@ -56,7 +56,7 @@ pub fn pack(
         Some(family) => choose_layouts(portable, target, family, max_bytes)?,
     };
     let packed = portable.pack(target, &layouts).ok_or(PackingError::Weights { target: name })?;
-    let needed = write(&packed)?.len() as u64;
+    let needed = write(&packed).map_err(PackingError::Inconsistent)?.len() as u64;
     match max_bytes {
         Some(available) if needed > available => {
             Err(PackingError::TooLarge { target: name, needed, available })
@@ -74,7 +74,7 @@ fn choose_layouts(
 ) -> Result<Vec<WeightLayout>, PackingError> {
     let table = CostTable::of(target)?;
     let mut layers = Vec::new();
-    let mut fixed = write(portable)?.len() as u64;
+    let mut fixed = write(portable).map_err(PackingError::Inconsistent)?.len() as u64;
     for (index, step) in portable.steps.iter().enumerate() {
         if portable.conv_shape(index).is_none() {
             continue;

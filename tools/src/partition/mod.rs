@@ -10,7 +10,7 @@ mod extract;
 mod flow;
 mod scores;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use fixnet::float::{FloatError, FloatModel};
 use prost::Message;
@@ -19,7 +19,7 @@ use tract_onnx::pb::ModelProto;
 
 use crate::data::{Recipe, RgbPixels};
 use crate::graph::{Graph, InputLayout};
-use crate::import::{self, ImportError, ImportOptions, Imported, InputTensor, OnnxFile};
+use crate::import::{self, ImportError, ImportOptions, ImportedGraph, InputTensor, OnnxFile};
 use crate::lower::{self, Ends, Network};
 use crate::verify::{self, Computed, Reference, VerifyError};
 use crate::{fold, onnx_writer};
@@ -105,6 +105,8 @@ pub enum PartitionError {
     Float(#[from] FloatError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    #[error("the input {input:?} has shape {shape:?}; an image of 3 channels is needed")]
+    NotAnImage { input: String, shape: Vec<usize> },
     #[error("the scores do not depend on the image")]
     NoFlow,
     #[error(
@@ -130,8 +132,8 @@ pub enum PartitionError {
 
 /// A decoded network with what its parts are cut from.
 #[derive(Debug)]
-struct Whole<'p> {
-    path: &'p Path,
+struct Whole {
+    path: PathBuf,
     proto: ModelProto,
     input: InputTensor,
     output: String,
@@ -153,14 +155,14 @@ struct Trunk {
     macs: u64,
 }
 
-/// Splits the network of the file `path`.
+/// Splits the network of a file.
 ///
 /// # Errors
-/// [`PartitionError`] with the nodes that stand in the way.
-pub fn partition(path: &Path, options: &ImportOptions) -> anyhow::Result<Partition> {
-    let mut whole = Whole::read(path, options)?;
-    let trunk = whole.trunk().map_err(|e| in_file(path, e))?;
-    let (head, tail) = whole.parts(&trunk).map_err(|e| in_file(path, e))?;
+/// [`PartitionError`] with the nodes that stand in the way; those of the import name the file.
+pub fn partition(file: OnnxFile, options: &ImportOptions) -> Result<Partition, PartitionError> {
+    let mut whole = Whole::new(file, options)?;
+    let trunk = whole.trunk()?;
+    let (head, tail) = whole.parts(&trunk)?;
     Ok(Partition {
         head,
         tail,
@@ -172,35 +174,23 @@ pub fn partition(path: &Path, options: &ImportOptions) -> anyhow::Result<Partiti
     })
 }
 
-/// The whole network of the file `path` as one part.
+/// The whole network of a file as one part.
 ///
 /// # Errors
-/// One line if it is not a network from an image to scores, or tract refuses it.
-pub fn whole(path: &Path, options: &ImportOptions) -> anyhow::Result<Part> {
-    let whole = Whole::read(path, options)?;
+/// [`PartitionError`] if it is not a network from an image to scores, or tract refuses it.
+pub fn whole(file: OnnxFile, options: &ImportOptions) -> Result<Part, PartitionError> {
+    let whole = Whole::new(file, options)?;
     let (first, last) = (0, whole.flow.cuts.len() - 1);
-    let layout = whole.input.layout;
-    let verified = || {
-        let part = whole.part(first, last, layout, None)?;
-        let float = whole.float()?;
-        let run = |image: &[f32]| Ok(Computed { scores: part.run(image)?, tensors: Vec::new() });
-        verify::verify(&whole.reference(&float), run)?;
-        Ok(part)
-    };
-    verified().map_err(|e| in_file(path, e))
+    let part = whole.part(first, last, whole.input.layout, None)?;
+    let float = whole.float()?;
+    let run = |image: &[f32]| Ok(Computed { scores: part.run(image)?, tensors: Vec::new() });
+    verify::verify(&whole.reference(&float), run)?;
+    Ok(part)
 }
 
-fn in_file(path: &Path, error: PartitionError) -> anyhow::Error {
-    match error {
-        // These name the file.
-        PartitionError::Import(error) => error.into(),
-        other => anyhow::Error::from(other).context(path.display().to_string()),
-    }
-}
-
-impl<'p> Whole<'p> {
-    fn read(path: &'p Path, options: &ImportOptions) -> anyhow::Result<Self> {
-        let file = OnnxFile::open(path)?;
+impl Whole {
+    fn new(file: OnnxFile, options: &ImportOptions) -> Result<Self, PartitionError> {
+        let path = file.path().to_path_buf();
         let mut input = file.input(options)?;
         let proto = file.into_proto()?;
         // The nodes of a head may hide that the file turns the image around.
@@ -209,24 +199,18 @@ impl<'p> Whole<'p> {
         {
             input.layout = InputLayout::Nhwc;
         }
-        anyhow::ensure!(
-            image_of(&input).is_some(),
-            "{}: the input {:?} has shape {:?}; an image of 3 channels is needed",
-            path.display(),
-            input.name,
-            input.shape
-        );
-        let scores = Scores::of(&proto).map_err(|e| in_file(path, e))?;
+        if image_of(&input).is_none() {
+            return Err(PartitionError::NotAnImage { input: input.name, shape: input.shape });
+        }
+        let scores = Scores::of(&proto)?;
         let output = scores.tensor.clone();
         let flow = proto.graph.as_ref().and_then(|graph| Flow::new(graph, &input.name, &output));
-        let flow = flow.ok_or(PartitionError::NoFlow);
-        let flow = flow.map_err(|e| in_file(path, e))?;
+        let flow = flow.ok_or(PartitionError::NoFlow)?;
         let cuts: Vec<&str> = flow.cuts.iter().skip(1).map(|c| c.tensor.as_str()).collect();
-        let float = FloatModel::load(&proto, None, &input.shape, &cuts)
-            .map_err(|e| in_file(path, e.into()))?;
+        let float = FloatModel::load(&proto, None, &input.shape, &cuts)?;
         let mut shapes = float.output_shapes();
         shapes.insert(0, Some(input.shape.clone()));
-        scores.check(shapes.last().and_then(Option::as_deref)).map_err(|e| in_file(path, e))?;
+        scores.check(shapes.last().and_then(Option::as_deref))?;
         Ok(Self { path, proto, input, output, flow, shapes, obstacles: Vec::new() })
     }
 
@@ -303,7 +287,7 @@ impl<'p> Whole<'p> {
     fn reach(&mut self, from: usize) -> usize {
         let Some(end) = self.end(from) else { return from };
         let part = extract(&self.proto, &end, &self.output);
-        let obstacle = match import::first_obstacle(self.path, &part) {
+        let obstacle = match import::first_obstacle(&self.path, &part) {
             // Nothing starts from such a tensor.
             Err(_) => return from,
             Ok(None) => return self.last(),
@@ -332,10 +316,10 @@ impl<'p> Whole<'p> {
 
     fn lowered(&self, from: usize, to: usize) -> Option<Trunk> {
         let part = extract(&self.proto, &self.end(from)?, &self.cut(to).tensor);
-        let imported: Imported = if to == self.last() {
-            import::load_end(self.path, &part).ok()?
+        let imported: ImportedGraph = if to == self.last() {
+            import::load_end(&self.path, &part).ok()?
         } else {
-            import::load_part(self.path, &part).ok()?
+            import::load_part(&self.path, &part).ok()?
         };
         let (input_layout, output_layout) = (imported.graph.input_layout, imported.output_layout);
         let mut folded = fold::fold(&imported.graph).ok()?;

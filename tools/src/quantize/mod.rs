@@ -8,29 +8,22 @@ mod bits;
 mod constants;
 mod fixed;
 mod input;
-mod memory;
 mod weights;
 
-use fixnet::format::{
-    FloatPartKind, FloatPartSpec, ModelSpec, NONE, StepKind, StepRecord, StepSpec, Target,
-    TensorRecord, flags,
-};
+use fixnet::format::{NONE, StepKind, StepRecord, StepSpec, flags};
 use fixnet::numerics::ADD_FRACTION_BITS;
 
 pub use input::input_range;
 
-use crate::calibrate::{Bits, Method, Observed, Range};
-use crate::data::Recipe;
-use crate::lower::{Geometry, Kind, Layer, Network, TensorId};
-use crate::partition::Part;
+use crate::calibrate::{Bits, Method, Range, Statistics};
+use crate::lower::{Geometry, Kind, Layer, Network};
 use constants::{accumulate_channels, bias_correction};
 use fixed::FixedPoint;
-use memory::Memory;
 use weights::QuantizedWeights;
 
 /// Choices of a quantization.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct QuantizeOptions {
     pub method: Method,
     /// Correct each channel's bias for the mean error that its rounded weights make.
     pub correct_bias: bool,
@@ -38,7 +31,7 @@ pub struct Options {
     pub activation_bits: Bits,
 }
 
-impl Default for Options {
+impl Default for QuantizeOptions {
     fn default() -> Self {
         Self { method: Method::Mse, correct_bias: true, activation_bits: Bits::Eight }
     }
@@ -56,130 +49,53 @@ pub enum QuantizeError {
     TooMany { what: &'static str, count: usize, limit: usize },
 }
 
-/// A quantized network with the ranges that its integers stand for.
+/// The integers of a network, before it has a place in memory.
 #[derive(Debug, Clone)]
-pub struct Quantized {
-    pub spec: ModelSpec,
-    /// One per tensor; the logits' is unused.
+pub struct QuantizedSteps {
+    /// One a layer.
+    pub steps: Vec<StepSpec>,
+    /// What the integers of each tensor stand for; the logits' is unused.
     pub ranges: Vec<Range>,
+    /// Real value of one step of the logits.
+    pub logit_scale: f32,
 }
 
-/// Quantizes and plans `network`; `observed` has one entry a tensor.
+/// Quantizes `network`; `observed` has one entry a tensor. `input` is the grid of the input where pixels
+/// fill it ([`input_range`]); without one it is a tensor as any other.
 ///
 /// # Errors
 /// [`QuantizeError`] naming the layer.
 pub fn quantize(
-    name: &str,
     network: &Network,
-    observed: &[Observed],
-    recipe: &Recipe,
-    options: Options,
-) -> Result<Quantized, QuantizeError> {
-    quantize_between(None, None, name, network, observed, recipe, options)
-}
-
-/// [`quantize()`] for the trunk between a head and a tail that stay in float.
-///
-/// # Errors
-/// As [`quantize()`].
-pub fn quantize_between(
-    head: Option<&Part>,
-    tail: Option<&Part>,
-    name: &str,
-    network: &Network,
-    observed: &[Observed],
-    recipe: &Recipe,
-    options: Options,
-) -> Result<Quantized, QuantizeError> {
+    observed: &[Statistics],
+    input: Option<Range>,
+    options: QuantizeOptions,
+) -> Result<QuantizedSteps, QuantizeError> {
     let limit = fixnet::format::MAX_RECORDS;
     let count = network.layers.len().max(network.tensors.len());
     if count > limit {
         return Err(QuantizeError::TooMany { what: "layers or tensors", count, limit });
     }
     let bits = bits::of_tensors(network, options.activation_bits);
-    let choose = |(o, bits): (&Observed, Bits)| Range::choose(&o.histogram, options.method, bits);
+    let choose = |(o, bits): (&Statistics, Bits)| Range::choose(&o.histogram, options.method, bits);
     let mut ranges: Vec<Range> = observed.iter().zip(bits).map(choose).collect();
-    if head.is_none() {
-        ranges[network.input] = input_range(recipe);
+    if let Some(range) = input {
+        ranges[network.input] = range;
     }
     let mut quantizer = Quantizer { network, observed, ranges, options, logit_scale: 1.0 };
     let mut steps = Vec::with_capacity(network.layers.len());
     for layer in &network.layers {
         steps.push(quantizer.layer(layer)?);
     }
-    let memory = Memory::plan(network);
-    for (layer, step) in network.layers.iter().zip(&mut steps) {
-        memory.set_in_place(network, layer, step);
-    }
-    let tensors = tensor_records(&quantizer, &memory);
-    let input = network.tensors[network.input].shape;
-    let spec = ModelSpec {
-        name: name.to_string(),
-        target: Target::Portable,
-        tensors,
-        steps,
-        input_tensor: network.input as u16,
-        output_tensor: network.output as u16,
-        arena_bytes: memory.placement.arena_bytes as u32,
-        preprocess: Some(match head {
-            Some(head) => input::preprocess(recipe, input_range(recipe), head.input),
-            None => input::preprocess(recipe, quantizer.ranges[network.input], input),
-        }),
-        float_parts: head
-            .map(|part| part_spec(part, FloatPartKind::Head))
-            .into_iter()
-            .chain(tail.map(|part| part_spec(part, FloatPartKind::Tail)))
-            .collect(),
-    };
-    Ok(Quantized { spec, ranges: quantizer.ranges })
-}
-
-/// A file for a network that stays in float as a whole.
-#[must_use]
-pub fn whole(name: &str, part: &Part, recipe: &Recipe) -> ModelSpec {
-    ModelSpec {
-        name: name.to_string(),
-        target: Target::Portable,
-        tensors: Vec::new(),
-        steps: Vec::new(),
-        input_tensor: NONE,
-        output_tensor: NONE,
-        arena_bytes: 0,
-        preprocess: Some(input::preprocess(recipe, input_range(recipe), part.input)),
-        float_parts: vec![part_spec(part, FloatPartKind::Whole)],
-    }
-}
-
-fn part_spec(part: &Part, kind: FloatPartKind) -> FloatPartSpec {
-    let (onnx, input, output) = (part.onnx.clone(), part.input, part.output);
-    FloatPartSpec { kind, onnx, input, output, macs: part.macs() }
-}
-
-fn tensor_records(quantizer: &Quantizer<'_>, memory: &Memory) -> Vec<TensorRecord> {
-    let network = quantizer.network;
-    let record = |id: TensorId| {
-        let [height, width, channels] = network.tensors[id].shape;
-        let logits = Some(id) == network.logits();
-        let range = quantizer.ranges[id];
-        TensorRecord {
-            offset: memory.placement.offsets[id] as u32,
-            channels: channels as u32,
-            height: height as u16,
-            width: width as u16,
-            scale: if logits { quantizer.logit_scale } else { range.scale },
-            zero_point: if logits { 0 } else { range.zero_point },
-            element: u8::from(logits),
-            rows: memory.rows[id],
-        }
-    };
-    (0..network.tensors.len()).map(record).collect()
+    let Quantizer { ranges, logit_scale, .. } = quantizer;
+    Ok(QuantizedSteps { steps, ranges, logit_scale })
 }
 
 struct Quantizer<'n> {
     network: &'n Network,
-    observed: &'n [Observed],
+    observed: &'n [Statistics],
     ranges: Vec<Range>,
-    options: Options,
+    options: QuantizeOptions,
     logit_scale: f32,
 }
 

@@ -3,8 +3,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::calibrate::Histogram;
-use crate::data::{ChannelOrder, MeanImage, recipe_of};
+use crate::data::{ChannelOrder, MeanImage, Recipe, recipe_of};
 use crate::lower::Tensor;
+use crate::plan::{FloatParts, plan};
 
 const SIDE: usize = 4;
 const CHANNELS: usize = 3;
@@ -46,8 +47,8 @@ fn network(weights: Vec<f32>, bias: Vec<f32>, kernel: usize, residual: bool) -> 
     }
 }
 
-fn observed(low: f32, high: f32) -> Observed {
-    let mut observed = Observed::default();
+fn observed(low: f32, high: f32) -> Statistics {
+    let mut observed = Statistics::default();
     let mut histogram = Histogram::default();
     histogram.extend(&[low, high]);
     observed.histogram = histogram;
@@ -56,10 +57,25 @@ fn observed(low: f32, high: f32) -> Observed {
 
 fn model(network: &Network, output: (f32, f32)) -> AlignedBytes {
     let observed = [observed(0.0, 1.0), observed(output.0, output.1), observed(-1.0, 1.0)];
-    let options = Options { method: Method::MinMax, correct_bias: false, ..Options::default() };
+    let options = QuantizeOptions {
+        method: Method::MinMax,
+        correct_bias: false,
+        ..QuantizeOptions::default()
+    };
     let recipe = Recipe { std: [0.25; 3], ..Recipe::default() };
-    let quantized = quantize("test", network, &observed, &recipe, options).unwrap();
-    fixnet::format::write(&quantized.spec).unwrap()
+    planned(network, &observed, &recipe, options)
+}
+
+/// The bytes of a portable file.
+fn planned(
+    network: &Network,
+    observed: &[Statistics],
+    recipe: &Recipe,
+    options: QuantizeOptions,
+) -> AlignedBytes {
+    let steps = quantize(network, observed, Some(input_range(recipe)), options).unwrap();
+    let spec = plan("test", network, steps, recipe, FloatParts::default());
+    fixnet::format::write(&spec).unwrap()
 }
 
 /// Runs step 0 on `input` and returns its output.
@@ -191,7 +207,7 @@ fn a_weight_that_is_not_finite_is_refused_by_name() {
     weights[3] = f32::NAN;
     let network = network(weights, vec![0.0; OUTPUTS], 1, false);
     let observed = [observed(0.0, 1.0), observed(0.0, 1.0), observed(0.0, 1.0)];
-    let result = quantize("test", &network, &observed, &Recipe::default(), Options::default());
+    let result = quantize(&network, &observed, None, QuantizeOptions::default());
     assert_eq!(result.unwrap_err(), QuantizeError::NotFinite { layer: "conv".into() });
 }
 
@@ -199,8 +215,7 @@ fn a_weight_that_is_not_finite_is_refused_by_name() {
 fn preprocesses(recipe: &Recipe) {
     let network = network(vec![0.1; OUTPUTS * CHANNELS], vec![0.0; OUTPUTS], 1, false);
     let observed = [observed(0.0, 1.0), observed(0.0, 1.0), observed(0.0, 1.0)];
-    let quantized = quantize("test", &network, &observed, recipe, Options::default()).unwrap();
-    let bytes = fixnet::format::write(&quantized.spec).unwrap();
+    let bytes = planned(&network, &observed, recipe, QuantizeOptions::default());
     let model = Model::new_checked(&bytes).unwrap();
     assert_eq!(recipe_of(&model).as_ref(), Some(recipe));
     let input = model.input();

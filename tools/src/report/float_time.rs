@@ -4,21 +4,21 @@ use fixnet::float::{FloatError, FloatNode, FloatSession};
 use fixnet::profile::WallClock;
 
 use super::{Row, medians};
-use crate::source::Source;
+use crate::pipeline::Lowered;
 
-/// Times tract on the input that `session`, one of `source.float`, holds: a row for every layer in
+/// Times tract on the input that `session`, one of `lowered.float`, holds: a row for every layer in
 /// the order of the network, and one for every node that belongs to none, so that no time is lost.
 ///
 /// # Errors
 /// [`FloatError`] if tract fails.
-pub fn time_float(source: &Source, session: &FloatSession) -> Result<Vec<Row>, FloatError> {
+pub fn time_float(lowered: &Lowered, session: &FloatSession) -> Result<Vec<Row>, FloatError> {
     let mut clock = WallClock::default();
     let ticks = medians(|| session.run_timed(&mut clock).map(|(_, ticks)| ticks))?;
-    let mut rows: Vec<FloatRow> = layer_rows(source);
+    let mut rows: Vec<FloatRow> = layer_rows(lowered);
     let mut next_layer = 0;
     let mut strangers: Vec<(usize, FloatRow)> = Vec::new();
-    for (node, ticks) in source.float.nodes().into_iter().zip(ticks) {
-        match source.attribution.layer(&node.name) {
+    for (node, ticks) in lowered.float.nodes().into_iter().zip(ticks) {
+        match lowered.attribution.layer(&node.name) {
             Some(layer) => {
                 rows[layer].add(node.op, ticks);
                 next_layer = next_layer.max(layer + 1);
@@ -67,8 +67,8 @@ impl FloatRow {
     }
 }
 
-fn layer_rows(source: &Source) -> Vec<FloatRow> {
-    let network = &source.network;
+fn layer_rows(lowered: &Lowered) -> Vec<FloatRow> {
+    let network = &lowered.network;
     let row = |layer: &crate::lower::Layer| Row {
         name: layer.name.clone(),
         kernel: String::new(),

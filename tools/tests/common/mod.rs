@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tools::fold::fold;
 use tools::graph::{Graph, InputLayout};
-use tools::import::{self, ImportOptions, Imported, OnnxFile};
+use tools::import::{self, ImportOptions, ImportedGraph, OnnxFile};
 use tools::onnx_writer;
 use tract_onnx::prelude::*;
 
@@ -35,7 +35,7 @@ fn run(mut model: InferenceModel, shape: &[usize], output: &str, image: &[f32]) 
 }
 
 /// Logits of the ONNX file at `path`, in its canonical form, as tract computes them.
-pub fn run_file(path: &Path, imported: &Imported, image: &[f32]) -> Vec<f32> {
+pub fn run_file(path: &Path, imported: &ImportedGraph, image: &[f32]) -> Vec<f32> {
     let proto = OnnxFile::open(path).and_then(OnnxFile::into_proto);
     let proto = proto.unwrap_or_else(|e| panic!("{e}"));
     let model = tract_onnx::onnx().parse(&proto, None).expect("tract reads the file").model;

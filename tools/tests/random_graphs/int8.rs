@@ -9,7 +9,8 @@ use fixnet::session::{Hook, StepInfo};
 use fixnet::{AlignedBytes, KernelSet, Model};
 use tools::data::RgbPixels;
 use tools::images::Images;
-use tools::{compare, packing};
+use tools::packing;
+use tools::pipeline::CompareOptions;
 
 use crate::generator::{Dice, Network};
 use crate::judge::{Accepted, Fault, JUDGED_IMAGES, fault};
@@ -104,9 +105,14 @@ pub fn faithful(
         return Ok(());
     }
     let images = Images::for_calibration(network.seed, JUDGED_IMAGES);
-    let subjects = accepted.source.subjects(*model, &network.recipe, KernelSet::REFERENCE);
-    let subjects = subjects.or_else(|e| fault("the int8 model fails", e.to_string()))?;
-    let comparison = compare::compare(&subjects, &images, JUDGED_IMAGES, || ())
+    let options = CompareOptions {
+        kernels: KernelSet::REFERENCE,
+        layer_images: JUDGED_IMAGES,
+        ..CompareOptions::default()
+    };
+    let lowered = &accepted.planned.network;
+    let comparison = lowered
+        .compare(*model, &network.recipe, &images, &options, &())
         .or_else(|e| fault("the comparison fails", e.to_string()))?;
     let worst =
         comparison.layers.iter().min_by(|a, b| a.sqnr_isolated_db.total_cmp(&b.sqnr_isolated_db));
@@ -130,7 +136,7 @@ pub fn same_bytes(
     reference: &[Run],
 ) -> Result<(), Fault> {
     let mut dice = Dice::new(network.seed ^ 0x7472_6561_6473);
-    let streamed = accepted.spec.clone();
+    let streamed = accepted.planned.spec.clone();
     let mut files: BTreeMap<&str, ModelSpec> = BTreeMap::new();
     files.insert("portable", streamed.clone());
     for target in Target::ALL.into_iter().filter(|&t| t != Target::Portable) {

@@ -3,19 +3,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use fixnet::float::FloatModel;
-use fixnet::format::ModelSpec;
+use fixnet::format::Limits;
 use fixnet::{AlignedBytes, KernelSet, Model};
 use prost::Message;
-use tools::calibrate::{self, Bits, Method};
+use tools::calibrate::{Bits, Method};
 use tools::data::{InputSize, RgbPixels};
 use tools::graph::InputLayout;
 use tools::images::Images;
-use tools::import::{self, ImportOptions};
-use tools::partition;
-use tools::quantize::{self, Options};
-use tools::source::Source;
+use tools::import;
+use tools::pipeline::{
+    ImportOptions, Lowered, PackOptions, PipelineError, Planned, QuantizeOptions, Source,
+};
 
 use crate::generator::{Dice, Network, Softmax};
 use crate::oracle::{Oracle, Outputs};
@@ -67,9 +68,10 @@ pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
         Ok(Err(fault)) => return Outcome::Wrong(fault),
         Err(panic) => return Outcome::Wrong(panicked(panic)),
     };
-    let pixels = pixels_of(network, loaded.source.input_size());
+    let lowered = &loaded.planned.network;
+    let pixels = pixels_of(network, lowered.input_size());
     let inputs: Vec<Vec<f32>> =
-        pixels.iter().map(|p| network.recipe.float_input(p, loaded.source.layout)).collect();
+        pixels.iter().map(|p| network.recipe.float_input(p, lowered.layout)).collect();
     let last = &network.proto.graph.as_ref().expect("a graph").output[0].name;
     let mut names = vec![network.scores.as_str()];
     names.extend(network.softmax.map(|_| last.as_str()));
@@ -100,12 +102,12 @@ fn whole_in_float(
     path: &Path,
     why: String,
 ) -> Outcome {
-    let loaded = catch_unwind(|| partition::whole(path, &ImportOptions::default()));
+    let loaded = catch_unwind(|| Source::open(path)?.keep_float(&ImportOptions::default()));
     let part = match loaded {
-        Ok(Ok(part)) => part,
+        Ok(Ok(network)) => network.part,
         Ok(Err(error)) => {
             return match well_formed(path, &error) {
-                Ok(()) => Outcome::Refused { why: format!("{error:#}") },
+                Ok(()) => Outcome::Refused { why: error.to_string() },
                 Err(fault) => Outcome::Wrong(fault),
             };
         }
@@ -168,10 +170,9 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Fault {
 
 /// A network that `quantize` takes.
 pub struct Accepted {
-    pub source: Source,
+    pub planned: Planned,
     split: bool,
-    pub spec: ModelSpec,
-    /// The portable model file.
+    /// The portable model file, with every tensor whole.
     bytes: AlignedBytes,
 }
 
@@ -184,31 +185,34 @@ fn accepted(network: &Network, path: &Path) -> Result<Result<Accepted, String>, 
         }
         Err(error) => Some(error.to_string()),
     };
-    let whole = Source::load(path, None).and_then(|source| quantized(network, source, false));
+    let options = ImportOptions::default();
+    let open = || Source::open(path);
+    let whole = open().and_then(|source| source.lower(&options));
+    let whole = whole.and_then(|lowered| quantized(network, &lowered, false));
     let error = match (whole, &refusal) {
         (Ok(accepted), None) => return Ok(Ok(accepted)),
         (Ok(_), Some(refusal)) => return fault("check refuses what quantize takes", refusal),
         (Err(error), None) => {
-            return fault("quantize refuses what check supports", format!("{error:#}"));
+            return fault("quantize refuses what check supports", error.to_string());
         }
         (Err(error), Some(_)) => error,
     };
     well_formed(path, &error)?;
-    match Source::load_partitioned(path, None) {
-        Ok(source) => match quantized(network, source, true) {
+    match open().and_then(|source| source.partition(&options)) {
+        Ok(lowered) => match quantized(network, &lowered, true) {
             Ok(accepted) => Ok(Ok(accepted)),
-            Err(error) => fault("a split network cannot be quantized", format!("{error:#}")),
+            Err(error) => fault("a split network cannot be quantized", error.to_string()),
         },
         Err(error) => {
             well_formed(path, &error)?;
-            Ok(Err(format!("{error:#}")))
+            Ok(Err(error.to_string()))
         }
     }
 }
 
 /// An error is one line that begins with the file.
-fn well_formed(path: &Path, error: &anyhow::Error) -> Result<(), Fault> {
-    let text = format!("{error:#}");
+fn well_formed(path: &Path, error: &PipelineError) -> Result<(), Fault> {
+    let text = error.to_string();
     if text.lines().count() != 1 || !text.starts_with(&path.display().to_string()) {
         return fault("an error that does not name its file first, on one line", text);
     }
@@ -216,37 +220,26 @@ fn well_formed(path: &Path, error: &anyhow::Error) -> Result<(), Fault> {
 }
 
 /// What `quantize` does with a float network, up to the model file.
-fn quantized(network: &Network, source: Source, split: bool) -> anyhow::Result<Accepted> {
+fn quantized(
+    network: &Network,
+    lowered: &Arc<Lowered>,
+    split: bool,
+) -> Result<Accepted, PipelineError> {
     let images = Images::for_calibration(network.seed, CALIBRATION_IMAGES);
-    let recipe = &network.recipe;
-    let input = |index: usize| -> anyhow::Result<Vec<f32>> {
-        let sample = images.sample(index, recipe, source.input_size())?;
-        Ok(source.inner_input(recipe, &sample.pixels)?)
-    };
-    let observed =
-        calibrate::calibrate(&source.network, &source.inner, images.len(), input, || ())?;
-    let spec = quantize::quantize_between(
-        source.head.as_ref(),
-        source.tail.as_ref(),
-        &source.name,
-        &source.network,
-        &observed,
-        recipe,
-        options(network.seed),
-    )?
-    .spec;
-    let bytes = fixnet::format::write(&spec.clone().with_whole_tensors())?;
-    Model::new_checked(&bytes)?;
-    Ok(Accepted { source, split, spec, bytes })
+    let observed = lowered.observe(&images, &network.recipe, &())?;
+    let planned = observed.quantize(options(network.seed))?.plan();
+    let packed = planned.pack(&PackOptions::default())?;
+    packed.model(&Limits::DEFAULT)?;
+    Ok(Accepted { planned, split, bytes: packed.whole })
 }
 
 /// Choices of a quantization: mostly those that are made by default.
-fn options(seed: u64) -> Options {
+fn options(seed: u64) -> QuantizeOptions {
     let mut dice = Dice::new(seed ^ 0x006f_7074_696f_6e73);
     if dice.chance(50) {
-        return Options::default();
+        return QuantizeOptions::default();
     }
-    Options {
+    QuantizeOptions {
         method: dice.pick(&[Method::Mse, Method::MinMax, Method::Percentile]),
         correct_bias: dice.chance(50),
         activation_bits: dice.pick(&[Bits::Seven, Bits::Eight]),
@@ -266,20 +259,20 @@ fn agrees(
     inputs: &[Vec<f32>],
     expected: &[Outputs],
 ) -> Result<(), Fault> {
-    let source = &accepted.source;
-    if source.head.is_none() && source.tail.is_none() {
-        let removed = source.removed_softmax.is_some();
+    let lowered = &accepted.planned.network;
+    if lowered.head.is_none() && lowered.tail.is_none() {
+        let removed = lowered.removed_softmax.is_some();
         if removed != network.softmax.is_some() {
-            return fault("Softmax taken off", format!("{:?}", source.removed_softmax));
+            return fault("Softmax taken off", format!("{:?}", lowered.removed_softmax));
         }
     }
     for ((pixels, input), expected) in pixels.iter().zip(inputs).zip(expected) {
-        let judge = float_judge(source, input)?;
+        let judge = float_judge(lowered, input)?;
         close(JUDGE, &judge, &expected[0])?;
         if let (Some(softmax), Some(output)) = (network.softmax, expected.get(1)) {
             close("the float judge behind its Softmax", &softened(&judge, softmax), output)?;
         }
-        let folded = folded(network, source, pixels)?;
+        let folded = folded(network, lowered, pixels)?;
         close("the folded graph", &folded, &expected[0])?;
     }
     let model = Model::new_checked(&accepted.bytes).expect("checked before");
@@ -288,8 +281,8 @@ fn agrees(
     int8::same_bytes(network, accepted, pixels, &reference)
 }
 
-fn float_judge(source: &Source, input: &[f32]) -> Result<Vec<f32>, Fault> {
-    let mut session = source.float.session();
+fn float_judge(lowered: &Lowered, input: &[f32]) -> Result<Vec<f32>, Fault> {
+    let mut session = lowered.float.session();
     session.input_mut().copy_from_slice(input);
     let outputs = session.run();
     outputs
@@ -298,19 +291,19 @@ fn float_judge(source: &Source, input: &[f32]) -> Result<Vec<f32>, Fault> {
 }
 
 /// The folded network, between its head and its tail.
-fn folded(network: &Network, source: &Source, pixels: &RgbPixels) -> Result<Vec<f32>, Fault> {
+fn folded(network: &Network, lowered: &Lowered, pixels: &RgbPixels) -> Result<Vec<f32>, Fault> {
     let failed = |error: fixnet::float::FloatError| Fault {
         kind: "the folded graph fails",
         facts: error.to_string(),
     };
-    let input = source.inner_input(&network.recipe, pixels).map_err(failed)?;
-    let mut session = source.inner.session();
+    let input = lowered.inner_input(&network.recipe, pixels).map_err(failed)?;
+    let mut session = lowered.inner.session();
     session.input_mut().copy_from_slice(&input);
     let mut tensors = session.run().map_err(failed)?;
-    let network = &source.network;
+    let network = &lowered.network;
     let at = network.output - usize::from(network.output > network.input);
     let last = std::mem::take(&mut tensors[at]);
-    let Some(tail) = &source.tail else { return Ok(last) };
+    let Some(tail) = &lowered.tail else { return Ok(last) };
     let [height, width, channels] = network.tensors[network.output].shape;
     let plane = height * width;
     let hwc = (0..plane * channels).map(|i| last[i % channels * plane + i / channels]).collect();

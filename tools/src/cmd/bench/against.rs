@@ -11,11 +11,11 @@ use fixnet::Model;
 
 use super::{Args, Rival};
 use crate::bench::Contestant;
-use crate::cmd::{embedded_recipe, with_spinner};
+use crate::cmd::{Shape, embedded_recipe, with_spinner};
 use crate::data::RgbPixels;
 use crate::files::{InFile, ScratchFolder};
 use crate::graph::InputLayout;
-use crate::source::{BUNDLED, Source};
+use crate::pipeline::{BUNDLED, ImportOptions, Lowered};
 use crate::worker::{Worker, WorkerError};
 
 /// The program that speaks for other runtimes.
@@ -30,23 +30,25 @@ pub(super) fn contestants(
     image: &RgbPixels,
 ) -> anyhow::Result<Vec<Contestant<'static>>> {
     let recipe = embedded_recipe(&args.file, model)?;
-    let shape = args.input_shape.as_ref().map(|s| s.0.clone());
-    let source = Source::of_file(&args.file, model, args.model.as_deref(), shape)?;
-    recipe.check_mean_image(source.input_size())?;
-    let values = recipe.float_input(image, source.layout);
+    let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
+    let network = Lowered::of_model(&args.file, model, args.model.as_deref(), &options)?;
+    recipe.check_mean_image(network.input_size())?;
+    let values = recipe.float_input(image, network.layout);
     let contestant = |rival: &Rival| match rival {
-        Rival::Tract => tract(&source, &values),
-        Rival::Onnxruntime | Rival::OnnxruntimeFloat => onnxruntime(args, *rival, &source, &values)
-            .with_context(|| format!("--against {}", rival.name())),
+        Rival::Tract => tract(&network, &values),
+        Rival::Onnxruntime | Rival::OnnxruntimeFloat => {
+            onnxruntime(args, *rival, &network, &values)
+                .with_context(|| format!("--against {}", rival.name()))
+        }
     };
     args.against.iter().map(contestant).collect()
 }
 
 /// From the float input to the logits.
-fn tract(source: &Source, values: &[f32]) -> anyhow::Result<Contestant<'static>> {
-    let mut session = source.float.session();
+fn tract(network: &Lowered, values: &[f32]) -> anyhow::Result<Contestant<'static>> {
+    let mut session = network.float.session();
     let (needed, available) = (session.input_mut().len(), values.len());
-    anyhow::ensure!(needed == available, "{}: not an RGB image network", source.name);
+    anyhow::ensure!(needed == available, "{}: not an RGB image network", network.name);
     session.input_mut().copy_from_slice(values);
     let run = move || {
         session.run()?;
@@ -59,7 +61,7 @@ fn tract(source: &Source, values: &[f32]) -> anyhow::Result<Contestant<'static>>
 fn onnxruntime(
     args: &Args,
     rival: Rival,
-    source: &Source,
+    network: &Lowered,
     values: &[f32],
 ) -> anyhow::Result<Contestant<'static>> {
     let folder = ScratchFolder::new()?;
@@ -72,7 +74,7 @@ fn onnxruntime(
     let python = python(args);
     let mut command = Command::new(&python);
     command.args(["-c", WORKER, "onnxruntime"]).arg(&model).arg(args.threads.to_string());
-    command.arg("--shape").arg(shape(source)).arg("--image").arg(&image);
+    command.arg("--shape").arg(shape(network)).arg("--image").arg(&image);
     if rival == Rival::Onnxruntime {
         command.args(["--int8", "u8s8"]);
     }
@@ -103,9 +105,9 @@ fn written(folder: &ScratchFolder, name: &str, bytes: &[u8]) -> anyhow::Result<P
 }
 
 /// The input's shape, as the worker takes it.
-fn shape(source: &Source) -> String {
-    let size = source.input_size();
-    match source.layout {
+fn shape(network: &Lowered) -> String {
+    let size = network.input_size();
+    match network.layout {
         InputLayout::Nchw => format!("1,3,{},{}", size.height, size.width),
         InputLayout::Nhwc => format!("1,{},{},3", size.height, size.width),
     }

@@ -1,20 +1,24 @@
 //! `fixnet run --backend tract`: the float network, timed in the layers of the int8 one.
 
+use std::sync::Arc;
+
 use anyhow::ensure;
 use fixnet::Model;
 
 use super::Args;
+use crate::cmd::Shape;
 use crate::data::{Recipe, Sample};
+use crate::pipeline::{ImportOptions, Lowered};
 use crate::report::{Row, Scores, time_float};
-use crate::source::Source;
 
 /// The float network that a model file was made from.
-pub(super) struct Float(Source);
+pub(super) struct Float(Arc<Lowered>);
 
 impl Float {
     pub fn load(args: &Args, model: &Model<'_>) -> anyhow::Result<Self> {
-        let shape = args.input_shape.as_ref().map(|s| s.0.clone());
-        Source::of_file(&args.file, model, args.model.as_deref(), shape).map(Self)
+        let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
+        let network = Lowered::of_model(&args.file, model, args.model.as_deref(), &options)?;
+        Ok(Self(network))
     }
 
     pub fn run(
@@ -23,11 +27,11 @@ impl Float {
         recipe: &Recipe,
         sample: &Sample,
     ) -> anyhow::Result<(Scores, Vec<Row>)> {
-        let Self(source) = self;
-        let values = recipe.float_input(&sample.pixels, source.layout);
-        let mut session = source.float.session();
+        let Self(network) = self;
+        let values = recipe.float_input(&sample.pixels, network.layout);
+        let mut session = network.float.session();
         let (needed, available) = (session.input_mut().len(), values.len());
-        ensure!(needed == available, "{}: not an RGB image network", source.name);
+        ensure!(needed == available, "{}: not an RGB image network", network.name);
         session.input_mut().copy_from_slice(&values);
         let logits = session.run()?.into_iter().next().unwrap_or_default();
         if args.marks {
@@ -37,6 +41,6 @@ impl Float {
             std::thread::yield_now();
             return Ok((Scores::Float(logits), Vec::new()));
         }
-        Ok((Scores::Float(logits), time_float(source, &session)?))
+        Ok((Scores::Float(logits), time_float(network, &session)?))
     }
 }

@@ -1,9 +1,12 @@
 //! Lifetimes of tensors, what is streamed, and where everything lies.
+//!
+//! What may not be broken: a tensor lives from the step that first writes it to the last that reads it,
+//! and a map is streamed only where a max-pool alone reads it as it comes.
 
 use fixnet::format::{StepSpec, flags};
 
+use super::place::{Lifetime, Placement, place};
 use crate::lower::{Kind, Layer, Network, TensorId};
-use crate::plan::{self, Lifetime, Placement};
 
 /// Where the tensors lie.
 #[derive(Debug, Clone)]
@@ -40,7 +43,7 @@ impl Memory {
     /// With each map between a convolution and a max-pool in so many parts.
     fn with_parts(network: &Network, parts: usize) -> Self {
         let (lifetimes, rows) = lifetimes(network, parts);
-        Self { placement: plan::place(&lifetimes), rows }
+        Self { placement: place(&lifetimes), rows }
     }
 
     /// Marks a step that replaces its residual.

@@ -1,0 +1,73 @@
+//! A network as a float graph, as the file has it and folded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fixnet::float::FloatModel;
+use tract_onnx::pb::ModelProto;
+
+use super::{Lowered, PipelineError};
+use crate::fold;
+use crate::graph::{Graph, InputLayout};
+use crate::import::InputTensor;
+use crate::lower;
+
+/// The network of an ONNX file as it is given, which everything made from it is held against.
+#[derive(Debug)]
+pub struct Original {
+    /// What a model file is called that is made from it.
+    pub name: String,
+    /// The ONNX file.
+    pub path: PathBuf,
+    /// Its model, in canonical form.
+    pub proto: ModelProto,
+    pub input: InputTensor,
+    /// The tensor of the scores: the last one before a final Softmax.
+    pub output: String,
+    /// The same, run by tract; its only output is the scores.
+    pub float: FloatModel,
+    /// The Softmax that was taken off, if any.
+    pub removed_softmax: Option<String>,
+}
+
+/// A float graph that computes, node by node, what its file computes.
+#[derive(Debug)]
+pub struct Imported {
+    pub original: Original,
+    pub graph: Graph,
+}
+
+/// A float graph with everything merged that float arithmetic allows to merge.
+#[derive(Debug)]
+pub struct Folded {
+    pub original: Original,
+    /// In NCHW terms, whatever the file's layout is.
+    pub graph: Graph,
+}
+
+impl Imported {
+    /// Merges batch norms, padding and what does nothing.
+    ///
+    /// # Errors
+    /// [`PipelineError`] naming a node whose statistics are degenerate.
+    pub fn fold(self) -> Result<Folded, PipelineError> {
+        let Self { original, graph } = self;
+        let folded = fold::fold(&graph);
+        let mut graph = folded.map_err(|error| PipelineError::network(&original.path, error))?;
+        graph.input_layout = InputLayout::Nchw;
+        Ok(Folded { original, graph })
+    }
+}
+
+impl Folded {
+    /// Makes layers of the nodes, and verifies that they compute what the file computes.
+    ///
+    /// # Errors
+    /// [`PipelineError`] naming the node that has no int8 form, or that gives no numbers.
+    pub fn lower(self) -> Result<Arc<Lowered>, PipelineError> {
+        let Self { original, graph } = self;
+        let lowered = lower::lower(&graph);
+        let network = lowered.map_err(|error| PipelineError::network(&original.path, error))?;
+        Lowered::new(original, graph, network, None, None)
+    }
+}

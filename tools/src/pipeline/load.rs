@@ -1,0 +1,83 @@
+//! The start of the way in one call: a network in int8; failing that, in parts, or whole in float.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{FloatOnly, Lowered, PipelineError, Source};
+use crate::import::ImportOptions;
+use crate::partition::{FloatNode, Part};
+
+/// How a network is loaded, and what else is tried where nodes have no int8 form.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    pub import: ImportOptions,
+    /// Leave what stands before or behind the residual blocks in float.
+    pub partition: bool,
+    /// Leave the whole network in float.
+    pub keep_float: bool,
+}
+
+/// A network on its way into a model file.
+#[derive(Debug)]
+pub enum Loaded {
+    /// Int8, maybe between float ends.
+    Int8(Arc<Lowered>),
+    /// Float as a whole, and why.
+    Float { network: Box<FloatOnly>, reason: PipelineError },
+}
+
+impl Loaded {
+    /// What the model file is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Int8(network) => &network.name,
+            Self::Float { network, .. } => &network.name,
+        }
+    }
+
+    /// The ONNX file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Int8(network) => &network.path,
+            Self::Float { network, .. } => &network.path,
+        }
+    }
+
+    /// The nodes that stay in float.
+    #[must_use]
+    pub fn float_nodes(&self) -> Vec<&FloatNode> {
+        let parts: Vec<&Part> = match self {
+            Self::Int8(network) => network.head.iter().chain(&network.tail).collect(),
+            Self::Float { network, .. } => vec![&network.part],
+        };
+        parts.into_iter().flat_map(|part| &part.nodes).collect()
+    }
+}
+
+/// Loads the network of the file `path`, or the bundled one.
+///
+/// # Errors
+/// What the last thing that was tried makes of it.
+pub fn load(path: Option<&Path>, options: &LoadOptions) -> Result<Loaded, PipelineError> {
+    let import = &options.import;
+    let Some(path) = path else {
+        return Source::bundled()?.lower(&ImportOptions::default()).map(Loaded::Int8);
+    };
+    let mut reason = match Source::open(path).and_then(|source| source.lower(import)) {
+        Ok(network) => return Ok(Loaded::Int8(network)),
+        Err(error) => error,
+    };
+    if options.partition {
+        match Source::open(path).and_then(|source| source.partition(import)) {
+            Ok(network) => return Ok(Loaded::Int8(network)),
+            Err(error) => reason = error,
+        }
+    }
+    if !options.keep_float {
+        return Err(reason);
+    }
+    let network = Box::new(Source::open(path)?.keep_float(import)?);
+    Ok(Loaded::Float { network, reason })
+}

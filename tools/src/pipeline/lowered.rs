@@ -1,0 +1,210 @@
+//! A float network ready to be quantized and to judge: layers, and the same network in tract twice, as
+//! given and folded.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fixnet::Model;
+use fixnet::float::{FloatError, FloatModel};
+use fixnet::hybrid::HybridModel;
+
+use super::{Original, PipelineError, Problem, Progress, Source, Stage};
+use crate::attribution::Attribution;
+use crate::compare::{self, CompareError, CompareOptions, Comparison, Subjects};
+use crate::data::{InputSize, Recipe, RgbPixels};
+use crate::graph::{Graph, InputLayout};
+use crate::images::Images;
+use crate::import::ImportOptions;
+use crate::lower::Network;
+use crate::partition::{self, Part};
+use crate::verify::{self, Computed, Reference, VerifyError};
+
+/// A float network in all the forms that later stages need.
+#[derive(Debug)]
+pub struct Lowered {
+    /// What a model file that is made from it is called.
+    pub name: String,
+    /// The ONNX file.
+    pub path: PathBuf,
+    pub network: Network,
+    /// Of the file's input.
+    pub layout: InputLayout,
+    /// What stays in float before and behind `network`.
+    pub head: Option<Part>,
+    pub tail: Option<Part>,
+    /// The file as given; its only output is the logits.
+    pub float: FloatModel,
+    /// The folded network, NCHW, with all tensors of `network` but the input as outputs.
+    pub inner: FloatModel,
+    /// The layer of each node of the file.
+    pub attribution: Attribution,
+    /// The Softmax that was taken off, if any.
+    pub removed_softmax: Option<String>,
+}
+
+impl Lowered {
+    /// Loads the folded `graph` into tract beside the original, and verifies what was made of it.
+    pub(super) fn new(
+        original: Original,
+        graph: Graph,
+        network: Network,
+        head: Option<Part>,
+        tail: Option<Part>,
+    ) -> Result<Arc<Self>, PipelineError> {
+        let Original { name, path, proto, input, output, float, removed_softmax } = original;
+        let attribution = Attribution::new(proto.graph.as_ref(), &network);
+        let inner = partition::inner(&graph, &network)
+            .map_err(|error| PipelineError::network(&path, error))?;
+        drop(graph);
+        let layout = input.layout;
+        let lowered = Self {
+            name,
+            path,
+            network,
+            layout,
+            head,
+            tail,
+            float,
+            inner,
+            attribution,
+            removed_softmax,
+        };
+        let reference = Reference {
+            proto: &proto,
+            input: &input.name,
+            input_shape: &input.shape,
+            layout,
+            output: &output,
+            float: &lowered.float,
+        };
+        match lowered.verify(&reference) {
+            Ok(()) => Ok(Arc::new(lowered)),
+            Err(error) => Err(PipelineError::network(&lowered.path, error)),
+        }
+    }
+
+    /// The float network that `model`, of the file `path`, was made from: `onnx`, or the bundled one.
+    ///
+    /// # Errors
+    /// As [`Source::lower_as`], and if neither is the network that it was made from.
+    pub fn of_model(
+        path: &Path,
+        model: &Model<'_>,
+        onnx: Option<&Path>,
+        options: &ImportOptions,
+    ) -> Result<Arc<Self>, PipelineError> {
+        let lowered = match onnx {
+            Some(onnx) => Source::open(onnx)?.lower_as(model, options)?,
+            None if model.name() == super::BUNDLED_NAME => {
+                Source::bundled()?.lower(&ImportOptions::default())?
+            }
+            None => {
+                let problem = Problem::NoFloatNetwork { name: model.name().to_string() };
+                return Err(PipelineError::network(path, problem));
+            }
+        };
+        let layers = lowered.network.layers.iter().map(|layer| layer.name.as_str());
+        if model.layers().map(|layer| layer.name).eq(layers) {
+            return Ok(lowered);
+        }
+        let problem = Problem::OtherNetwork { name: lowered.name.clone() };
+        Err(PipelineError::network(path, problem))
+    }
+
+    /// Holds what runs, head, layers and tail in float, against the ONNX file.
+    fn verify(&self, reference: &Reference<'_>) -> Result<(), VerifyError> {
+        verify::verify(reference, |image| self.in_float(image))
+    }
+
+    /// What head, layers and tail make of an image in HWC order, and the tensors between the layers.
+    fn in_float(&self, image: &[f32]) -> Result<Computed, FloatError> {
+        let Network { tensors, input, output, .. } = &self.network;
+        let inner_input = match &self.head {
+            Some(head) => head.run(image)?,
+            None => image.to_vec(),
+        };
+        let mut session = self.inner.session();
+        let to = session.input_mut();
+        let values = verify::chw(&inner_input, tensors[*input].shape);
+        if to.len() != values.len() {
+            return Err(FloatError::InputLength { needed: to.len(), available: values.len() });
+        }
+        to.copy_from_slice(&values);
+        let outputs = session.run()?;
+        let ids = (0..tensors.len()).filter(|id| id != input);
+        let named = ids.clone().map(|id| tensors[id].name.clone()).zip(outputs);
+        let mut named: Vec<(String, Vec<f32>)> = named.collect();
+        let at = ids.clone().position(|id| id == *output);
+        let inner_output = at.map_or(&values, |at| &named[at].1);
+        let inner_output = verify::hwc(inner_output, tensors[*output].shape);
+        let scores = match &self.tail {
+            Some(tail) => tail.run(&inner_output)?,
+            None => inner_output,
+        };
+        if self.head.is_some() {
+            named.push((tensors[*input].name.clone(), inner_input));
+        }
+        Ok(Computed { scores, tensors: named })
+    }
+
+    /// Compares with `model`, which was made from this network and holds every tensor whole.
+    ///
+    /// # Errors
+    /// [`CompareError`]: the first image that fails, by index, or what does not fit together.
+    pub fn compare(
+        &self,
+        model: Model<'_>,
+        recipe: &Recipe,
+        images: &Images,
+        options: &CompareOptions,
+        progress: &dyn Progress,
+    ) -> Result<Comparison, CompareError> {
+        let subjects = Subjects {
+            model,
+            hybrid: HybridModel::load(&model)?,
+            head: self.head.as_ref(),
+            network: &self.network,
+            float: &self.float,
+            inner: &self.inner,
+            layout: self.layout,
+            recipe,
+            kernels: options.kernels,
+        };
+        progress.begin(Stage::Compare, images.len());
+        let comparison =
+            compare::compare(&subjects, images, options.layer_images, || progress.advance());
+        progress.end();
+        comparison
+    }
+
+    /// Height and width of the input.
+    #[must_use]
+    pub fn input_size(&self) -> InputSize {
+        let [height, width, _] = match &self.head {
+            Some(head) => head.input,
+            None => self.network.tensors[self.network.input].shape,
+        };
+        InputSize { height, width }
+    }
+
+    /// Number of scores.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        let shape = match &self.tail {
+            Some(tail) => tail.output,
+            None => self.network.tensors[self.network.output].shape,
+        };
+        shape.iter().product()
+    }
+
+    /// What the folded network takes for an image, NCHW.
+    ///
+    /// # Errors
+    /// [`FloatError`] if the head fails.
+    pub fn inner_input(&self, recipe: &Recipe, pixels: &RgbPixels) -> Result<Vec<f32>, FloatError> {
+        match &self.head {
+            Some(head) => head.trunk_input(recipe, pixels),
+            None => Ok(recipe.float_input(pixels, InputLayout::Nchw)),
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! fixnet's host side: from an ONNX file to an int8 model file, and what that costs.
 //!
-//! The way of the data, one module a concern and no way back:
-//! [`import`] → [`graph`] → [`fold`] → [`lower`] → [`calibrate`] → [`quantize`] (with [`plan`]) →
-//! `fixnet::format::write`; [`partition`] cuts off the ends that stay in float, [`verify`] holds what was
-//! imported against the file, [`compare`] judges the result by the float network, [`report`] prints, [`cmd`] is the command line.
+//! [`pipeline`] is the way of the data as a chain of values, for any program; [`cmd`] is the command line,
+//! which parses, calls it and prints by [`report`].
+//!
+//! One module a concern and no way back: [`import`] → [`graph`] → [`fold`] → [`lower`] → [`calibrate`] →
+//! [`quantize`] → [`plan`] → [`packing`] → [`compare`]; [`partition`] cuts off the ends that stay in float,
+//! [`verify`] holds what was imported against the file.
 //!
 //! Features: `tract` (default) is the float network - importing, quantizing, comparing; without it
 //! `cmd::run` and `cmd::bench` remain, for machines that only run model files. `fetch` (default)

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{LimitArgs, PreprocessArgs, Shape, parse_shape, with_spinner};
+use super::{LimitArgs, PreprocessArgs, Shape, import_options, parse_shape, with_spinner};
 use crate::images::Images;
 use crate::import::{self, ImportOptions, NodeVerdict, Verdict};
 use crate::lower::LowerError;
@@ -41,7 +41,7 @@ struct Report<'a> {
 
 /// Exit code 1 if `quantize` refuses the network.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
+    let options = import_options(args.input_shape.as_ref());
     let mut nodes = import::check(&args.model, &options)?;
     let mut problem = None;
     if nodes.iter().all(|node| node.verdict.is_supported())

@@ -7,15 +7,15 @@ use fixnet::Model;
 use serde_json::json;
 
 use super::{
-    Bars, KernelArgs, LimitArgs, Shape, embedded_recipe, open_images, over_images, parse_shape,
-    positive, read_model, thread_count, whole_and_portable, with_spinner,
+    Bars, KernelArgs, LimitArgs, Shape, embedded_recipe, import_options, open_images, over_images,
+    parse_shape, positive, read_model, thread_count, whole_and_portable, with_spinner,
 };
 use crate::compare::{CompareOptions, Comparison, LAYER_IMAGES};
 use crate::data::OpenOptions;
 use crate::files::InFile;
 use crate::images::Images;
 use crate::output::{self, print, print_json};
-use crate::pipeline::{ImportOptions, PipelineError, Source};
+use crate::pipeline::{PipelineError, Source};
 use crate::report;
 
 /// Compare a model file with the float network that it was made from.
@@ -72,7 +72,7 @@ fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = whole_and_portable(&args.file, &read_model(&args.file)?, args.limits)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
     let recipe = embedded_recipe(&args.file, &model)?;
-    let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
+    let options = import_options(args.input_shape.as_ref());
     let network = with_spinner("loading", || Source::open(&args.model)?.lower_as(&model, &options))
         .in_file(&args.model)?;
     let mut notes = Vec::new();

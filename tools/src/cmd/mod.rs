@@ -197,3 +197,10 @@ pub fn parse_shape(text: &str) -> Result<Shape, String> {
 /// A tensor's shape on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
+
+/// What `--input-shape` says of the import.
+#[cfg(feature = "tract")]
+#[must_use]
+pub fn import_options(input_shape: Option<&Shape>) -> crate::import::ImportOptions {
+    crate::import::ImportOptions { input_shape: input_shape.map(|Shape(sides)| sides.clone()) }
+}

@@ -1,34 +1,11 @@
 //! A network as a float graph, as the file has it and folded.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use fixnet::float::FloatModel;
-use tract_onnx::pb::ModelProto;
-
-use super::{Lowered, PipelineError};
+use super::{Lowered, Original, PipelineError};
 use crate::fold;
 use crate::graph::{Graph, InputLayout};
-use crate::import::InputTensor;
 use crate::lower;
-
-/// The network of an ONNX file as it is given, which everything made from it is held against.
-#[derive(Debug)]
-pub struct Original {
-    /// What a model file is called that is made from it.
-    pub name: String,
-    /// The ONNX file.
-    pub path: PathBuf,
-    /// Its model, in canonical form.
-    pub proto: ModelProto,
-    pub input: InputTensor,
-    /// The tensor of the scores: the last one before a final Softmax.
-    pub output: String,
-    /// The same, run by tract; its only output is the scores.
-    pub float: FloatModel,
-    /// The Softmax that was taken off, if any.
-    pub removed_softmax: Option<String>,
-}
 
 /// A float graph that computes, node by node, what its file computes.
 #[derive(Debug)]

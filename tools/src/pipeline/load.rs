@@ -1,9 +1,12 @@
-//! The start of the way in one call: a network in int8; failing that, in parts, or whole in float.
+//! The start of the way in one call: a network in int8; failing that, in parts, or whole in float; or the
+//! one that a model file was made from.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{FloatOnly, Lowered, PipelineError, Source};
+use fixnet::Model;
+
+use super::{BUNDLED_NAME, FloatOnly, Lowered, PipelineError, Problem, Source};
 use crate::import::ImportOptions;
 use crate::partition::{FloatNode, Part};
 
@@ -80,4 +83,32 @@ pub fn load(path: Option<&Path>, options: &LoadOptions) -> Result<Loaded, Pipeli
     }
     let network = Box::new(Source::open(path)?.keep_float(import)?);
     Ok(Loaded::Float { network, reason })
+}
+
+/// The float network that `model`, of the file `path`, was made from: `onnx`, or the bundled one.
+///
+/// # Errors
+/// As [`Source::lower_as`], and if neither is the network that it was made from.
+pub fn float_network_of(
+    path: &Path,
+    model: &Model<'_>,
+    onnx: Option<&Path>,
+    options: &ImportOptions,
+) -> Result<Arc<Lowered>, PipelineError> {
+    let lowered = match onnx {
+        Some(onnx) => Source::open(onnx)?.lower_as(model, options)?,
+        None if model.name() == BUNDLED_NAME => {
+            Source::bundled()?.lower(&ImportOptions::default())?
+        }
+        None => {
+            let problem = Problem::NoFloatNetwork { name: model.name().to_string() };
+            return Err(PipelineError::network(path, problem));
+        }
+    };
+    let layers = lowered.network.layers.iter().map(|layer| layer.name.as_str());
+    if model.layers().map(|layer| layer.name).eq(layers) {
+        return Ok(lowered);
+    }
+    let problem = Problem::OtherNetwork { name: lowered.name.clone() };
+    Err(PipelineError::network(path, problem))
 }

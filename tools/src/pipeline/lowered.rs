@@ -1,20 +1,19 @@
 //! A float network ready to be quantized and to judge: layers, and the same network in tract twice, as
 //! given and folded.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fixnet::Model;
 use fixnet::float::{FloatError, FloatModel};
 use fixnet::hybrid::HybridModel;
 
-use super::{Original, PipelineError, Problem, Progress, Source, Stage};
+use super::{Original, PipelineError, Progress, Stage};
 use crate::attribution::Attribution;
 use crate::compare::{self, CompareError, CompareOptions, Comparison, Subjects};
 use crate::data::{InputSize, Recipe, RgbPixels};
 use crate::graph::{Graph, InputLayout};
 use crate::images::Images;
-use crate::import::ImportOptions;
 use crate::lower::Network;
 use crate::partition::{self, Part};
 use crate::verify::{self, Computed, Reference, VerifyError};
@@ -81,34 +80,6 @@ impl Lowered {
             Ok(()) => Ok(Arc::new(lowered)),
             Err(error) => Err(PipelineError::network(&lowered.path, error)),
         }
-    }
-
-    /// The float network that `model`, of the file `path`, was made from: `onnx`, or the bundled one.
-    ///
-    /// # Errors
-    /// As [`Source::lower_as`], and if neither is the network that it was made from.
-    pub fn of_model(
-        path: &Path,
-        model: &Model<'_>,
-        onnx: Option<&Path>,
-        options: &ImportOptions,
-    ) -> Result<Arc<Self>, PipelineError> {
-        let lowered = match onnx {
-            Some(onnx) => Source::open(onnx)?.lower_as(model, options)?,
-            None if model.name() == super::BUNDLED_NAME => {
-                Source::bundled()?.lower(&ImportOptions::default())?
-            }
-            None => {
-                let problem = Problem::NoFloatNetwork { name: model.name().to_string() };
-                return Err(PipelineError::network(path, problem));
-            }
-        };
-        let layers = lowered.network.layers.iter().map(|layer| layer.name.as_str());
-        if model.layers().map(|layer| layer.name).eq(layers) {
-            return Ok(lowered);
-        }
-        let problem = Problem::OtherNetwork { name: lowered.name.clone() };
-        Err(PipelineError::network(path, problem))
     }
 
     /// Holds what runs, head, layers and tail in float, against the ONNX file.

@@ -11,11 +11,11 @@ use fixnet::Model;
 
 use super::{Args, Rival};
 use crate::bench::Contestant;
-use crate::cmd::{Shape, embedded_recipe, with_spinner};
+use crate::cmd::{embedded_recipe, import_options, with_spinner};
 use crate::data::RgbPixels;
 use crate::files::{InFile, ScratchFolder};
 use crate::graph::InputLayout;
-use crate::pipeline::{BUNDLED, ImportOptions, Lowered};
+use crate::pipeline::{BUNDLED, Lowered, float_network_of};
 use crate::worker::{Worker, WorkerError};
 
 /// The program that speaks for other runtimes.
@@ -30,8 +30,8 @@ pub(super) fn contestants(
     image: &RgbPixels,
 ) -> anyhow::Result<Vec<Contestant<'static>>> {
     let recipe = embedded_recipe(&args.file, model)?;
-    let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
-    let network = Lowered::of_model(&args.file, model, args.model.as_deref(), &options)?;
+    let options = import_options(args.input_shape.as_ref());
+    let network = float_network_of(&args.file, model, args.model.as_deref(), &options)?;
     recipe.check_mean_image(network.input_size())?;
     let values = recipe.float_input(image, network.layout);
     let contestant = |rival: &Rival| match rival {

@@ -7,10 +7,11 @@ use fixnet::format::Target;
 
 use crate::calibrate::{Bits, Method};
 use crate::cmd::{
-    LimitArgs, PreprocessArgs, Shape, parse_kernels, parse_shape, positive, thread_count,
+    LimitArgs, PreprocessArgs, Shape, import_options, parse_kernels, parse_shape, positive,
+    thread_count,
 };
 use crate::packing::parse_target;
-use crate::pipeline::{ImportOptions, LoadOptions, PackOptions, QuantizeOptions};
+use crate::pipeline::{LoadOptions, PackOptions, QuantizeOptions};
 
 /// Quantize an ONNX classifier to int8, plan its memory and say what that costs.
 #[derive(Debug, clap::Args)]
@@ -90,7 +91,7 @@ impl Args {
     /// How the network is loaded.
     pub fn load_options(&self) -> LoadOptions {
         LoadOptions {
-            import: ImportOptions { input_shape: self.input_shape.clone().map(|Shape(s)| s) },
+            import: import_options(self.input_shape.as_ref()),
             partition: self.partition,
             keep_float: self.fallback.is_some(),
         }

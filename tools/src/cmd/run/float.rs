@@ -6,9 +6,9 @@ use anyhow::ensure;
 use fixnet::Model;
 
 use super::Args;
-use crate::cmd::Shape;
+use crate::cmd::import_options;
 use crate::data::{Recipe, Sample};
-use crate::pipeline::{ImportOptions, Lowered};
+use crate::pipeline::{Lowered, float_network_of};
 use crate::report::{Row, Scores, time_float};
 
 /// The float network that a model file was made from.
@@ -16,8 +16,8 @@ pub(super) struct Float(Arc<Lowered>);
 
 impl Float {
     pub fn load(args: &Args, model: &Model<'_>) -> anyhow::Result<Self> {
-        let options = ImportOptions { input_shape: args.input_shape.clone().map(|Shape(s)| s) };
-        let network = Lowered::of_model(&args.file, model, args.model.as_deref(), &options)?;
+        let options = import_options(args.input_shape.as_ref());
+        let network = float_network_of(&args.file, model, args.model.as_deref(), &options)?;
         Ok(Self(network))
     }
 

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 const WARM_UP: usize = 3;
 
 /// Something that runs one inference.
-pub struct Contestant<'a> {
+pub struct Contestant<'a, E> {
     pub name: &'static str,
     /// Of a runtime that is not part of this program.
     pub version: Option<String>,
     /// Threads that it runs on.
     pub threads: usize,
     /// Runs once and gives the time.
-    pub run: Box<dyn FnMut() -> anyhow::Result<Duration> + 'a>,
+    pub run: Box<dyn FnMut() -> Result<Duration, E> + 'a>,
 }
 
-impl<'a> Contestant<'a> {
+impl<'a, E> Contestant<'a, E> {
     /// One that runs in this process.
     pub fn here(
         name: &'static str,
         threads: usize,
-        mut run: impl FnMut() -> anyhow::Result<()> + 'a,
+        mut run: impl FnMut() -> Result<(), E> + 'a,
     ) -> Self {
         let timed = move || {
             let start = Instant::now();
@@ -80,11 +80,11 @@ impl Times {
 ///
 /// # Errors
 /// The first run that fails.
-pub fn take_turns(
-    contestants: &mut [Contestant<'_>],
+pub fn take_turns<E>(
+    contestants: &mut [Contestant<'_, E>],
     limits: Limits,
     done: impl Fn(),
-) -> anyhow::Result<Vec<Times>> {
+) -> Result<Vec<Times>, E> {
     for _ in 0..WARM_UP {
         for contestant in contestants.iter_mut() {
             (contestant.run)()?;
@@ -117,7 +117,7 @@ mod tests {
             let log = &log;
             Contestant::here(name, 1, move || {
                 log.borrow_mut().push_str(name);
-                Ok(())
+                Ok::<(), std::convert::Infallible>(())
             })
         };
         let limits = Limits { runs: 2, budget: Duration::ZERO, least: 2 };

@@ -7,10 +7,22 @@ mod printable;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
 use serde::Serialize;
+use thiserror::Error;
 
 pub use printable::{escaped, line, name};
+
+/// Why nothing was printed: one line.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PrintError {
+    #[error("standard output cannot be written; is the disk full?: {0}")]
+    StandardOutput(io::Error),
+    #[error("standard error cannot be written: {0}")]
+    StandardError(io::Error),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
 
 /// Whether a result takes standard output, and what is printed goes to standard error.
 static TO_STDERR: AtomicBool = AtomicBool::new(false);
@@ -49,15 +61,15 @@ fn is_terminal() -> bool {
 ///
 /// # Errors
 /// One line, if standard output cannot be written.
-pub fn print(text: &str) -> anyhow::Result<()> {
+pub fn print(text: &str) -> Result<(), PrintError> {
     let text = printable::page(text, is_styled());
     if TO_STDERR.load(Ordering::Relaxed) {
-        return io::stderr().write_all(text.as_bytes()).context("standard error cannot be written");
+        return io::stderr().write_all(text.as_bytes()).map_err(PrintError::StandardError);
     }
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("standard output cannot be written; is the disk full?"),
+        result => result.map_err(PrintError::StandardOutput),
     }
 }
 
@@ -65,7 +77,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`print()`].
-pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+pub fn print_json(value: &impl Serialize) -> Result<(), PrintError> {
     let json = serde_json::to_string_pretty(value)?;
     print(&format!("{}\n", printable::json(&json)))
 }

@@ -19,12 +19,15 @@ use serde_json::{Value, json};
 use super::{
     KernelArgs, LimitArgs, Shape, parse_shape, positive, progress, read_model, thread_count,
 };
-use crate::bench::{Contestant, Limits, Times, take_turns};
+use crate::bench::{self, Limits, Times, take_turns};
+use crate::cmd::InFile;
 use crate::data::RgbPixels;
 use crate::data::dead_leaves::dead_leaves;
-use crate::files::InFile;
 use crate::output::{print, print_json};
 use crate::report::{Row, bench_table, latency_table, time_layers_by_threads};
+
+/// What takes part, with errors as commands print them.
+type Contestant<'a> = bench::Contestant<'a, anyhow::Error>;
 
 /// Runs without `--runs`, unless they take longer than the budget.
 const DEFAULT_RUNS: usize = 50;

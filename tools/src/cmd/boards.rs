@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{LimitArgs, read_model, with_spinner};
 use crate::boards::{Board, FIRMWARE_HELP, Fit, FitError, Place, fit_bare_metal, fit_linux};
-use crate::files::{self, InFile, PROGRAM, ScratchFolder};
+use crate::cmd::InFile;
+use crate::files::{self, PROGRAM, ScratchFolder};
 use crate::firmware::{build_minimal, image_size};
 use crate::output::{print, print_json};
 use crate::report::{BoardRow, boards_table, bytes};

@@ -10,9 +10,9 @@ use super::{
     Bars, KernelArgs, LimitArgs, Shape, embedded_recipe, import_options, open_images, over_images,
     parse_shape, positive, read_model, thread_count, whole_and_portable, with_spinner,
 };
+use crate::cmd::InFile;
 use crate::compare::{CompareOptions, Comparison, LAYER_IMAGES};
 use crate::data::OpenOptions;
-use crate::files::InFile;
 use crate::images::Images;
 use crate::output::{self, print, print_json};
 use crate::pipeline::{PipelineError, Source};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::files::InFile;
+use crate::cmd::InFile;
 use crate::output::{print, print_json};
 use crate::report::{Table, left, names, prose, right, table};
 use crate::zoo::fetch::{agent, fetch, unpack};
@@ -61,16 +61,20 @@ fn fetch_entry(entry: &Entry, args: &Args) -> anyhow::Result<()> {
         None => Vec::new(),
     };
     if args.json {
-        return print_json(&json!({
+        print_json(&json!({
             "name": entry.name,
             "file": fetched.path,
             "sha256": fetched.sha256,
             "verified": entry.verified,
             "present": fetched.present,
             "unpacked": unpacked,
-        }));
+        }))?;
+        return Ok(());
     }
-    unpacked.iter().try_for_each(|file| print(&format!("{}\n", file.display())))
+    for file in unpacked {
+        print(&format!("{}\n", file.display()))?;
+    }
+    Ok(())
 }
 
 fn entry_json(entry: &Entry) -> Value {

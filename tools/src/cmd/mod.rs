@@ -10,6 +10,7 @@ pub mod compare;
 pub mod fetch;
 #[cfg(all(feature = "flash", unix))]
 pub mod flash;
+mod in_file;
 pub mod inspect;
 mod kernels;
 mod limits;
@@ -23,6 +24,7 @@ pub mod qemu;
 pub mod quantize;
 pub mod run;
 
+pub use in_file::InFile;
 pub use kernels::{
     KernelArgs, check_target, parse_family, parse_kernels, runnable_here, shown_family,
     whole_and_portable,

@@ -16,11 +16,12 @@ use super::{
     GeometryArgs, LimitArgs, embedded_recipe, positive, read_model, runnable_here, with_spinner,
 };
 use crate::boards::{Board, Emulator, FIRMWARE_HELP, Place, fit_bare_metal};
+use crate::cmd::InFile;
 use crate::data::dead_leaves::dead_leaves;
 use crate::data::{InputSize, Recipe, Source};
-use crate::files::{self, Destination, InFile, PROGRAM, ScratchFolder};
+use crate::files::{self, Destination, PROGRAM, ScratchFolder};
 use crate::firmware::{BoardInference, BoardReport, Console, build, payload};
-use crate::output::{self, print, print_json};
+use crate::output::{self, PrintError, print, print_json};
 use crate::qemu::Emulation;
 use crate::report::{BoardRun, HostResult, host_result};
 
@@ -160,7 +161,7 @@ fn check_payload(
     }
 }
 
-fn print_runs(args: &Args, runs: &[BoardRun<'_>]) -> anyhow::Result<()> {
+fn print_runs(args: &Args, runs: &[BoardRun<'_>]) -> Result<(), PrintError> {
     if args.json {
         let mut values: Vec<Value> = runs.iter().map(BoardRun::json).collect();
         return match values.len() {

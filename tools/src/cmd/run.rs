@@ -19,8 +19,8 @@ use super::{
     GeometryArgs, KernelArgs, LimitArgs, Shape, embedded_recipe, on_threads, parse_shape, positive,
     read_model, thread_count,
 };
+use crate::cmd::InFile;
 use crate::data::{InputSize, Recipe, Source};
-use crate::files::InFile;
 use crate::output::{self, print, print_json};
 use crate::report::{Inference, LayerTime, Row, Scores, time_layers_by_threads};
 use float::Float;

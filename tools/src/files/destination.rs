@@ -4,15 +4,16 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
-
-use super::{Kind, STANDARD, Temporary, kind, same};
+use super::{FileError, Kind, STANDARD, Temporary, kind, same};
 use crate::output;
 
 /// Symbolic links that are followed one after another, as many as Linux follows.
 const MAX_LINKS: usize = 40;
 /// The mode of a new file, less the umask.
 const NEW: u32 = 0o666;
+
+/// Why a result that comes in pieces goes nowhere else.
+const NOT_REGULAR: &str = "is no regular file; name one";
 
 /// A file that a command writes: checked before long work, written at its end.
 #[derive(Debug, Clone)]
@@ -38,11 +39,13 @@ impl Destination {
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn new(path: &Path) -> anyhow::Result<Self> {
+    pub fn new(path: &Path) -> Result<Self, FileError> {
         let destination = Self { path: path.to_owned() };
         if let Way::Standard = destination.way()? {
             let refused = "standard output is a terminal; redirect it, or name a file";
-            ensure!(!io::stdout().is_terminal(), "{}: {refused}", path.display());
+            if io::stdout().is_terminal() {
+                return Err(FileError::wrong_kind(path, refused));
+            }
             output::print_to_stderr();
         }
         Ok(destination)
@@ -52,13 +55,11 @@ impl Destination {
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn file(path: &Path) -> anyhow::Result<Self> {
+    pub fn file(path: &Path) -> Result<Self, FileError> {
         let destination = Self { path: path.to_owned() };
         match destination.way()? {
             Way::Replace { .. } => Ok(destination),
-            Way::Through | Way::Standard => {
-                bail!("{}: is no regular file; name one", path.display())
-            }
+            Way::Through | Way::Standard => Err(FileError::wrong_kind(path, NOT_REGULAR)),
         }
     }
 
@@ -69,18 +70,12 @@ impl Destination {
     pub fn apart_from<'p>(
         self,
         inputs: impl IntoIterator<Item = &'p Path>,
-    ) -> anyhow::Result<Self> {
-        if self.exists() {
-            for input in inputs {
-                ensure!(
-                    !same(&self.path, input),
-                    "{}: is read, as {}; name another file to write",
-                    self.path.display(),
-                    input.display()
-                );
-            }
+    ) -> Result<Self, FileError> {
+        let mut inputs = inputs.into_iter();
+        match inputs.find(|input| self.exists() && same(&self.path, input)) {
+            Some(input) => Err(FileError::IsInput { path: self.path, input: input.to_owned() }),
+            None => Ok(self),
         }
-        Ok(self)
     }
 
     /// Whether there is something to overwrite.
@@ -99,17 +94,18 @@ impl Destination {
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn write(&self, bytes: &[u8]) -> anyhow::Result<()> {
+    pub fn write(&self, bytes: &[u8]) -> Result<(), FileError> {
         match self.way()? {
             Way::Replace { .. } => {
                 let pending = self.begin()?;
-                pending.file().write_all(bytes).with_context(|| self.failed())?;
+                pending.file().write_all(bytes).map_err(|reason| self.failed(reason))?;
                 pending.commit()
             }
-            Way::Through => self.write_through(bytes).with_context(|| self.failed()),
+            Way::Through => self.write_through(bytes).map_err(|reason| self.failed(reason)),
             Way::Standard => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes).and_then(|()| stdout.flush()).with_context(|| self.failed())
+                let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+                written.map_err(|reason| self.failed(reason))
             }
         }
     }
@@ -126,62 +122,67 @@ impl Destination {
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn begin(&self) -> anyhow::Result<Pending> {
+    pub fn begin(&self) -> Result<Pending, FileError> {
         let Way::Replace { path, old } = self.way()? else {
-            bail!("{}: is no regular file; name one", self.path.display());
+            return Err(FileError::wrong_kind(&self.path, NOT_REGULAR));
         };
         let temporary = Temporary::in_folder(folder_of(&path), mode_of(old.as_ref()))
-            .with_context(|| self.failed())?;
+            .map_err(|reason| self.failed(reason))?;
         Ok(Pending { temporary, old, path, named: self.clone() })
     }
 
-    fn failed(&self) -> String {
-        format!(
-            "{}: cannot be written; is the folder there, writable, and the disk not full?",
-            self.path.display()
-        )
+    fn failed(&self, reason: io::Error) -> FileError {
+        FileError::Write { path: self.path.clone(), reason }
     }
 
-    fn way(&self) -> anyhow::Result<Way> {
-        let name = self.path.display();
+    fn way(&self) -> Result<Way, FileError> {
+        let refused = |what| Err(FileError::wrong_kind(&self.path, what));
         if is_standard_output(&self.path) {
             return Ok(Way::Standard);
         }
         let metadata = match fs::metadata(&self.path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.new_file(),
-            Err(error) => bail!("{name}: cannot be written; {error}"),
+            Err(reason) => return Err(FileError::Unknown { path: self.path.clone(), reason }),
         };
         match kind(&self.path, &metadata) {
             Kind::File => {
-                let path = self.path.canonicalize().with_context(|| self.failed())?;
+                let path = self.path.canonicalize().map_err(|reason| self.failed(reason))?;
                 Ok(Way::Replace { path, old: Some(metadata) })
             }
             Kind::Device | Kind::Pipe => Ok(Way::Through),
-            Kind::Folder => bail!("{name}: is a folder; name a file"),
-            Kind::Disk => bail!("{name}: is a disk; name a file"),
-            Kind::Socket => bail!("{name}: is a socket; name a file"),
+            Kind::Folder => refused("is a folder; name a file"),
+            Kind::Disk => refused("is a disk; name a file"),
+            Kind::Socket => refused("is a socket; name a file"),
             Kind::NamedPipe => {
-                bail!("{name}: is a named pipe; give `-` and redirect standard output to it")
+                refused("is a named pipe; give `-` and redirect standard output to it")
             }
         }
     }
 
     /// A path at which there is no file yet, or a link to such a path.
-    fn new_file(&self) -> anyhow::Result<Way> {
-        let name = self.path.display();
+    fn new_file(&self) -> Result<Way, FileError> {
         let mut path = self.path.clone();
         let mut links = 0;
         while let Ok(target) = fs::read_link(&path) {
             links += 1;
-            ensure!(links <= MAX_LINKS, "{name}: cannot be written; its links lead in a circle");
+            if links > MAX_LINKS {
+                return Err(FileError::Links { path: self.path.clone() });
+            }
             path = folder_of(&path).join(target);
         }
         let bytes = path.as_os_str().as_encoded_bytes();
-        ensure!(!bytes.is_empty(), "an empty name is no file to write");
-        ensure!(!bytes.ends_with(b"/"), "{name}: is a folder; name a file");
+        if bytes.is_empty() {
+            return Err(FileError::NoName);
+        }
+        if bytes.ends_with(b"/") {
+            return Err(FileError::wrong_kind(&self.path, "is a folder; name a file"));
+        }
         let folder = folder_of(&path);
-        ensure!(folder.is_dir(), "{name}: cannot be written; {} is not a folder", folder.display());
+        if !folder.is_dir() {
+            let (path, folder) = (self.path.clone(), folder.to_owned());
+            return Err(FileError::NoFolder { path, folder });
+        }
         Ok(Way::Replace { path, old: None })
     }
 }
@@ -211,7 +212,7 @@ impl Pending {
     ///
     /// # Errors
     /// One line that names the file; what was there is then untouched.
-    pub fn commit(self) -> anyhow::Result<()> {
+    pub fn commit(self) -> Result<(), FileError> {
         let Self { temporary, old, path, named } = self;
         let commit = || {
             temporary.file().sync_all()?;
@@ -220,7 +221,7 @@ impl Pending {
             }
             temporary.persist(&path)
         };
-        commit().with_context(|| named.failed())
+        commit().map_err(|reason| named.failed(reason))
     }
 }
 

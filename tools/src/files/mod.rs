@@ -5,34 +5,16 @@
 //! none of the inputs; whatever ends the program, its temporary files go with it, or with the next run.
 
 mod destination;
+mod error;
 mod input;
 mod temporary;
 
 pub use destination::{Destination, Pending};
+pub use error::FileError;
 pub use input::{ARRAY, IMAGE, ONNX, PROGRAM, TEXT, check, open, open_or_stream, read, read_text};
 pub use temporary::{ScratchFolder, Temporary};
 
 use std::path::Path;
-
-/// Puts the file's name in front of an error that does not begin with it.
-pub trait InFile<T> {
-    /// # Errors
-    /// The error, with the file's name in front.
-    fn in_file(self, path: &Path) -> anyhow::Result<T>;
-}
-
-impl<T, E: Into<anyhow::Error>> InFile<T> for Result<T, E> {
-    fn in_file(self, path: &Path) -> anyhow::Result<T> {
-        self.map_err(|error| {
-            let error: anyhow::Error = error.into();
-            let name = path.display().to_string();
-            match format!("{error:#}").starts_with(&name) {
-                true => error,
-                false => error.context(name),
-            }
-        })
-    }
-}
 
 /// Standard input or output, where a file is named.
 pub const STANDARD: &str = "-";

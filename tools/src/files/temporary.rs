@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use tempfile::{NamedTempFile, TempDir};
 
+use super::FileError;
+
 const FILE_PREFIX: &str = ".fixnet-";
 const FILE_SUFFIX: &str = ".tmp";
 const FOLDER_PREFIX: &str = "fixnet-";
@@ -108,15 +110,9 @@ impl ScratchFolder {
     ///
     /// # Errors
     /// One line that names the folder it would be in.
-    pub fn new() -> anyhow::Result<Self> {
-        use anyhow::Context;
+    pub fn new() -> Result<Self, FileError> {
         let parent = std::env::temp_dir();
-        Self::in_folder(&parent).with_context(|| {
-            format!(
-                "{}: a temporary folder cannot be made; TMPDIR names another place",
-                parent.display()
-            )
-        })
+        Self::in_folder(&parent).map_err(|reason| FileError::Temporary { path: parent, reason })
     }
 
     fn in_folder(parent: &Path) -> io::Result<Self> {

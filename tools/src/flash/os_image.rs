@@ -13,7 +13,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::partitions::{PartitionError, Root, find_root};
-use crate::files::{self, Destination, ScratchFolder};
+use crate::files::{self, Destination, FileError, ScratchFolder};
 use crate::process::{ProcessError, last_line, run_limited};
 
 /// For one call of debugfs or e2fsck; the check of a large image takes tens of seconds.
@@ -50,9 +50,8 @@ pub enum OsImageError {
     NotWritten { path: PathBuf, reason: String },
     #[error("{}: {file} does not read back from the image; nothing was kept", path.display())]
     NotReadBack { path: PathBuf, file: String },
-    /// The line that [`Destination`] has for it.
-    #[error("{0:#}")]
-    Output(anyhow::Error),
+    #[error(transparent)]
+    Output(#[from] FileError),
     #[error("{}: is the image itself; name another file", path.display())]
     InPlace { path: PathBuf },
 }
@@ -150,14 +149,14 @@ impl<'p> OsImage<'p> {
         self.check_space(items)?;
         check_out(self.path, out.path())?;
         let failed = |reason| OsImageError::Io { path: out.path().to_owned(), reason };
-        let copy = out.begin().map_err(OsImageError::Output)?;
+        let copy = out.begin()?;
         copy_with_holes(self.path, copy.file()).map_err(failed)?;
         let volume = Volume::new(copy.path(), self.root.partition.offset)?;
         let named = |error| rename_in(error, out.path());
         volume.install(items).map_err(named)?;
         volume.check().map_err(named)?;
         drop(volume);
-        copy.commit().map_err(OsImageError::Output)
+        Ok(copy.commit()?)
     }
 }
 
@@ -219,7 +218,7 @@ const IMAGE_LINK: &str = "image";
 impl<'p> Volume<'p> {
     fn new(path: &'p Path, offset: u64) -> Result<Self, OsImageError> {
         let failed = |reason| OsImageError::Io { path: path.to_owned(), reason };
-        let folder = ScratchFolder::new().map_err(OsImageError::Output)?;
+        let folder = ScratchFolder::new()?;
         let absolute = fs::canonicalize(path).map_err(failed)?;
         std::os::unix::fs::symlink(absolute, folder.path().join(IMAGE_LINK)).map_err(failed)?;
         Ok(Self { path, folder, device: format!("{IMAGE_LINK}?offset={offset}") })

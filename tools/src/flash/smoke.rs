@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::boards::Board;
 use crate::data::dead_leaves::dead_leaves;
 use crate::data::{DataError, InputSize, Recipe, Resizing, Source};
-use crate::files::{self, ScratchFolder};
+use crate::files::{self, FileError, ScratchFolder};
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
 use crate::report::{HostResult, host_result};
 
@@ -28,8 +28,8 @@ pub enum SmokeError {
     Session(#[from] SessionError),
     #[error("the generated image cannot be encoded: {0}")]
     Encode(#[from] image::ImageError),
-    #[error("{0:#}")]
-    Temporary(anyhow::Error),
+    #[error(transparent)]
+    Temporary(#[from] FileError),
 }
 
 /// An image that board and host both run.
@@ -72,7 +72,7 @@ impl Smoke {
             }
             None => {
                 let file = generated(size)?;
-                let folder = ScratchFolder::new().map_err(SmokeError::Temporary)?;
+                let folder = ScratchFolder::new()?;
                 let path = folder.path().join("generated.png");
                 std::fs::write(&path, &file)
                     .map_err(|reason| DataError::Io { path: path.clone(), reason })?;

@@ -47,6 +47,8 @@ mod original;
 mod planned;
 mod progress;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use error::{PipelineError, Problem};
 pub use float_only::FloatOnly;

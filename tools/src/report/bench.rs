@@ -8,10 +8,10 @@ use crate::output;
 
 /// Times side by side; the first contestant is the measure of the others.
 #[must_use]
-pub fn bench_table(
+pub fn bench_table<E>(
     model: &str,
     kernels: KernelSet,
-    contestants: &[Contestant<'_>],
+    contestants: &[Contestant<'_, E>],
     times: &[Times],
 ) -> String {
     let mut rows = table(&[

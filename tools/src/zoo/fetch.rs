@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 use ureq::Agent;
 
-use crate::files::{self, Destination};
+use crate::files::{self, Destination, FileError};
 use crate::output;
 use crate::zoo::Entry;
 
@@ -47,9 +47,8 @@ pub enum FetchError {
     PresetOnly { name: String },
     #[error("{}: {reason}", path.display())]
     Io { path: PathBuf, reason: std::io::Error },
-    /// The line that [`Destination`] has for it.
-    #[error("{0:#}")]
-    Output(anyhow::Error),
+    #[error(transparent)]
+    Output(#[from] FileError),
     #[error("{}: {reason}; nothing more was unpacked", path.display())]
     Archive { path: PathBuf, reason: String },
 }
@@ -90,12 +89,11 @@ pub fn fetch(agent: &Agent, entry: &Entry, folder: &Path) -> Result<Fetched, Fet
         return Ok(Fetched { path: destination, sha256, present: true });
     }
     std::fs::create_dir_all(folder).map_err(FetchError::io(folder))?;
-    let pending = Destination::file(&destination).and_then(|file| file.begin());
-    let pending = pending.map_err(FetchError::Output)?;
+    let pending = Destination::file(&destination)?.begin()?;
     let body = request(agent, url, &destination)?;
     let received = receive(body, entry.size, url, &destination, pending.file())?;
     let sha256 = verify(entry, url, &received)?;
-    pending.commit().map_err(FetchError::Output)?;
+    pending.commit()?;
     Ok(Fetched { path: destination, sha256, present: false })
 }
 

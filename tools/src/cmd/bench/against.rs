@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::Context;
 use fixnet::Model;
 
-use super::{Args, Rival};
-use crate::bench::Contestant;
+use super::{Args, Contestant, Rival};
+use crate::cmd::InFile;
 use crate::cmd::{embedded_recipe, import_options, with_spinner};
 use crate::data::RgbPixels;
-use crate::files::{InFile, ScratchFolder};
+use crate::files::ScratchFolder;
 use crate::graph::InputLayout;
 use crate::pipeline::{BUNDLED, Lowered, float_network_of};
 use crate::worker::{Worker, WorkerError};

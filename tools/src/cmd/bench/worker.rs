@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::bench::Contestant;
+use super::Contestant;
 use crate::data::RgbPixels;
 
 /// Most inferences of one request.

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::Job;
 use crate::boards::{SdCard, fit_bare_metal};
+use crate::cmd::InFile;
 use crate::cmd::with_spinner;
-use crate::files::{self, Destination, InFile, PROGRAM, ScratchFolder};
+use crate::files::{self, Destination, PROGRAM, ScratchFolder};
 use crate::firmware::{BoardReport, Console, build, flat_binary, payload};
 use crate::flash::block_device::{self, Disk, System, is_block_device};
 use crate::flash::sd_card::{self, CardFile};
@@ -110,7 +111,7 @@ fn destination(
 ) -> anyhow::Result<Destination> {
     let firmware: Vec<PathBuf> = files.iter().map(|file| firmware.join(&file.path)).collect();
     let inputs = firmware.iter().map(PathBuf::as_path).chain(job.inputs());
-    Destination::file(out)?.apart_from(inputs)
+    Ok(Destination::file(out)?.apart_from(inputs)?)
 }
 
 fn dry_run(

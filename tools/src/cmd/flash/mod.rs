@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{GeometryArgs, LimitArgs, embedded_recipe, positive, read_model};
 use crate::boards::{Board, FIRMWARE_HELP};
-use crate::files::InFile;
+use crate::cmd::InFile;
 use crate::firmware::BoardReport;
 use crate::flash::smoke::{Smoke, SmokeError};
 use crate::output::{self, print, print_json};
@@ -221,7 +221,7 @@ impl Job<'_> {
             output::note(line);
             return Ok(());
         }
-        print(&format!("{line}\n"))
+        Ok(print(&format!("{line}\n"))?)
     }
 
     /// Tells in JSON, if that was asked for, what was or would be done without a run of the board.

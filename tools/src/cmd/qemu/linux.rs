@@ -10,9 +10,10 @@ use fixnet::{KernelSet, Model};
 
 use super::{Args, Rival, print_runs};
 use crate::boards::{Board, fit_linux};
+use crate::cmd::InFile;
 use crate::cmd::{embedded_recipe, read_model, runnable_here, with_spinner};
 use crate::data::{InputSize, Recipe, Source};
-use crate::files::{InFile, ScratchFolder};
+use crate::files::ScratchFolder;
 use crate::firmware::BoardReport;
 use crate::flash::program;
 use crate::flash::smoke::{Smoke, report_of_run};

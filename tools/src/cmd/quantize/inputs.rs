@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::Args;
 use crate::cmd::{open_images, warn_once};
 use crate::data::{InputSize, OpenOptions, Recipe};
-use crate::files::Destination;
+use crate::files::{Destination, FileError};
 use crate::graph::InputLayout;
 use crate::images::Images;
 use crate::import::external_files;
@@ -49,7 +49,7 @@ impl Inputs {
 }
 
 /// Where the model file goes: over nothing that it is made from, images excepted.
-pub(super) fn destination(args: &Args, out: &Path) -> anyhow::Result<Destination> {
+pub(super) fn destination(args: &Args, out: &Path) -> Result<Destination, FileError> {
     let out = Destination::new(out)?;
     let given = [&args.model, &args.preprocess.mean_image, &args.preprocess.zoo];
     let given = given.into_iter().flatten().map(PathBuf::as_path);

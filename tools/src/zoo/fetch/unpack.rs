@@ -61,9 +61,8 @@ fn write_entry(
     destination: &Path,
     damaged: impl Fn(String) -> FetchError,
 ) -> Result<(), FetchError> {
-    let pending = Destination::file(destination).and_then(|file| file.begin());
-    let pending = pending.map_err(FetchError::Output)?;
+    let pending = Destination::file(destination)?.begin()?;
     std::io::copy(&mut entry, &mut pending.file())
         .map_err(|error| damaged(format!("{}: {error}", destination.display())))?;
-    pending.commit().map_err(FetchError::Output)
+    Ok(pending.commit()?)
 }

@@ -63,11 +63,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Everything that `quantize` does with a network, but for writing the file.
 fn try_out(model: &Path, options: &ImportOptions) -> anyhow::Result<()> {
-    let network = Source::open(model)?.lower(options)?;
+    let lowered = Source::open(model)?.lower(options)?;
     let limits = LimitArgs::default();
-    limits.check_macs(&model.display().to_string(), network.network.macs())?;
+    limits.check_macs(&model.display().to_string(), lowered.network.macs())?;
     let recipe = PreprocessArgs::default().resolve(None)?.recipe;
-    let observed = network.observe(&Images::for_calibration(0, 1), &recipe, &())?;
+    let observed = lowered.observe(&Images::for_calibration(0, 1), &recipe, &())?;
     let file = observed.quantize(QuantizeOptions::default())?.plan().write()?;
     limits.check_model(model, &file)?;
     Ok(())

@@ -47,7 +47,7 @@ fn quantize(args: &Args) -> anyhow::Result<ExitCode> {
             .with_context(|| network.path().display().to_string())?;
     }
     match network {
-        Loaded::Int8(network) => write_int8(args, &network, board.as_ref(), out),
+        Loaded::Int8(lowered) => write_int8(args, &lowered, board.as_ref(), out),
         Loaded::Float { network, reason } => {
             write_float(args, &network, &reason, board.as_ref(), &out)
         }
@@ -57,15 +57,15 @@ fn quantize(args: &Args) -> anyhow::Result<ExitCode> {
 /// Quantizes, compares, and writes the file.
 fn write_int8(
     args: &Args,
-    network: &Arc<Lowered>,
+    lowered: &Arc<Lowered>,
     board: Option<&Board>,
     out: Destination,
 ) -> anyhow::Result<ExitCode> {
-    let file = || network.path.display().to_string();
-    args.limits.check_macs(&file(), network.network.macs())?;
-    let inputs = Inputs::open(args, network)?;
+    let file = || lowered.path.display().to_string();
+    args.limits.check_macs(&file(), lowered.network.macs())?;
+    let inputs = Inputs::open(args, lowered)?;
     let out = out.apart_from(inputs.files())?;
-    let observed = network.observe(&inputs.calibration, &inputs.recipe, &Bars::default())?;
+    let observed = lowered.observe(&inputs.calibration, &inputs.recipe, &Bars::default())?;
     let planned = observed.quantize(args.quantize_options())?.plan();
     let packed = planned.pack(&args.pack_options())?;
     let model = args.limits.check_model(out.path(), &packed.bytes)?;

@@ -27,8 +27,8 @@ pub enum PipelineError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// An image on which a network gives no scores.
-    #[error("image {name}: the {network} network gives a NaN or infinite logit")]
-    NotFinite { name: String, network: &'static str },
+    #[error(transparent)]
+    Scores(CompareError),
     /// What was made of the ONNX file, or of a model file that it is compared with.
     #[error("{}: {problem}", path.display())]
     Network { path: PathBuf, problem: Box<Problem> },
@@ -108,7 +108,7 @@ impl PipelineError {
     pub fn compare(path: &Path, error: CompareError) -> Self {
         match error {
             CompareError::Data(error) => Self::Data(error),
-            CompareError::NotFinite { name, network } => Self::NotFinite { name, network },
+            CompareError::NotFinite { .. } => Self::Scores(error),
             other => Self::network(path, Problem::Compare(other)),
         }
     }

@@ -34,7 +34,7 @@ impl Loaded {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Int8(network) => &network.name,
+            Self::Int8(lowered) => &lowered.name,
             Self::Float { network, .. } => &network.name,
         }
     }
@@ -43,7 +43,7 @@ impl Loaded {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Int8(network) => &network.path,
+            Self::Int8(lowered) => &lowered.path,
             Self::Float { network, .. } => &network.path,
         }
     }
@@ -52,7 +52,7 @@ impl Loaded {
     #[must_use]
     pub fn float_nodes(&self) -> Vec<&FloatNode> {
         let parts: Vec<&Part> = match self {
-            Self::Int8(network) => network.head.iter().chain(&network.tail).collect(),
+            Self::Int8(lowered) => lowered.head.iter().chain(&lowered.tail).collect(),
             Self::Float { network, .. } => vec![&network.part],
         };
         parts.into_iter().flat_map(|part| &part.nodes).collect()
@@ -69,12 +69,12 @@ pub fn load(path: Option<&Path>, options: &LoadOptions) -> Result<Loaded, Pipeli
         return Source::bundled()?.lower(&ImportOptions::default()).map(Loaded::Int8);
     };
     let mut reason = match Source::open(path).and_then(|source| source.lower(import)) {
-        Ok(network) => return Ok(Loaded::Int8(network)),
+        Ok(lowered) => return Ok(Loaded::Int8(lowered)),
         Err(error) => error,
     };
     if options.partition {
         match Source::open(path).and_then(|source| source.partition(import)) {
-            Ok(network) => return Ok(Loaded::Int8(network)),
+            Ok(lowered) => return Ok(Loaded::Int8(lowered)),
             Err(error) => reason = error,
         }
     }

@@ -12,7 +12,7 @@ use crate::quantize::{self, QuantizeOptions, QuantizedSteps};
 /// A float network with what its tensors hold on calibration images.
 #[derive(Debug, Clone)]
 pub struct Observed {
-    pub network: Arc<Lowered>,
+    pub lowered: Arc<Lowered>,
     /// How images become the network's input.
     pub recipe: Recipe,
     /// Of each tensor of the network.
@@ -22,7 +22,7 @@ pub struct Observed {
 /// A network in integers.
 #[derive(Debug, Clone)]
 pub struct Quantized {
-    pub network: Arc<Lowered>,
+    pub lowered: Arc<Lowered>,
     pub recipe: Recipe,
     pub steps: QuantizedSteps,
 }
@@ -49,7 +49,7 @@ impl Lowered {
             calibrate::calibrate(&self.network, &self.inner, images.len(), image, advance);
         progress.end();
         let tensors = tensors.map_err(|error| PipelineError::calibrate(&self.path, error))?;
-        Ok(Observed { network: Arc::clone(self), recipe: recipe.clone(), tensors })
+        Ok(Observed { lowered: Arc::clone(self), recipe: recipe.clone(), tensors })
     }
 }
 
@@ -59,12 +59,12 @@ impl Observed {
     /// # Errors
     /// [`PipelineError`] naming the layer that has no integers.
     pub fn quantize(&self, options: QuantizeOptions) -> Result<Quantized, PipelineError> {
-        let Self { network, recipe, tensors } = self;
+        let Self { lowered, recipe, tensors } = self;
         // Behind a head the input is a tensor as any other.
-        let input = network.head.is_none().then(|| quantize::input_range(recipe));
-        let steps = quantize::quantize(&network.network, tensors, input, options)
-            .map_err(|error| PipelineError::network(&network.path, error))?;
-        Ok(Quantized { network: Arc::clone(network), recipe: recipe.clone(), steps })
+        let input = lowered.head.is_none().then(|| quantize::input_range(recipe));
+        let steps = quantize::quantize(&lowered.network, tensors, input, options)
+            .map_err(|error| PipelineError::network(&lowered.path, error))?;
+        Ok(Quantized { lowered: Arc::clone(lowered), recipe: recipe.clone(), steps })
     }
 }
 
@@ -72,9 +72,9 @@ impl Quantized {
     /// Gives every tensor its place in the arena.
     #[must_use]
     pub fn plan(self) -> Planned {
-        let Self { network, recipe, steps } = self;
-        let parts = FloatParts { head: network.head.as_ref(), tail: network.tail.as_ref() };
-        let spec = plan::plan(&network.name, &network.network, steps, &recipe, parts);
-        Planned { network, recipe, spec }
+        let Self { lowered, recipe, steps } = self;
+        let parts = FloatParts { head: lowered.head.as_ref(), tail: lowered.tail.as_ref() };
+        let spec = plan::plan(&lowered.name, &lowered.network, steps, &recipe, parts);
+        Planned { lowered, recipe, spec }
     }
 }

@@ -14,7 +14,7 @@ use crate::packing;
 /// A portable network with a place for every tensor.
 #[derive(Debug, Clone)]
 pub struct Planned {
-    pub network: Arc<Lowered>,
+    pub lowered: Arc<Lowered>,
     pub recipe: Recipe,
     pub spec: ModelSpec,
 }
@@ -22,7 +22,7 @@ pub struct Planned {
 /// A model file for one machine.
 #[derive(Debug)]
 pub struct Packed {
-    pub network: Arc<Lowered>,
+    pub lowered: Arc<Lowered>,
     pub recipe: Recipe,
     /// The file.
     pub bytes: AlignedBytes,
@@ -54,10 +54,10 @@ impl Planned {
     pub fn pack(&self, options: &PackOptions) -> Result<Packed, PipelineError> {
         let whole = self.written(&self.spec.clone().with_whole_tensors())?;
         let packed = packing::pack(&self.spec, options.target, options.max_bytes)
-            .map_err(|error| PipelineError::network(&self.network.path, error))?;
+            .map_err(|error| PipelineError::network(&self.lowered.path, error))?;
         let bytes = self.written(&packed)?;
-        let (network, recipe) = (Arc::clone(&self.network), self.recipe.clone());
-        Ok(Packed { network, recipe, bytes, whole })
+        let (lowered, recipe) = (Arc::clone(&self.lowered), self.recipe.clone());
+        Ok(Packed { lowered, recipe, bytes, whole })
     }
 
     /// The bytes of the portable file.
@@ -69,7 +69,7 @@ impl Planned {
     }
 
     fn written(&self, spec: &ModelSpec) -> Result<AlignedBytes, PipelineError> {
-        format::write(spec).map_err(|error| PipelineError::inconsistent(&self.network.path, error))
+        format::write(spec).map_err(|error| PipelineError::inconsistent(&self.lowered.path, error))
     }
 }
 
@@ -84,7 +84,7 @@ impl Packed {
 
     fn checked<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<Model<'a>, PipelineError> {
         Model::new_checked_with(bytes, limits)
-            .map_err(|error| PipelineError::network(&self.network.path, error))
+            .map_err(|error| PipelineError::network(&self.lowered.path, error))
     }
 
     /// Compares with the float network.
@@ -98,8 +98,8 @@ impl Packed {
         progress: &dyn Progress,
     ) -> Result<Comparison, PipelineError> {
         let model = self.checked(&self.whole, &options.limits)?;
-        self.network
+        self.lowered
             .compare(model, &self.recipe, images, options, progress)
-            .map_err(|error| PipelineError::compare(&self.network.path, error))
+            .map_err(|error| PipelineError::compare(&self.lowered.path, error))
     }
 }

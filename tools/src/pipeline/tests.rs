@@ -56,6 +56,21 @@ impl Progress for Told {
 }
 
 #[test]
+fn stages_go_from_thread_to_thread() {
+    fn goes<T: Send + Sync + 'static>() {}
+    goes::<Source>();
+    goes::<Imported>();
+    goes::<Folded>();
+    goes::<Arc<Lowered>>();
+    goes::<Observed>();
+    goes::<Quantized>();
+    goes::<Planned>();
+    goes::<Packed>();
+    goes::<Comparison>();
+    goes::<PipelineError>();
+}
+
+#[test]
 fn one_observation_is_quantized_in_several_ways_and_alike_in_the_same() {
     let observed = observed(2);
     let with = |method| {

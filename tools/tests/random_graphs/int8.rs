@@ -110,7 +110,7 @@ pub fn faithful(
         layer_images: JUDGED_IMAGES,
         ..CompareOptions::default()
     };
-    let lowered = &accepted.planned.network;
+    let lowered = &accepted.planned.lowered;
     let comparison = lowered
         .compare(*model, &network.recipe, &images, &options, &())
         .or_else(|e| fault("the comparison fails", e.to_string()))?;

@@ -68,7 +68,7 @@ pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
         Ok(Err(fault)) => return Outcome::Wrong(fault),
         Err(panic) => return Outcome::Wrong(panicked(panic)),
     };
-    let lowered = &loaded.planned.network;
+    let lowered = &loaded.planned.lowered;
     let pixels = pixels_of(network, lowered.input_size());
     let inputs: Vec<Vec<f32>> =
         pixels.iter().map(|p| network.recipe.float_input(p, lowered.layout)).collect();
@@ -259,7 +259,7 @@ fn agrees(
     inputs: &[Vec<f32>],
     expected: &[Outputs],
 ) -> Result<(), Fault> {
-    let lowered = &accepted.planned.network;
+    let lowered = &accepted.planned.lowered;
     if lowered.head.is_none() && lowered.tail.is_none() {
         let removed = lowered.removed_softmax.is_some();
         if removed != network.softmax.is_some() {

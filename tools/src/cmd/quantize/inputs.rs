@@ -26,15 +26,15 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub fn open(args: &Args, network: &Lowered) -> anyhow::Result<Self> {
+    pub fn open(args: &Args, lowered: &Lowered) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
-        let own = Some((network.name.as_str(), network.layout));
-        let recipe = recipe(args, own, network.input_size(), &mut notes)?;
+        let own = Some((lowered.name.as_str(), lowered.layout));
+        let recipe = recipe(args, own, lowered.input_size(), &mut notes)?;
         let calibration = calibration_images(args, &mut notes)?;
         let (comparison, origin) = match args.no_compare {
             true => (None, None),
             false => {
-                let (images, origin) = comparison_images(args, network.classes(), &mut notes)?;
+                let (images, origin) = comparison_images(args, lowered.classes(), &mut notes)?;
                 (Some(images), origin)
             }
         };

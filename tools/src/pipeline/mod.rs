@@ -32,7 +32,8 @@
 //! by importing, folding and lowering what is between the cuts; one that has no int8 form at all becomes
 //! a [`FloatOnly`]. [`load`] takes the first of the three that works.
 //!
-//! Stages that go through images do so on the threads of rayon's current pool.
+//! Stages that go through images do so on the threads of rayon's current pool. Another program depends on
+//! the package `tools` with the feature `tract` alone.
 //!
 //! What may not be broken: a stage depends on the ones before it and on no command; whoever holds a
 //! [`Lowered`] holds a network that computes what its file computes; up to that, stages consume what they

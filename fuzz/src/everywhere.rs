@@ -61,7 +61,7 @@ pub fn check(model: &Model<'_>, input: u64, choices: &mut Choices<'_>) -> Option
             continue;
         }
         let want = run(model, kernels, 1, input);
-        let other = choices.pick(conv_kernels(kernels.family()));
+        let other = choices.pick(&kernels.family().conv_kernels().collect::<Vec<_>>());
         let sets = [kernels, kernels.with_conv_kernel(other).unwrap_or(kernels)];
         let threads = [choices.between(2, MAX_THREADS), choices.between(1, 6)];
         for (kernels, threads) in sets.into_iter().zip(threads) {
@@ -75,14 +75,6 @@ pub fn check(model: &Model<'_>, input: u64, choices: &mut Choices<'_>) -> Option
         ran = Some(want);
     }
     ran
-}
-
-/// The convolution kernels of a family.
-fn conv_kernels(family: KernelFamily) -> &'static [ConvKernel] {
-    match family.conv_kernels() {
-        [] => &[ConvKernel::Generic],
-        kernels => kernels,
-    }
 }
 
 /// Most bytes that any session of [`check`] asks for.

@@ -37,7 +37,7 @@ enum Division {
 impl Division {
     fn of(kernel: ConvKernel, shape: &ConvShape, form: WeightForm, threads: usize) -> Self {
         let [height, _, channels] = shape.output;
-        let grain = kernel.grain(form);
+        let grain = kernel.grain();
         if threads < 2 || work(shape) < grain.least_work {
             return Self::Rows(height.max(1));
         }
@@ -45,8 +45,8 @@ impl Division {
         let part = |extent, unit| largest_part(extent, unit, threads);
         let share = |extent: usize, part: usize| part.min(extent) * 1000 / extent.max(1);
         let rows = part(height, grain.rows);
-        let by_rows =
-            share(height, rows) + if grain.transforms_weights { WEIGHTS_TWICE } else { 0 };
+        let by_rows = share(height, rows)
+            + if grain.transforms.contains(&form.layout) { WEIGHTS_TWICE } else { 0 };
         let by_channels = match grain.channels {
             0 => usize::MAX,
             unit => share(channels, part(channels, unit)) + INPUT_TWICE,
@@ -171,7 +171,7 @@ pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) -> Re
     let [height, width, channels] = shape.output;
     let rows = args.output.len() / width.saturating_mul(channels).max(1);
     let division = if rows < height {
-        let grain = kernel.grain(form);
+        let grain = kernel.grain();
         let part = ConvShape { output: [rows, width, channels], ..*shape };
         let threads = if work(&part) < grain.least_work { 1 } else { threads };
         Division::Rows(largest_part(rows, grain.rows, threads))

@@ -36,7 +36,6 @@ pub mod format;
 #[cfg(feature = "tract")]
 pub mod hybrid;
 pub mod kernels;
-pub mod layouts;
 pub mod numerics;
 pub mod preprocess;
 pub mod profile;
@@ -49,7 +48,7 @@ pub use arena::AlignedBytes;
 pub use arena::Arena;
 pub use error::{Fault, ModelError, RunError, SessionError};
 pub use format::Model;
-pub use kernels::{KernelFamily, KernelSet};
+pub use kernels::{KernelFamily, KernelSet, layouts};
 pub use session::{Hook, Session, StepInfo};
 
 /// Index of the highest logit; the lowest index wins a tie, a NaN never wins, and `None` means that

@@ -127,7 +127,7 @@ fn every_convolution_kernel_of_this_machine_gives_the_bytes_of_the_reference() {
             let WeightForm { target, layout } = form;
             let packed = spec.pack(target, &[WeightLayout::Ohwi, layout, layout]).unwrap();
             for set in KernelSet::available().filter(|set| set.family().runs(target)) {
-                for &kernel in set.family().conv_kernels() {
+                for kernel in set.family().conv_kernels() {
                     let chosen = set.with_conv_kernel(kernel).unwrap();
                     let runs = runs.entry((set.name(), kernel.name())).or_default();
                     if *runs == CASES || chosen.conv_kernel(&shape, form) != kernel {

@@ -78,7 +78,7 @@ pub fn cases(variant: &Variant, set: KernelSet) -> anyhow::Result<Vec<Case>> {
         seen.push(*shape);
         let chosen = set.conv_kernel(shape, weights.form);
         let layer = model.layer(step.index).context("a step without a layer")?;
-        let kernels = ConvKernel::ALL.iter().filter(|kernel| {
+        let kernels = ConvKernel::all().filter(|kernel| {
             set.with_conv_kernel(**kernel).is_some() && kernel.computes(shape, weights.form)
         });
         cases.extend(kernels.map(|kernel| Case {

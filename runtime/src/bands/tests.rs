@@ -50,6 +50,10 @@ fn shapes() -> [ConvShape; 5] {
     ]
 }
 
+fn kernel(name: &str) -> ConvKernel {
+    ConvKernel::from_name(name).unwrap()
+}
+
 /// The weights in every form that the kernels read.
 fn forms(kernels: KernelSet, shape: &ConvShape, ohwi: &[i8]) -> Vec<(WeightForm, AlignedBytes)> {
     let bytes: Vec<u8> = ohwi.iter().map(|&w| w as u8).collect();
@@ -170,7 +174,7 @@ fn no_division_changes_a_byte() {
             for kernels in KernelSet::available() {
                 for (form, bytes) in forms(kernels, shape, &ohwi) {
                     let weights = Weights { form, bytes: &bytes };
-                    let grain = kernels.conv_kernel(shape, form).grain(form);
+                    let grain = kernels.conv_kernel(shape, form).grain();
                     let rows = (1..=5).map(|part| Division::Rows(part * grain.rows));
                     let blocks = (1..=5).map(|part| Division::Channels(part * grain.channels));
                     let blocks = blocks.filter(|_| grain.channels > 0);
@@ -227,7 +231,7 @@ fn bands_of_a_pool_and_parts_of_a_classifier_are_those_of_the_whole() {
 #[test]
 fn small_layers_stay_whole_and_short_maps_are_divided_by_channels() {
     let of = |shape: &ConvShape, threads| {
-        Division::of(ConvKernel::Winograd4StoredAvx2, shape, WeightForm::PORTABLE, threads)
+        Division::of(kernel("conv_winograd4_stored_avx2"), shape, WeightForm::PORTABLE, threads)
     };
     assert_eq!(of(&shape([8, 8, 32], 32, 3, 1), 2), Division::Rows(8));
     assert_eq!(of(&shape([56, 56, 64], 64, 3, 1), 1), Division::Rows(56));
@@ -258,7 +262,7 @@ fn divided_shapes() -> Vec<ConvShape> {
     let emulated = !cfg!(target_arch = "x86_64");
     let (extent, count) = if emulated { (4, 8) } else { (14, 30) };
     let of_chance = (0..count).map(|_| shapes::random(extent, random));
-    let least = ConvKernel::Direct8Neon.grain(WeightForm::PORTABLE).least_work;
+    let least = kernel("conv_direct8_neon").grain().least_work;
     let networks = if emulated { shapes::networks_worth(least, 7) } else { shapes::networks() };
     let most = if std::env::var_os("FIXNET_LONG").is_some() { usize::MAX } else { MOST_WORK };
     let all = networks.into_iter().chain(of_chance);
@@ -368,7 +372,7 @@ fn every_division_of_the_networks_layers_gives_the_same_bytes_in_the_planned_scr
         let want = case.run(KernelSet::GENERIC, 1, ohwi, 0).unwrap();
         // Of large layers, which take long, one division is enough: bands know nothing of channels.
         if work(&shape) < 20_000_000 {
-            case.check(KernelSet::GENERIC, ConvKernel::Generic, ohwi, &want);
+            case.check(KernelSet::GENERIC, ConvKernel::GENERIC, ohwi, &want);
         } else {
             assert!(case.run(KernelSet::GENERIC, 3, ohwi, 0).unwrap() == want, "{shape:?}");
         }
@@ -376,7 +380,7 @@ fn every_division_of_the_networks_layers_gives_the_same_bytes_in_the_planned_scr
         for kernels in KernelSet::available().skip(2) {
             for (form, bytes) in forms(kernels, &shape, &case.ohwi) {
                 let weights = Weights { form, bytes: &bytes };
-                let able = kernels.family().conv_kernels().iter().copied();
+                let able = kernels.family().conv_kernels();
                 for kernel in able.filter(|kernel| kernel.computes(&shape, form)) {
                     // One machine's kernels are also the next one's.
                     if done.contains(&(kernel, form)) {

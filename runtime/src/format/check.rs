@@ -12,7 +12,7 @@ use zerocopy::FromBytes;
 
 use super::section::{blob_fits, plan_section, table};
 use super::step::conv_shape;
-use super::version::{lowest_minor, target_since};
+use super::version::lowest_minor;
 use super::{
     ALIGNMENT, Activation, CRC32, FloatPartKind, Header, Limits, MAGIC, Model, NONE,
     PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightForm,
@@ -136,7 +136,8 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if header.reserved != [0; 6] || header.reserved_a != 0 {
         return Err(ModelError::ReservedNotZero);
     }
-    if Target::from_code(header.target).is_none() || minor < target_since(header.target) {
+    let target = Target::from_code(header.target);
+    if !target.is_some_and(|target| target.is_known() && minor >= target.since()) {
         return Err(ModelError::UnsupportedTarget { target: header.target });
     }
     Ok(header)

@@ -1,61 +1,10 @@
 //! Which machine a file's weights are laid out for, and in which order.
+//!
+//! Machines are listed with the instruction sets, in `kernels/instruction_sets.rs`.
 
 use zerocopy::FromBytes;
 
-/// The machine that a file's weights are laid out for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[repr(u16)]
-#[non_exhaustive]
-pub enum Target {
-    /// Runs everywhere.
-    Portable = 0,
-    /// x86-64 with AVX2.
-    X86_64Avx2 = 1,
-    /// AArch64 as of ARMv8.0: Cortex-A53, A57, A72.
-    Armv8Neon = 2,
-    /// AArch64 with dot products: Cortex-A55, A76 and later.
-    Armv8Dotprod = 3,
-    /// Cortex-M4 and M7: the DSP extension.
-    CortexM4 = 4,
-    /// Cortex-M3.
-    CortexM3 = 5,
-    /// x86-64 with AVX-512 and its dot products of bytes (VNNI). Since version 1.3.
-    X86_64Avx512Vnni = 6,
-}
-
-impl Target {
-    /// All targets, in the order of their codes.
-    pub const ALL: [Self; 7] = [
-        Self::Portable,
-        Self::X86_64Avx2,
-        Self::Armv8Neon,
-        Self::Armv8Dotprod,
-        Self::CortexM4,
-        Self::CortexM3,
-        Self::X86_64Avx512Vnni,
-    ];
-
-    /// The target with this code.
-    #[must_use]
-    pub fn from_code(code: u16) -> Option<Self> {
-        Self::ALL.into_iter().find(|target| *target as u16 == code)
-    }
-
-    /// The name, as `--target` takes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Portable => "portable",
-            Self::X86_64Avx2 => "x86-64-avx2",
-            Self::Armv8Neon => "armv8-neon",
-            Self::Armv8Dotprod => "armv8-dotprod",
-            Self::CortexM4 => "cortex-m4",
-            Self::CortexM3 => "cortex-m3",
-            Self::X86_64Avx512Vnni => "x86-64-avx512vnni",
-        }
-    }
-}
+pub use crate::kernels::Target;
 
 /// Order of a step's weights. All but the first mean what [`crate::layouts`] says for the file's
 /// target.

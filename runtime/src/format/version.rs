@@ -11,15 +11,6 @@ const BYTES_SINCE: u16 = 3;
 /// The first minor version with [`flags::EXCLUDE_PADDING`].
 const EXCLUDE_PADDING_SINCE: u16 = 4;
 
-/// The first minor version with a target.
-pub(super) fn target_since(target: u16) -> u16 {
-    match Target::from_code(target) {
-        Some(Target::Portable) => 0,
-        Some(Target::X86_64Avx512Vnni) => BYTES_SINCE,
-        _ => TARGETS_SINCE,
-    }
-}
-
 /// The lowest minor version that can express a file.
 pub(super) fn lowest_minor(
     target: u16,
@@ -37,5 +28,5 @@ pub(super) fn lowest_minor(
         (false, true) => TARGETS_SINCE,
         (false, false) => u16::from(float_parts != 0),
     };
-    others.max(target_since(target))
+    others.max(Target::from_code(target).map_or(0, Target::since))
 }

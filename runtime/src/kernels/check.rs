@@ -5,10 +5,11 @@
 //! ends outside its padded input, and no product or sum of extents overflows, also where a kernel computes
 //! whole tiles that reach a little beyond the output.
 
-use super::{ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, Residual, SubsampleArgs};
+use super::{
+    ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, Residual, SubsampleArgs, layouts,
+};
 use crate::error::{Buffer, Fault};
 use crate::format::{ALIGNMENT, Channels, WeightForm, WeightLayout};
-use crate::layouts;
 use crate::numerics::{Addition, FRACTION_BITS, MAX_SHIFT, Requantization};
 
 /// Most rows and columns of a padded input; a model file has at most 3 * 65,535.
@@ -46,15 +47,11 @@ pub(crate) fn conv(args: &ConvArgs<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Weights that `kernel` reads: what no kernel of a set computes is left to the portable ones, which read
+/// Weights that `kernel` reads: what no kernel of a set computes is left to the portable one, which reads
 /// OHWI alone.
 pub(crate) fn readable(args: &ConvArgs<'_>, kernel: ConvKernel) -> Result<(), Fault> {
     let WeightForm { target, layout } = args.weights.form;
-    let portable = matches!(kernel, ConvKernel::Reference | ConvKernel::Generic);
-    if portable && layout != WeightLayout::Ohwi {
-        return Err(Fault::Weights { target, layout });
-    }
-    Ok(())
+    if kernel.reads(args.weights.form) { Ok(()) } else { Err(Fault::Weights { target, layout }) }
 }
 
 /// The scratch of a convolution by `kernel`.

@@ -1,4 +1,8 @@
-//! Kernels: the code that computes a step, one module per instruction set.
+//! Kernels: the code that computes a step, one room per instruction set.
+//!
+//! A room has the tables of its sets (`mod.rs`), and how its kernels divide their work and lay out their
+//! weights, which is known on every machine; its module `native` is the code, for machines that have the
+//! instructions. `declare` says what a table holds, and `instruction_sets` lists the sets.
 //!
 //! [`KernelSet::REFERENCE`] is the specification, naive on purpose and never optimised; every
 //! other kernel gives the same bytes for every input, every weight in [-128, 127] and every
@@ -14,35 +18,27 @@
 //!
 //! The name of a kernel's function is the name in the latency table.
 
-#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+#[cfg(has_aarch64)]
 mod aarch64;
-#[cfg(any(cortex_m3, cortex_m4))]
-mod arm;
-mod generic;
-mod reference;
-#[cfg(target_arch = "x86_64")]
+pub(crate) mod check;
+#[cfg(any(has_cortex_m3, has_cortex_m4))]
+mod cortex_m;
+mod declare;
+mod instruction_sets;
+pub mod layouts;
+mod patch;
+mod portable;
+mod set;
+#[cfg(feature = "write")]
+pub mod winograd;
+#[cfg(any(has_aarch64, has_x86_64))]
+mod winograd4;
+#[cfg(has_x86_64)]
 mod x86_64;
 
-pub(crate) mod check;
-mod conv_kernel;
-#[cfg_attr(not(any(cortex_m3, cortex_m4)), allow(dead_code))]
-pub(crate) mod cortex_m;
-mod direct;
-#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
-pub(crate) mod direct8;
-mod patch;
-mod set;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-pub(crate) mod tiled;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
-pub(crate) mod vnni;
-#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
-pub(crate) mod winograd4;
-#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
-pub(crate) mod winograd4_neon;
-
-pub use conv_kernel::ConvKernel;
-pub use set::{KernelFamily, KernelSet};
+pub use declare::ConvKernel;
+pub use instruction_sets::{KernelFamily, Target};
+pub use set::KernelSet;
 
 use crate::format::{ALIGNMENT, Activation, Channels, Weights, align_up};
 use crate::numerics::Requantization;

@@ -14,16 +14,10 @@
 
 use super::ConvShape;
 
-/// Positions of a transformed tile.
-pub(crate) const POSITIONS: usize = 36;
 /// Output pixels on a side of a tile.
 pub(super) const TILE: usize = 4;
-/// Input pixels on a side of a tile's window.
-pub(super) const WINDOW: usize = 6;
 /// Output channels that share a buffer of weights.
 pub(crate) const BLOCK: usize = 16;
-/// Tiles that are multiplied at a time.
-pub(super) const GROUP: usize = 6;
 /// Channels come in multiples of the longest vector of i16.
 const LANES: usize = 16;
 /// The inverse of 9 modulo 2^32.
@@ -51,20 +45,12 @@ pub(super) fn pays(shape: &ConvShape) -> bool {
     shape.output[0] > TILE || shape.output[1] > TILE
 }
 
-/// Where in the input the pixels of a tile's window begin, its first output pixel being `corner` (row,
-/// column); none for padding.
-pub(super) fn window(
-    shape: &ConvShape,
-    corner: (usize, usize),
-) -> [[Option<usize>; WINDOW]; WINDOW] {
-    let [in_h, in_w, in_c] = shape.input;
-    let mut pixels = [[None; WINDOW]; WINDOW];
-    for (y, row) in pixels.iter_mut().enumerate() {
-        let y = (corner.0 + y).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
-        for (x, pixel) in row.iter_mut().enumerate() {
-            let x = (corner.1 + x).checked_sub(shape.pads[1]).filter(|&x| x < in_w);
-            *pixel = y.zip(x).map(|(y, x)| (y * in_w + x) * in_c);
-        }
-    }
-    pixels
+/// Whether this is a stem: 7x7 at stride 2 over three channels, which is 4x4 at stride 1 over 2x2 pixels
+/// of twelve, a case for F(3x3, 4x4).
+pub(crate) fn is_stem(shape: &ConvShape) -> bool {
+    shape.kernel == [7, 7]
+        && shape.strides == [2, 2]
+        && shape.dilations == [1, 1]
+        && shape.groups == 1
+        && shape.input[2] == 3
 }

@@ -75,7 +75,7 @@ impl Conv {
     /// with the weights packed in every way that the set reads.
     pub fn check(&self, kernels: KernelSet, want: &[i8]) {
         assert_eq!(self.run(kernels), want);
-        for &kernel in kernels.family().conv_kernels() {
+        for kernel in kernels.family().conv_kernels() {
             if kernel.computes(&self.shape, WeightForm::PORTABLE) {
                 let forced = kernels.with_conv_kernel(kernel).expect("a kernel of the set");
                 assert_eq!(self.run(forced), want, "{}", kernel.name());
@@ -99,7 +99,7 @@ impl Conv {
         let packed = AlignedBytes::from_slice(packed);
         let weights = Weights { form, bytes: &packed };
         let computes = |kernel: &ConvKernel| kernel.computes(&self.shape, form);
-        let able = kernels.family().conv_kernels().iter().copied().filter(computes);
+        let able = kernels.family().conv_kernels().filter(computes);
         let able: Vec<ConvKernel> = able.collect();
         let portable = form.layout == WeightLayout::Ohwi;
         assert!(!able.is_empty() || portable, "no kernel of {} reads {form:?}", kernels.name());
@@ -148,7 +148,7 @@ impl Conv {
     pub fn check_short_scratch(&self, kernels: KernelSet) {
         let weights = Weights::ohwi(&self.weights);
         let channels = Channels { bias: &self.bias, multipliers: &self.multipliers };
-        for &kernel in kernels.family().conv_kernels() {
+        for kernel in kernels.family().conv_kernels() {
             let needed = kernel.scratch_bytes(&self.shape, weights.form);
             let Some(available) = needed.checked_sub(1) else { continue };
             if !kernel.computes(&self.shape, weights.form) {
@@ -187,7 +187,7 @@ impl Conv {
         {
             let form = WeightForm { target, layout };
             let computes = |kernel: &ConvKernel| kernel.computes(&self.shape, form);
-            let known = kernels.family().conv_kernels().iter().any(computes);
+            let known = kernels.family().conv_kernels().any(|kernel| computes(&kernel));
             let Some(bytes) = layouts::weights_bytes(form, &self.shape) else { continue };
             if known || layout == WeightLayout::Ohwi {
                 continue;

@@ -109,11 +109,7 @@ pub fn whole_and_portable(
 }
 
 fn kernel_names(family: KernelFamily) -> Vec<&'static str> {
-    let mut kernels = family.conv_kernels().to_vec();
-    if family != KernelFamily::Reference {
-        kernels.push(ConvKernel::Generic);
-    }
-    kernels.into_iter().map(ConvKernel::name).collect()
+    family.conv_kernels().map(ConvKernel::name).collect()
 }
 
 /// Understands the name of a convolution kernel.

@@ -1,53 +1,36 @@
-//! Convolutions on Cortex-M: plans and drivers of kernels whose inner loops are assembly.
+//! Cortex-M3, and Cortex-M4 with the DSP extension (also M7 and M33).
 //!
-//! A driver walks over tiles, takes care of padding, borders and the clamp, and divides the scratch; an
-//! instruction set computes one tile ([`direct::Direct`], [`winograd::Winograd`]). Drivers are safe code
-//! that depends on nothing of the machine; plans are needed on every machine, for boards.
-//!
-//! Whether a slice was too short is known of every part, and asked once, at the end: a way out of each loop
-//! would double the code of the drivers.
+//! Both compute directly over the windows of a few pixels ([`direct`]) or by Winograd's forms from packed
+//! weights ([`winograd`]), and pack weights in pairs of output channels ([`layouts`]). Inner loops are
+//! assembly, drivers safe code.
 
 pub(crate) mod direct;
+mod layouts;
+#[cfg(has_cortex_m3)]
+mod m3;
+#[cfg(has_cortex_m4)]
+mod m4;
+#[cfg(any(native_cortex_m3, native_cortex_m4))]
+mod native;
 pub(crate) mod winograd;
 
-use super::{ConvArgs, Residual};
-use crate::format::Channels;
-use crate::numerics::Requantization;
+use super::declare::{Grain, Kernel, OHWI, always};
 
-/// How sums become int8, and where they go, for all kernels.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Epilogue<'a> {
-    pub channels: Channels<'a>,
-    pub requantization: &'a Requantization,
-    /// 0 without a residual, whose values the output holds.
-    pub residual_multiplier: i32,
-}
+#[cfg(has_cortex_m3)]
+pub(crate) use m3::M3;
+#[cfg(has_cortex_m4)]
+pub(crate) use m4::M4;
 
-impl<'a> Epilogue<'a> {
-    /// Brings the residual to where the kernels read it; `None` if it is shorter than the output.
-    fn begin(args: &mut ConvArgs<'a>) -> Option<Self> {
-        let residual_multiplier = match args.residual {
-            Residual::None => 0,
-            Residual::InPlace => args.requantization.residual_multiplier,
-            Residual::Separate(values) => {
-                let values = values.get(..args.output.len())?;
-                for (to, &from) in args.output.iter_mut().zip(values) {
-                    *to = from;
-                }
-                args.requantization.residual_multiplier
-            }
-        };
-        let (channels, requantization) = (args.channels, args.requantization);
-        Some(Self { channels, requantization, residual_multiplier })
-    }
+/// There is one core, and nothing to divide.
+const GRAIN: Grain = Grain { rows: 1, channels: 0, transforms: &[], least_work: 500_000 };
 
-    /// Clamps what the kernels have saturated to int8.
-    fn end(self, output: &mut [i8]) {
-        let (low, high) = self.requantization.clamp;
-        if (low, high) != (i8::MIN, i8::MAX) {
-            for value in output {
-                *value = (*value).max(low).min(high);
-            }
-        }
-    }
-}
+/// What is said of each kernel, unless it differs.
+const COMMON: Kernel = Kernel {
+    name: "",
+    reads: OHWI,
+    computes: always,
+    pays: always,
+    scratch_bytes: |_, _| 0,
+    grain: GRAIN,
+    run: None,
+};

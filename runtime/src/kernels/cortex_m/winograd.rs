@@ -4,16 +4,13 @@
 //! All channels of the two tiles are transformed, then multiplied with all output channels. Sums run over
 //! all input channels and wrap; the layout's bounds make the division exact.
 
-use zerocopy::FromBytes;
-
-use super::Epilogue;
 use crate::format::align_up;
-use crate::kernels::{ConvArgs, ConvShape};
+use crate::kernels::ConvShape;
 
 /// Input channels that are transformed at a time.
 pub(crate) const BLOCK: usize = 16;
 /// Tiles, side by side.
-const TILES: usize = 2;
+pub(super) const TILES: usize = 2;
 
 /// What the plan must know.
 #[derive(Debug, Clone, Copy)]
@@ -24,38 +21,31 @@ pub(crate) struct Form {
     pub value_bytes: usize,
 }
 
-/// `conv_winograd4_cortex_m4`.
-pub(crate) const F4_M4: Form = Form { side: 4, value_bytes: 2 };
-/// `conv_winograd2_cortex_m4`.
-pub(crate) const F2_M4: Form = Form { side: 2, value_bytes: 2 };
-/// `conv_winograd4_cortex_m3`.
-pub(crate) const F4_M3: Form = Form { side: 4, value_bytes: 4 };
-
 impl Form {
     /// Rows of the patch of two tiles, and of one tile's positions.
-    const fn rows(self) -> usize {
+    pub const fn rows(self) -> usize {
         self.side + 2
     }
 
-    const fn columns(self) -> usize {
+    pub const fn columns(self) -> usize {
         self.side * TILES + 2
     }
 
     /// Bytes of the transformed input of one position.
-    const fn position_bytes(self, shape: &ConvShape) -> usize {
+    pub const fn position_bytes(self, shape: &ConvShape) -> usize {
         shape.input[2].saturating_mul(self.value_bytes * TILES)
     }
 
-    const fn values_bytes(self, shape: &ConvShape) -> usize {
+    pub const fn values_bytes(self, shape: &ConvShape) -> usize {
         self.position_bytes(shape).saturating_mul(self.rows() * self.rows())
     }
 
-    const fn patch_bytes(self) -> usize {
+    pub const fn patch_bytes(self) -> usize {
         self.rows() * self.columns() * BLOCK
     }
 
     /// Bytes of the results of both tiles, where they leave the output.
-    const fn results_bytes(self, shape: &ConvShape) -> usize {
+    pub const fn results_bytes(self, shape: &ConvShape) -> usize {
         shape.output[2].saturating_mul(self.side * self.side * TILES)
     }
 
@@ -81,149 +71,4 @@ pub(crate) fn computes(shape: &ConvShape) -> bool {
         && in_c <= 1 << 12
         && out_c > 0
         && out_c.is_multiple_of(2)
-}
-
-/// Two tiles in all channels.
-#[derive(Debug)]
-pub(crate) struct Tiles<'a> {
-    /// The transformed input, `position_bytes` a position.
-    pub values: &'a [u32],
-    pub position_bytes: usize,
-    pub weights: &'a [u8],
-    pub epilogue: Epilogue<'a>,
-    /// HWC; the tiles begin at the first pixel, rows are `row_stride` apart, pixels `channels`.
-    pub output: &'a mut [i8],
-    pub row_stride: usize,
-    pub channels: usize,
-}
-
-/// What an instruction set does of it. Methods do nothing and return `false` if a slice is too short, or
-/// misaligned.
-pub(crate) trait Winograd: Copy {
-    const FORM: Form;
-
-    /// Copies [`BLOCK`] channels of each pixel, `stride` apart, to `to`.
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool;
-
-    /// Transforms a patch into the beginning of `values`.
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool;
-
-    /// Multiplies, transforms back and requantizes.
-    fn tiles(self, tiles: Tiles<'_>) -> bool;
-}
-
-/// The buffers in the scratch.
-struct Buffers<'s> {
-    values: &'s mut [u32],
-    patch: &'s mut [i8],
-    results: &'s mut [i8],
-}
-
-impl<'s> Buffers<'s> {
-    fn new(scratch: &'s mut [u8], form: Form, shape: &ConvShape) -> Option<Self> {
-        let (values, rest) = scratch.split_at_mut_checked(align_up(form.values_bytes(shape)))?;
-        let (patch, rest) = rest.split_at_mut_checked(align_up(form.patch_bytes()))?;
-        let (results, _) = rest.split_at_mut_checked(form.results_bytes(shape))?;
-        Some(Self {
-            values: FromBytes::mut_from_bytes(values).ok()?,
-            patch: FromBytes::mut_from_bytes(patch).ok()?,
-            results: FromBytes::mut_from_bytes(results).ok()?,
-        })
-    }
-}
-
-/// Runs the convolution. `None` if a slice is too short.
-pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
-    let (shape, side) = (args.shape, I::FORM.side);
-    let [_, out_w, out_c] = shape.output;
-    let scratch = core::mem::take(&mut args.scratch);
-    let mut buffers = Buffers::new(scratch, I::FORM, shape)?;
-    let epilogue = Epilogue::begin(&mut args)?;
-    let mut done = true;
-    let row_stride = out_w * out_c;
-    let rows = args.output.len() / row_stride.max(1);
-    for top in (0..rows).step_by(side) {
-        for left in (0..out_w).step_by(side * TILES) {
-            let corner = (args.first_row + top, left);
-            done &= transform::<I>(isa, shape, args.input, corner, &mut buffers);
-            let height = side.min(rows - top);
-            let width = (side * TILES).min(out_w - left);
-            let output = args.output.get_mut((top * out_w + left) * out_c..)?;
-            let run = |output: &mut [i8], row_stride| {
-                isa.tiles(Tiles {
-                    values: buffers.values,
-                    position_bytes: I::FORM.position_bytes(shape),
-                    weights: args.weights.bytes,
-                    epilogue,
-                    output,
-                    row_stride,
-                    channels: out_c,
-                })
-            };
-            if (height, width) == (side, side * TILES) {
-                done &= run(output, row_stride);
-                continue;
-            }
-            let (run_len, stride) = (width * out_c, side * TILES * out_c);
-            let results = &mut *buffers.results;
-            let parts = |rows: usize| rows.max(1);
-            if epilogue.residual_multiplier != 0 {
-                let from = output.chunks(parts(row_stride)).take(height);
-                for (to, from) in results.chunks_exact_mut(parts(stride)).zip(from) {
-                    done &= copy(to, from, run_len);
-                }
-            }
-            done &= run(results, stride);
-            let to = output.chunks_mut(parts(row_stride)).take(height);
-            for (to, from) in to.zip(results.chunks_exact(parts(stride))) {
-                done &= copy(to, from, run_len);
-            }
-        }
-    }
-    epilogue.end(args.output);
-    done.then_some(())
-}
-
-/// Whether both have `len` elements, which are copied.
-fn copy(to: &mut [i8], from: &[i8], len: usize) -> bool {
-    let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) else { return false };
-    to.copy_from_slice(from);
-    true
-}
-
-/// Transforms all channels of the tiles at an output position; `false` if a slice is too short.
-fn transform<I: Winograd>(
-    isa: I,
-    shape: &ConvShape,
-    input: &[i8],
-    (y, x): (usize, usize),
-    buffers: &mut Buffers<'_>,
-) -> bool {
-    let [in_h, in_w, in_c] = shape.input;
-    let columns = I::FORM.columns();
-    // The columns inside: from `first` on, which is the input's column `left`.
-    let first = shape.pads[1].saturating_sub(x).min(columns);
-    let left = (x + first).saturating_sub(shape.pads[1]);
-    let count = in_w.saturating_sub(left).min(columns - first);
-    let zero_point = shape.input_zero_point;
-    let mut done = true;
-    for channel in (0..in_c).step_by(BLOCK) {
-        for (dy, row) in buffers.patch.chunks_exact_mut(columns * BLOCK).enumerate() {
-            let y = (y + dy).checked_sub(shape.pads[0]).filter(|&y| y < in_h && count > 0);
-            let line = y.and_then(|y| input.get((y * in_w + left) * in_c + channel..));
-            let Some(line) = line else {
-                row.fill(zero_point);
-                continue;
-            };
-            let (before, rest) = row.split_at_mut_checked(first * BLOCK).unwrap_or_default();
-            let (inside, behind) = rest.split_at_mut_checked(count * BLOCK).unwrap_or_default();
-            before.fill(zero_point);
-            behind.fill(zero_point);
-            done &= isa.copy(line, in_c, inside);
-        }
-        let at = channel * I::FORM.value_bytes * TILES / 4;
-        let values = buffers.values.get_mut(at..).unwrap_or_default();
-        done &= isa.input(buffers.patch, values, I::FORM.position_bytes(shape));
-    }
-    done
 }

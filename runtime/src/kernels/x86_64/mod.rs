@@ -1,57 +1,262 @@
-//! x86-64 kernels. A token type proves that the CPU has the instructions.
+//! x86-64: AVX2, and AVX-512 with its dot products of bytes.
+//!
+//! Both divide a convolution into tiles ([`tiled`], [`vnni`], [`direct`]) and pack its weights in blocks of
+//! sixteen output channels ([`layouts`], [`vnni_layouts`], [`u8s8`]).
 
-mod conv_direct_avx2;
-mod cpuid;
-mod logits_avx2;
-mod logits_vnni;
-mod max_pool_avx2;
-mod max_pool_avx512;
-mod patch_avx2;
-mod requantize_avx2;
-mod tiled;
-mod vnni;
+pub(crate) mod direct;
+mod layouts;
+#[cfg(native_x86_64)]
+mod native;
+pub(crate) mod tiled;
+pub(crate) mod u8s8;
+pub(crate) mod vnni;
+mod vnni_layouts;
 
-pub use conv_direct_avx2::conv_direct_avx2;
-pub use logits_avx2::logits_avx2;
-pub use logits_vnni::logits_vnni;
-pub use max_pool_avx2::max_pool_avx2;
-pub use max_pool_avx512::max_pool_avx512;
-pub use tiled::{
-    conv_direct8_avx2, conv_direct16_avx2, conv_packed_avx2, conv_stem_avx2, conv_u8s8_avx2,
-    conv_winograd2_avx2, conv_winograd4_avx2, conv_winograd4_avx512, conv_winograd4_int8_avx2,
-    conv_winograd4_int8_avx512, conv_winograd4_stem_avx2, conv_winograd4_stem_avx512,
-    conv_winograd4_stored_avx2, conv_winograd4_stored_avx512, conv_winograd4_stride2_avx2,
-    conv_winograd4_stride2_avx512,
+use self::tiled::Plan;
+use super::declare::{Grain, InstructionSet, Kernel, Named, OHWI, Operators, always, declare_code};
+use super::layouts::{Layouts, layouts_of};
+use super::{ConvShape, KernelFamily, portable, winograd4};
+use crate::format::{Target, WeightForm, WeightLayout};
+
+declare_code!($ native_x86_64);
+
+/// Blocks of sixteen channels.
+const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work: 2_000_000 };
+
+/// What is said of each kernel, unless it differs.
+const COMMON: Kernel = Kernel {
+    name: "",
+    reads: OHWI,
+    computes: always,
+    pays: always,
+    scratch_bytes: |_, _| 0,
+    grain: GRAIN,
+    run: None,
 };
 
-pub use vnni::{conv_direct8_vnni, conv_packed_vnni};
-
-/// Proof that this CPU has AVX2: the only constructor looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Avx2(());
-
-impl Avx2 {
-    /// A token if the CPU (and the operating system) support AVX2.
-    #[must_use]
-    pub fn detect() -> Option<Self> {
-        cpuid::features().avx2.then_some(Self(()))
-    }
+const fn avx2(layout: WeightLayout) -> WeightForm {
+    WeightForm { target: Target::X86_64Avx2, layout }
 }
 
-/// Proof that this CPU has AVX-512 with VNNI, and AVX2: the only constructor looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Avx512Vnni(Avx2);
-
-impl Avx512Vnni {
-    /// A token if the CPU (and the operating system) support AVX-512 F, BW, VL and VNNI.
-    #[must_use]
-    pub fn detect() -> Option<Self> {
-        Avx2::detect().filter(|_| cpuid::features().avx512_vnni).map(Self)
-    }
-
-    /// What the kernels for AVX2 take.
-    #[must_use]
-    pub const fn avx2(self) -> Avx2 {
-        self.0
-    }
+/// Winograd's weights are the same for both.
+const fn both(layout: WeightLayout) -> [WeightForm; 2] {
+    [avx2(layout), WeightForm { target: Target::X86_64Avx512Vnni, layout }]
 }
+
+const WINOGRAD2: &[WeightForm] = &both(WeightLayout::Winograd2);
+const WINOGRAD4: &[WeightForm] = &both(WeightLayout::Winograd4);
+const WINOGRAD4_INT8: &[WeightForm] = &both(WeightLayout::Winograd4Int8);
+const DIRECT16: &[WeightForm] = &both(WeightLayout::Direct16);
+
+fn is_at_stride_1(shape: &ConvShape) -> bool {
+    shape.strides == [1, 1]
+}
+
+/// Of the layout Winograd4: 3x3 at stride 2.
+fn is_strided(shape: &ConvShape) -> bool {
+    shape.strides == [2, 2] && shape.kernel == [3, 3]
+}
+
+/// Of the layout Winograd4: 7x7 at stride 2.
+fn is_stem(shape: &ConvShape) -> bool {
+    shape.strides == [2, 2] && shape.kernel == [7, 7]
+}
+
+/// AVX2.
+pub(crate) static AVX2: InstructionSet = InstructionSet {
+    family: KernelFamily::Avx2,
+    base: Some(KernelFamily::Generic),
+    kernels: &[
+        Kernel {
+            name: "conv_winograd4_stored_avx2",
+            reads: WINOGRAD4,
+            computes: is_at_stride_1,
+            scratch_bytes: |shape, _| Plan::winograd4(tiled::AVX2, shape).scratch_bytes(),
+            grain: Grain { rows: 4, ..GRAIN },
+            run: code!(Avx2: native::conv_winograd4_stored_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_int8_avx2",
+            reads: WINOGRAD4_INT8,
+            scratch_bytes: |shape, _| Plan::winograd4_int8(shape).scratch_bytes(),
+            grain: Grain { rows: 4, transforms: &[WeightLayout::Winograd4Int8], ..GRAIN },
+            run: code!(Avx2: native::conv_winograd4_int8_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_stride2_avx2",
+            reads: WINOGRAD4,
+            computes: is_strided,
+            scratch_bytes: |shape, _| Plan::strided4(tiled::AVX2, shape).scratch_bytes(),
+            grain: Grain { rows: 4, ..GRAIN },
+            run: code!(Avx2: native::conv_winograd4_stride2_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_stem_avx2",
+            reads: WINOGRAD4,
+            computes: is_stem,
+            scratch_bytes: |shape, _| Plan::stem(tiled::AVX2, shape).scratch_bytes(),
+            grain: Grain { rows: 3, ..GRAIN },
+            run: code!(Avx2: native::conv_winograd4_stem_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd2_avx2",
+            reads: WINOGRAD2,
+            scratch_bytes: |shape, _| Plan::winograd2(shape).scratch_bytes(),
+            grain: Grain { rows: 2, ..GRAIN },
+            run: code!(Avx2: native::conv_winograd2_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_u8s8_avx2",
+            reads: &[avx2(WeightLayout::U8s8)],
+            scratch_bytes: |shape, _| Plan::u8s8(shape).scratch_bytes(),
+            run: code!(Avx2: native::conv_u8s8_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_direct16_avx2",
+            reads: DIRECT16,
+            scratch_bytes: |shape, _| Plan::direct(shape).scratch_bytes(),
+            run: code!(Avx2: native::conv_direct16_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_direct8_avx2",
+            reads: &[avx2(WeightLayout::Direct8)],
+            scratch_bytes: |shape, _| Plan::direct(shape).scratch_bytes(),
+            run: code!(Avx2: native::conv_direct8_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_avx2",
+            computes: winograd4::computes,
+            pays: winograd4::pays,
+            scratch_bytes: |shape, _| {
+                Plan::winograd4_ohwi_bytes(Plan::winograd4_int8(shape), shape)
+            },
+            grain: Grain { rows: 4, transforms: &[WeightLayout::Ohwi], ..GRAIN },
+            run: code!(Avx2: native::conv_winograd4_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_stem_avx2",
+            computes: |shape| tiled::computes(shape) && winograd4::is_stem(shape),
+            scratch_bytes: |shape, _| Plan::stem_ohwi(shape).scratch_bytes(),
+            grain: Grain { rows: 3, ..GRAIN },
+            run: code!(Avx2: native::conv_stem_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_packed_avx2",
+            computes: tiled::computes,
+            pays: tiled::pays,
+            scratch_bytes: |shape, _| Plan::direct_ohwi(shape).scratch_bytes(),
+            grain: Grain { transforms: &[WeightLayout::Ohwi], ..GRAIN },
+            run: code!(Avx2: native::conv_packed_avx2, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_direct_avx2",
+            computes: |shape| shape.groups == 1,
+            scratch_bytes: |shape, _| direct::AVX2.scratch_bytes(shape),
+            run: code!(Avx2: native::conv_direct_avx2, args),
+            ..COMMON
+        },
+    ],
+    layouts: layouts_of!(layouts::weights_bytes, layouts::pack, layouts::unpack),
+    operators: Operators {
+        max_pool: Named {
+            name: "max_pool_avx2",
+            run: code!(Avx2: native::max_pool_avx2, shape, clamp, input, output),
+        },
+        logits: Named { name: "logits_avx2", run: code!(Avx2: native::logits_avx2, args) },
+        ..portable::OPERATORS
+    },
+    is_there: code!(is_there Avx2),
+};
+
+/// AVX-512 with VNNI.
+pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
+    family: KernelFamily::Avx512Vnni,
+    base: Some(KernelFamily::Avx2),
+    kernels: &[
+        Kernel {
+            name: "conv_winograd4_stored_avx512",
+            reads: WINOGRAD4,
+            computes: is_at_stride_1,
+            scratch_bytes: |shape, _| Plan::winograd4(tiled::AVX512, shape).scratch_bytes(),
+            grain: Grain { rows: 4, ..GRAIN },
+            run: code!(Avx512Vnni: native::conv_winograd4_stored_avx512, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_int8_avx512",
+            reads: WINOGRAD4_INT8,
+            scratch_bytes: |shape, _| Plan::winograd4(tiled::AVX512, shape).scratch_bytes(),
+            grain: Grain { rows: 4, ..GRAIN },
+            run: code!(Avx512Vnni: native::conv_winograd4_int8_avx512, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_stride2_avx512",
+            reads: WINOGRAD4,
+            computes: is_strided,
+            scratch_bytes: |shape, _| Plan::strided4(tiled::AVX512, shape).scratch_bytes(),
+            grain: Grain { rows: 4, ..GRAIN },
+            run: code!(Avx512Vnni: native::conv_winograd4_stride2_avx512, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_stem_avx512",
+            reads: WINOGRAD4,
+            computes: is_stem,
+            scratch_bytes: |shape, _| Plan::stem(tiled::AVX512, shape).scratch_bytes(),
+            grain: Grain { rows: 3, ..GRAIN },
+            run: code!(Avx512Vnni: native::conv_winograd4_stem_avx512, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_direct8_vnni",
+            reads: &[WeightForm {
+                target: Target::X86_64Avx512Vnni,
+                layout: WeightLayout::Direct8,
+            }],
+            computes: vnni::computes,
+            scratch_bytes: |shape, _| vnni::Plan::stored(shape).scratch_bytes(),
+            run: code!(Avx512Vnni: native::conv_direct8_vnni, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_winograd4_avx512",
+            computes: winograd4::computes,
+            pays: tiled::winograd4_pays,
+            scratch_bytes: |shape, _| {
+                Plan::winograd4_ohwi_bytes(Plan::winograd4_turned(shape), shape)
+            },
+            grain: Grain { rows: 4, transforms: &[WeightLayout::Ohwi], ..GRAIN },
+            run: code!(Avx512Vnni: native::conv_winograd4_avx512, args),
+            ..COMMON
+        },
+        Kernel {
+            name: "conv_packed_vnni",
+            computes: vnni::computes,
+            scratch_bytes: |shape, _| vnni::Plan::turned(shape).scratch_bytes(),
+            run: code!(Avx512Vnni: native::conv_packed_vnni, args),
+            ..COMMON
+        },
+    ],
+    layouts: layouts_of!(vnni_layouts::weights_bytes, vnni_layouts::pack, vnni_layouts::unpack),
+    operators: Operators {
+        max_pool: Named {
+            name: "max_pool_avx512",
+            run: code!(Avx512Vnni: native::max_pool_avx512, shape, clamp, input, output),
+        },
+        logits: Named { name: "logits_vnni", run: code!(Avx512Vnni: native::logits_vnni, args) },
+        ..portable::OPERATORS
+    },
+    is_there: code!(is_there Avx512Vnni),
+};

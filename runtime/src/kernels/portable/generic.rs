@@ -1,0 +1,201 @@
+//! Portable kernels: plain Rust that compilers turn into the target's multiply-accumulates.
+//!
+//! A window is gathered once, widened to i16, and multiplied with every output channel's weights,
+//! which lie in the same order. No panics: slices are walked by iterators. They end together, and no
+//! product of extents overflows, as [`super::check`] has seen to.
+
+use zerocopy::FromBytes;
+
+use crate::error::Fault;
+use crate::format::{Channels, align_up};
+use crate::kernels::{ConvArgs, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, patch};
+use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
+
+/// Scratch of [`conv`]: one patch in 16 bits.
+#[must_use]
+pub fn conv_scratch_bytes(shape: &ConvShape) -> usize {
+    align_up(shape.patch_len().saturating_mul(2))
+}
+
+/// See [`super::reference::conv`].
+#[inline(never)]
+pub fn conv(args: ConvArgs<'_>) -> Result<(), Fault> {
+    let shape = args.shape;
+    let [_, out_w, out_c] = shape.output;
+    let len = shape.patch_len();
+    let scratch = args.scratch.get_mut(..len * 2).ok_or(Fault::Plan)?;
+    let patch = <[i16]>::mut_from_bytes(scratch).map_err(|_| Fault::Plan)?;
+    let group_out = out_c.checked_div(shape.groups).unwrap_or(0).max(1);
+    let per_group = args.weights.as_ohwi().chunks_exact((group_out * len).max(1));
+    for (pixel, output) in args.output.chunks_exact_mut(out_c.max(1)).enumerate() {
+        let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
+        let groups = output.chunks_exact_mut(group_out).zip(per_group.clone()).enumerate();
+        for (group, (output, weights)) in groups {
+            patch::gather(shape, args.input, position, group, patch, i16::from);
+            let first = group * group_out;
+            let constants = Channels {
+                bias: args.channels.bias.get(first..).unwrap_or(&[]),
+                multipliers: args.channels.multipliers.get(first..).unwrap_or(&[]),
+            };
+            let rows = weights.chunks_exact(len.max(1)).zip(constants.iter());
+            for (oc, (out, (row, channel))) in output.iter_mut().zip(rows).enumerate() {
+                let residual = args.residual.at(pixel * out_c + first + oc, *out);
+                let acc = dot(patch, row);
+                *out = requantize_residual(acc, residual, channel, args.requantization);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `sum x * w`, wrapping.
+#[inline(always)]
+fn dot(x: &[i16], w: &[i8]) -> i32 {
+    let products = x.iter().zip(w).map(|(&x, &w)| i32::from(x) * i32::from(i16::from(w)));
+    products.fold(0, i32::wrapping_add)
+}
+
+/// See [`super::reference::logits`].
+pub fn logits(args: LogitsArgs<'_>) {
+    let rows = args.weights.chunks_exact(args.input.len().max(1)).zip(args.channels.iter());
+    for (logit, (row, channel)) in args.output.iter_mut().zip(rows) {
+        let products = args.input.iter().zip(row).map(|(&x, &w)| i32::from(x) * i32::from(w));
+        *logit = numerics::logit(products.fold(0, i32::wrapping_add), channel, args.shift);
+    }
+}
+
+/// Calls `visit` with the input pixel under each tap of the window, or `None` in the padding.
+#[inline(always)]
+fn taps<'i>(
+    shape: &PoolShape,
+    input: &'i [i8],
+    (oy, ox): (usize, usize),
+    mut visit: impl FnMut(Option<&'i [i8]>),
+) {
+    let [in_h, in_w, channels] = shape.input;
+    for ky in 0..shape.kernel[0] {
+        let y = (oy * shape.strides[0] + ky).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
+        for kx in 0..shape.kernel[1] {
+            let x = (ox * shape.strides[1] + kx).checked_sub(shape.pads[1]).filter(|&x| x < in_w);
+            visit(
+                y.zip(x).and_then(|(y, x)| input.get((y * in_w + x) * channels..)?.get(..channels)),
+            );
+        }
+    }
+}
+
+/// See [`super::reference::max_pool`].
+pub fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+    let [_, out_w, channels] = shape.output;
+    for (pixel, output) in output.chunks_exact_mut(channels.max(1)).enumerate() {
+        let position = (pixel / out_w.max(1), pixel % out_w.max(1));
+        output.fill(i8::MIN);
+        taps(shape, input, position, |values| {
+            for (highest, &value) in output.iter_mut().zip(values.unwrap_or(&[])) {
+                *highest = (*highest).max(value);
+            }
+        });
+        for value in output {
+            *value = (*value).max(clamp.0).min(clamp.1);
+        }
+    }
+}
+
+/// Channels whose sums are held at once.
+const BLOCK: usize = 32;
+
+/// Sums of a block of channels over the window, `padding` standing for each tap outside the map; and the
+/// number of taps inside it.
+#[inline(never)]
+fn window_sums(
+    shape: &PoolShape,
+    input: &[i8],
+    position: (usize, usize),
+    block: usize,
+    padding: i32,
+) -> ([i32; BLOCK], usize) {
+    let (mut sums, mut inside) = ([0i32; BLOCK], 0);
+    taps(shape, input, position, |values| match values {
+        Some(values) => {
+            inside += 1;
+            let values = values.get(block * BLOCK..).unwrap_or(&[]);
+            for (sum, &value) in sums.iter_mut().zip(values) {
+                *sum = sum.wrapping_add(i32::from(value));
+            }
+        }
+        None => sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(padding)),
+    });
+    (sums, inside)
+}
+
+/// Average pooling: the constants of a window follow from its taps inside the map.
+#[inline(always)]
+fn average(
+    shape: &PoolShape,
+    (input, output): (&[i8], &mut [i8]),
+    padding: i32,
+    rq: &Requantization,
+    constants: impl Fn(usize) -> Option<Channel>,
+) {
+    let [_, out_w, channels] = shape.output;
+    for (pixel, output) in output.chunks_exact_mut(channels.max(1)).enumerate() {
+        let position = (pixel / out_w.max(1), pixel % out_w.max(1));
+        for (block, output) in output.chunks_mut(BLOCK).enumerate() {
+            let (sums, inside) = window_sums(shape, input, position, block, padding);
+            let Some(channel) = constants(inside) else { continue };
+            for (out, &sum) in output.iter_mut().zip(&sums) {
+                *out = requantize(sum, channel, rq);
+            }
+        }
+    }
+}
+
+/// See [`super::reference::average_pool`].
+pub fn average_pool(
+    shape: &PoolShape,
+    channel: Channel,
+    rq: &Requantization,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    average(shape, (input, output), i32::from(shape.input_zero_point), rq, |_| Some(channel));
+}
+
+/// See [`super::reference::average_pool_inside`].
+pub fn average_pool_inside(
+    shape: &PoolShape,
+    channels: Channels<'_>,
+    rq: &Requantization,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    let constants = |inside: usize| channels.part(inside.saturating_sub(1)..inside).iter().next();
+    average(shape, (input, output), 0, rq, constants);
+}
+
+/// See [`super::reference::add`].
+pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+    for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
+        *out = numerics::add(a, b, p);
+    }
+}
+
+/// See [`super::reference::add_in_place`].
+pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
+    for (out, &a) in output.iter_mut().zip(a) {
+        *out = numerics::add(a, *out, p);
+    }
+}
+
+/// See [`super::reference::subsample`].
+pub fn subsample(args: SubsampleArgs<'_>) {
+    let SubsampleArgs { strides, channels_before, from, to, input, output } = args;
+    let width = to.width.max(1);
+    for (pixel, out) in output.chunks_exact_mut(to.channels.max(1)).enumerate() {
+        let source = pixel / width * strides[0] * from.width + pixel % width * strides[1];
+        let source = input.get(source * from.channels..).unwrap_or(&[]);
+        out.fill(from.zero_point);
+        let copied = out.iter_mut().skip(channels_before).take(from.channels);
+        copied.zip(source).for_each(|(out, &value)| *out = value);
+    }
+}

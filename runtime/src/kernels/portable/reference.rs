@@ -1,0 +1,195 @@
+//! The specification of every step: naive loops that follow the operator's definition.
+//!
+//! Never optimise these. Every other kernel is tested against them.
+//! Operators as in the ONNX operator specification (Conv, MaxPool, AveragePool, Gemm), in HWC.
+
+use crate::format::Channels;
+use crate::kernels::{ConvArgs, LogitsArgs, PoolShape, SubsampleArgs};
+use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
+
+/// Position in the input that tap `tap` of window `out` reads, or `None` in the padding.
+fn source(
+    out: usize,
+    stride: usize,
+    tap: usize,
+    dilation: usize,
+    pad: usize,
+    extent: usize,
+) -> Option<usize> {
+    (out * stride + tap * dilation).checked_sub(pad).filter(|&position| position < extent)
+}
+
+/// `values[index]`. [`super::check`] saw to it that every index is inside; 0 in place of a panic branch.
+fn element<T: Copy + Default>(values: &[T], index: usize) -> T {
+    values.get(index).copied().unwrap_or_default()
+}
+
+/// Replaces each element of the whole rows of an HWC map by `compute` of its row, column and channel
+/// and of what it holds.
+fn fill(
+    map: &mut [i8],
+    [_, width, channels]: [usize; 3],
+    mut compute: impl FnMut([usize; 3], i8) -> i8,
+) {
+    for (y, row) in map.chunks_exact_mut((width * channels).max(1)).enumerate() {
+        for (x, pixel) in row.chunks_exact_mut(channels.max(1)).enumerate() {
+            for (c, value) in pixel.iter_mut().enumerate() {
+                *value = compute([y, x, c], *value);
+            }
+        }
+    }
+}
+
+/// Convolution: `acc = sum x * w` with the zero point as padding, then requantization, with the
+/// residual where there is one.
+pub fn conv(args: ConvArgs<'_>) {
+    let shape = args.shape;
+    let [in_h, in_w, in_c] = shape.input;
+    let [_, out_w, out_c] = shape.output;
+    let group_in = shape.group_channels();
+    let weights = args.weights.as_ohwi();
+    let group_out = (out_c / shape.groups.max(1)).max(1);
+    fill(args.output, shape.output, |[row, ox, oc], current| {
+        let oy = args.first_row + row;
+        let first = oc / group_out * group_in;
+        let mut acc = 0i32;
+        for ky in 0..shape.kernel[0] {
+            for kx in 0..shape.kernel[1] {
+                let (sy, sx) = (shape.strides[0], shape.strides[1]);
+                let y = source(oy, sy, ky, shape.dilations[0], shape.pads[0], in_h);
+                let x = source(ox, sx, kx, shape.dilations[1], shape.pads[1], in_w);
+                let tap = (oc * shape.kernel[0] + ky) * shape.kernel[1] + kx;
+                for ic in 0..group_in {
+                    let value = match (y, x) {
+                        (Some(y), Some(x)) => {
+                            element(args.input, (y * in_w + x) * in_c + first + ic)
+                        }
+                        _ => shape.input_zero_point,
+                    };
+                    let weight = element(weights, tap * group_in + ic);
+                    acc = acc.wrapping_add(i32::from(value) * i32::from(weight));
+                }
+            }
+        }
+        let channel = Channel {
+            bias: element(args.channels.bias, oc),
+            multiplier: element(args.channels.multipliers, oc),
+        };
+        let residual = args.residual.at((row * out_w + ox) * out_c + oc, current);
+        requantize_residual(acc, residual, channel, args.requantization)
+    });
+}
+
+/// The classifier, without rounding to int8.
+pub fn logits(args: LogitsArgs<'_>) {
+    for (index, logit) in args.output.iter_mut().enumerate() {
+        let mut acc = 0i32;
+        for (i, &x) in args.input.iter().enumerate() {
+            let weight = element(args.weights, index * args.input.len() + i);
+            acc = acc.wrapping_add(i32::from(x) * i32::from(weight));
+        }
+        let channel = Channel {
+            bias: element(args.channels.bias, index),
+            multiplier: element(args.channels.multipliers, index),
+        };
+        *logit = numerics::logit(acc, channel, args.shift);
+    }
+}
+
+/// Calls `visit` with each tap of a window: the input's value, or `None` in the padding.
+fn window(
+    shape: &PoolShape,
+    input: &[i8],
+    [oy, ox, c]: [usize; 3],
+    mut visit: impl FnMut(Option<i8>),
+) {
+    let [in_h, in_w, channels] = shape.input;
+    for ky in 0..shape.kernel[0] {
+        for kx in 0..shape.kernel[1] {
+            let y = source(oy, shape.strides[0], ky, 1, shape.pads[0], in_h);
+            let x = source(ox, shape.strides[1], kx, 1, shape.pads[1], in_w);
+            visit(match (y, x) {
+                (Some(y), Some(x)) => Some(element(input, (y * in_w + x) * channels + c)),
+                _ => None,
+            });
+        }
+    }
+}
+
+/// Maximum over the window; padding is ignored.
+pub fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+    fill(output, shape.output, |position, _| {
+        let mut highest = i8::MIN;
+        window(shape, input, position, |value| highest = highest.max(value.unwrap_or(i8::MIN)));
+        highest.max(clamp.0).min(clamp.1)
+    });
+}
+
+/// Average over the window, padding counting as real 0: the sum, requantized by `channel`, whose
+/// multiplier carries the division by the window's size.
+pub fn average_pool(
+    shape: &PoolShape,
+    channel: Channel,
+    rq: &Requantization,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    fill(output, shape.output, |position, _| {
+        let mut acc = 0i32;
+        window(shape, input, position, |value| {
+            acc = acc.wrapping_add(i32::from(value.unwrap_or(shape.input_zero_point)));
+        });
+        requantize(acc, channel, rq)
+    });
+}
+
+/// Average over the taps of the window that lie inside the map: their sum, requantized by the constants for
+/// as many taps, the first ones being those for one tap.
+pub fn average_pool_inside(
+    shape: &PoolShape,
+    channels: Channels<'_>,
+    rq: &Requantization,
+    input: &[i8],
+    output: &mut [i8],
+) {
+    fill(output, shape.output, |position, _| {
+        let (mut acc, mut taps) = (0i32, 0usize);
+        window(shape, input, position, |value| {
+            acc = acc.wrapping_add(value.map_or(0, i32::from));
+            taps += usize::from(value.is_some());
+        });
+        let index = taps.wrapping_sub(1);
+        let channel = Channel {
+            bias: element(channels.bias, index),
+            multiplier: element(channels.multipliers, index),
+        };
+        requantize(acc, channel, rq)
+    });
+}
+
+/// Sum of two tensors at their own scales.
+pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+    for (index, out) in output.iter_mut().enumerate() {
+        *out = numerics::add(element(a, index), element(b, index), p);
+    }
+}
+
+/// Sum of two tensors; `output` holds the second and is overwritten.
+pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
+    for (index, out) in output.iter_mut().enumerate() {
+        *out = numerics::add(element(a, index), *out, p);
+    }
+}
+
+/// `output[y][x][c] = input[y * stride_h][x * stride_w][c - channels_before]`, and the zero point
+/// where there is no such channel.
+pub fn subsample(args: SubsampleArgs<'_>) {
+    let SubsampleArgs { strides, channels_before, from, to, input, output } = args;
+    fill(output, to.shape(), |[y, x, c], _| {
+        let pixel = y * strides[0] * from.width + x * strides[1];
+        match c.checked_sub(channels_before).filter(|&c| c < from.channels) {
+            Some(c) => element(input, pixel * from.channels + c),
+            None => from.zero_point,
+        }
+    });
+}

@@ -1,0 +1,73 @@
+//! Direct convolution: a tile is a pixel, its row the whole window in OHWI order.
+
+use core::ops::Range;
+
+use super::transform::Outputs;
+use super::vector::{Sums, Vectors};
+use super::{Tiles, Window, ohwi};
+use crate::kernels::ConvShape;
+use crate::kernels::x86_64::native::patch_avx2;
+use crate::kernels::x86_64::tiled::{BLOCK, DIRECT, Form, LANES};
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Direct;
+
+/// The same from OHWI weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DirectOhwi;
+
+impl Tiles for Direct {
+    const FORM: Form = DIRECT;
+    const INVERSE: i32 = 1;
+    const SHIFT: u32 = 0;
+
+    #[inline(always)]
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) {
+        let row = window.shape.patch_len().next_multiple_of(LANES);
+        // SAFETY: the caller vouches for a row and sixteen values.
+        let patch = unsafe { core::slice::from_raw_parts_mut(to, row + LANES) };
+        // SAFETY: the caller vouches for AVX2.
+        unsafe { patch_avx2::gather(window.shape, window.input, window.corner, patch) };
+    }
+
+    #[inline(always)]
+    unsafe fn output<S: Sums>(products: *const i32, _stride: usize, outputs: &mut Outputs<S>) {
+        for (vector, outputs) in outputs.iter_mut().take(BLOCK / S::LANES).enumerate() {
+            // SAFETY: the caller vouches for the instructions and for sixteen products.
+            outputs[0] = unsafe { S::load(products.add(vector * S::LANES)) };
+        }
+    }
+}
+
+impl Tiles for DirectOhwi {
+    const FORM: Form = DIRECT;
+    const INVERSE: i32 = Direct::INVERSE;
+    const SHIFT: u32 = Direct::SHIFT;
+
+    #[inline(always)]
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { Direct::input::<V>(window, to, stride) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<V: Vectors>(
+        shape: &ConvShape,
+        weights: &[i8],
+        oc: usize,
+        _part: Range<usize>,
+        to: &mut [i16],
+    ) -> Option<()> {
+        let len = shape.patch_len();
+        let rows = weights.get(oc * len..)?;
+        // SAFETY: the caller vouches for AVX2.
+        unsafe { ohwi::pairs(rows, len, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { Direct::output(products, stride, outputs) }
+    }
+}

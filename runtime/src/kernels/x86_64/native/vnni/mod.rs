@@ -1,0 +1,258 @@
+//! Direct convolution by `vpdpbusd`, as [`crate::kernels::x86_64::vnni`] divides it: exact, since products of
+//! unsigned and signed bytes are added to sums of 32 bits without saturation.
+//!
+//! A block of pixels becomes rows once; then, for two blocks of output channels at a time, rows meet
+//! weights, and sums go to the output from the registers that they are in.
+//!
+//! What may not be broken: everything that is written or read through pointers lies inside what
+//! [`Task::new`] and [`Buffers::new`] have checked.
+
+mod epilogue;
+mod multiply;
+mod quads;
+mod rows;
+
+use self::epilogue::Epilogue;
+use self::multiply::Operands;
+use super::Avx512Vnni;
+use crate::error::Fault;
+use crate::kernels::x86_64::vnni::{self, BLOCK, BLOCKS, GROUP, Plan, VECTOR};
+use crate::kernels::{ConvArgs, ConvShape, Residual};
+
+/// See [`crate::kernels::portable::reference::conv`]; weights in quads, as they are stored.
+pub fn conv_direct8_vnni(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+    let (plan, source) = (Plan::stored(args.shape), Source::Stored(args.weights.int8()));
+    conv(token, plan, source, args)
+}
+
+/// See [`crate::kernels::portable::reference::conv`]; OHWI weights, turned into quads while it runs.
+pub fn conv_packed_vnni(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+    let (plan, source) = (Plan::turned(args.shape), Source::Turned(args.weights.as_ohwi()));
+    conv(token, plan, source, args)
+}
+
+/// Where weights come from.
+#[derive(Debug, Clone, Copy)]
+enum Source<'w> {
+    /// Blocks of corrections and quads.
+    Stored(&'w [i8]),
+    /// OHWI.
+    Turned(&'w [i8]),
+}
+
+/// The buffers in the scratch, at whole vectors.
+struct Buffers<'s> {
+    rows: &'s mut [u8],
+    /// Blocks of corrections and quads.
+    weights: &'s mut [u8],
+}
+
+impl<'s> Buffers<'s> {
+    fn new(scratch: &'s mut [u8], plan: &Plan) -> Option<Self> {
+        let skipped = scratch.as_ptr().align_offset(VECTOR);
+        let aligned = scratch.get_mut(skipped..)?;
+        let (rows, rest) = aligned.split_at_mut_checked(plan.rows_bytes())?;
+        Some(Self { rows, weights: rest.get_mut(..plan.weights_bytes())? })
+    }
+}
+
+/// A convolution whose parts fit together.
+struct Task<'a> {
+    shape: &'a ConvShape,
+    plan: Plan,
+    source: Source<'a>,
+    input: &'a [i8],
+    first_row: usize,
+    output: *mut i8,
+    /// Null without a residual.
+    residual: *const i8,
+    /// Output pixels of the band.
+    pixels: usize,
+}
+
+/// See [`crate::kernels::portable::reference::conv`].
+fn conv(
+    _token: Avx512Vnni,
+    plan: Plan,
+    source: Source<'_>,
+    args: ConvArgs<'_>,
+) -> Result<(), Fault> {
+    // SAFETY: the token proves that the CPU has the features.
+    unsafe { run(plan, source, args) }.ok_or(Fault::Plan)
+}
+
+/// `None` if a slice is too short.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn run(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Option<()> {
+    let mut buffers = Buffers::new(core::mem::take(&mut args.scratch), &plan)?;
+    let (channels, rq) = (args.channels, args.requantization);
+    let task = Task::new(plan, source, &mut args)?;
+    let [_, _, out_c] = task.shape.output;
+    let kept = plan.kept.saturating_mul(BLOCK) >= out_c;
+    if kept {
+        task.turn(0, &mut buffers)?;
+    }
+    let blocks = task.pixels.div_ceil(plan.pixels);
+    let mut first = 0;
+    for block in 0..blocks {
+        // Blocks of one size, give or take a pixel.
+        let count = (task.pixels - first).div_ceil(blocks - block).min(plan.pixels);
+        task.gather(first, count, &mut buffers)?;
+        for oc in (0..out_c).step_by(BLOCKS * BLOCK) {
+            if !kept {
+                task.turn(oc, &mut buffers)?;
+            }
+            let end = out_c.min(oc + BLOCKS * BLOCK);
+            let weights = task.weights(oc, kept, &buffers)?;
+            let part = channels.part(oc..end);
+            if end - oc == BLOCKS * BLOCK {
+                let (weights, rest) = weights.split_at_checked(plan.block_bytes())?;
+                let epilogue = Epilogue::new([weights, rest], part, rq)?;
+                task.multiply(&buffers, first..first + count, oc, [weights, rest], &epilogue)?;
+            } else {
+                let epilogue = Epilogue::new([weights], part, rq)?;
+                task.multiply(&buffers, first..first + count, oc, [weights], &epilogue)?;
+            }
+        }
+        first += count;
+    }
+    Some(())
+}
+
+impl<'a> Task<'a> {
+    /// Checks that all slices have the lengths that the shape asks for.
+    fn new(plan: Plan, source: Source<'a>, args: &'a mut ConvArgs<'_>) -> Option<Self> {
+        let shape = args.shape;
+        let [in_h, in_w, in_c] = shape.input;
+        let [_, out_w, out_c] = shape.output;
+        let row = out_w.checked_mul(out_c).filter(|&row| row > 0)?;
+        let rows = args.output.len() / row;
+        let input = args.input.get(..in_h.checked_mul(in_w)?.checked_mul(in_c)?)?;
+        let enough = match source {
+            Source::Stored(weights) => weights.len() / plan.block_bytes() >= out_c / BLOCK,
+            Source::Turned(weights) => {
+                plan.kept > 0 && weights.len() >= out_c.checked_mul(shape.patch_len())?
+            }
+        };
+        let output = args.output.as_mut_ptr();
+        let residual = match args.residual {
+            Residual::None => core::ptr::null(),
+            Residual::InPlace => output.cast_const(),
+            Residual::Separate(values) => values.get(..rows * row)?.as_ptr(),
+        };
+        let counted = rows <= shape.output[0] && args.first_row <= shape.output[0];
+        let fits = enough && counted && vnni::computes(shape);
+        fits.then_some(Self {
+            shape,
+            plan,
+            source,
+            input,
+            first_row: args.first_row,
+            output,
+            residual,
+            pixels: rows * out_w,
+        })
+    }
+
+    /// Turns the weights of as many blocks of output channels, from `oc` on, as are there at once; nothing
+    /// where they are stored.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn turn(&self, oc: usize, buffers: &mut Buffers<'_>) -> Option<()> {
+        let Source::Turned(weights) = self.source else { return Some(()) };
+        let len = self.shape.patch_len();
+        let weights = weights.get(oc * len..self.shape.output[2] * len)?;
+        let blocks = buffers.weights.chunks_exact_mut(self.plan.block_bytes());
+        // Fewer of the last channels than there is room for.
+        for (block, rows) in blocks.zip(weights.chunks_exact((BLOCK * len).max(1))) {
+            quads::turn(rows, len, block)?;
+        }
+        Some(())
+    }
+
+    /// The blocks of corrections and weights from output channel `oc` on.
+    fn weights<'b>(&'b self, oc: usize, kept: bool, buffers: &'b Buffers<'_>) -> Option<&'b [u8]> {
+        let first = oc / BLOCK * self.plan.block_bytes();
+        match self.source {
+            Source::Stored(weights) => zerocopy::IntoBytes::as_bytes(weights).get(first..),
+            Source::Turned(_) if kept => buffers.weights.get(first..),
+            Source::Turned(_) => Some(buffers.weights),
+        }
+    }
+
+    /// The weights of output channel `oc` in the file, which may be behind the last.
+    fn behind(&self, oc: usize) -> *const u8 {
+        let (weights, channel) = match self.source {
+            Source::Stored(weights) => (weights, self.plan.block_bytes() / BLOCK),
+            Source::Turned(weights) => (weights, self.shape.patch_len()),
+        };
+        weights.as_ptr().cast::<u8>().wrapping_add(oc * channel)
+    }
+
+    /// Writes the rows of `count` pixels.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn gather(&self, first: usize, count: usize, buffers: &mut Buffers<'_>) -> Option<()> {
+        if count > self.plan.pixels || buffers.rows.len() < self.plan.rows_bytes() {
+            return None;
+        }
+        let rows = rows::Rows { shape: self.shape, input: self.input, row: self.plan.row };
+        // SAFETY: there are rows for `plan.pixels` pixels and a vector behind them.
+        unsafe { rows.gather(self.first_row, first..first + count, buffers.rows.as_mut_ptr()) };
+        Some(())
+    }
+
+    /// Pixels of a block times `N` blocks of output channels, to the output.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn multiply<const N: usize>(
+        &self,
+        buffers: &Buffers<'_>,
+        pixels: core::ops::Range<usize>,
+        oc: usize,
+        weights: [&[u8]; N],
+        epilogue: &Epilogue<N>,
+    ) -> Option<()> {
+        let Plan { quads, row, .. } = self.plan;
+        let out_c = self.shape.output[2];
+        let enough = buffers.rows.len() >= pixels.len() * row
+            && weights.iter().all(|weights| weights.len() >= self.plan.block_bytes())
+            && pixels.end <= self.pixels
+            && oc + N * BLOCK <= out_c;
+        if !enough {
+            return None;
+        }
+        // The first groups fetch the weights behind these, as many as these are.
+        let mut ahead = self.behind(oc + N * BLOCK);
+        for group in parts(pixels.len(), GROUP) {
+            let at = (pixels.start + group.start) * out_c + oc;
+            let operands = Operands {
+                // SAFETY: the group's first row is one of the block's.
+                rows: unsafe { buffers.rows.as_ptr().add(group.start * row) },
+                row,
+                // SAFETY: a block's weights begin behind a vector of corrections.
+                weights: weights.map(|weights| unsafe { weights.as_ptr().add(VECTOR) }),
+                quads,
+                ahead,
+                // SAFETY: the pixel is one of the band, and `oc` one of its channels.
+                output: unsafe { self.output.add(at) },
+                residual: self.residual.wrapping_add(if self.residual.is_null() { 0 } else { at }),
+                pixel: out_c,
+            };
+            // SAFETY: `group.len()` rows of `quads` quads, weights of `N` blocks and output pixels with
+            // `N` blocks of channels are there, and a residual as long as the output or null.
+            unsafe { multiply::group(group.len(), &operands, epilogue) };
+            ahead = ahead.wrapping_add(quads * VECTOR);
+        }
+        Some(())
+    }
+}
+
+/// `count` things in parts of one size, give or take one, of at most `most`.
+#[inline(always)]
+fn parts(count: usize, most: usize) -> impl Iterator<Item = core::ops::Range<usize>> {
+    let parts = count.div_ceil(most.max(1));
+    let mut start = 0;
+    (0..parts).map(move |part| {
+        let first = start;
+        start += (count - first).div_ceil(parts - part);
+        first..start
+    })
+}

@@ -1,0 +1,115 @@
+//! How the AVX-512 VNNI kernels divide a convolution: known on every machine, for plans of files that are
+//! packed elsewhere.
+//!
+//! The windows of a block of output pixels become rows of unsigned bytes, `u = x + 128`, and rows meet
+//! blocks of sixteen output channels in `vpdpbusd`, four bytes of a row at a time. What the 128 adds to a
+//! sum depends on the weights alone and lies in front of each block of them.
+//!
+//! What may not be broken: [`Plan`] follows from the shape and the form alone, and kernels divide their
+//! scratch by it.
+
+use crate::kernels::ConvShape;
+
+/// Output channels of a block: one vector of sums.
+pub(crate) const BLOCK: usize = 16;
+/// Bytes of a row that meet their weights at a time.
+pub(crate) const QUAD: usize = 4;
+/// Bytes of one vector.
+pub(crate) const VECTOR: usize = 64;
+/// Blocks of output channels that a row meets at a time.
+pub(crate) const BLOCKS: usize = 2;
+/// Output pixels that are multiplied at a time.
+pub(crate) const GROUP: usize = 12;
+/// Most bytes of rows at a time, unless a group of pixels has more: of a layer whose weights stay near,
+/// and of one whose weights come from far for every block of pixels.
+const ROWS_BYTES: [usize; 2] = [64 << 10, 256 << 10];
+/// Most bytes of weights that stay near; turned ones are made once a call.
+const NEAR_BYTES: usize = 160 << 10;
+
+/// The division of one convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Quads of a row, the last one filled up.
+    pub quads: usize,
+    /// From one row to the next, in bytes.
+    pub row: usize,
+    /// Most output pixels of a block.
+    pub pixels: usize,
+    /// Blocks of output channels whose turned weights are there at once; 0 for stored ones.
+    pub kept: usize,
+}
+
+impl Plan {
+    /// `conv_direct8_vnni`.
+    pub fn stored(shape: &ConvShape) -> Self {
+        let [out_h, out_w, _] = shape.output;
+        let row = row_bytes(shape);
+        let bytes = ROWS_BYTES[usize::from(!weights_are_near(shape))];
+        let most = (bytes / row.max(1)).max(GROUP);
+        let pixels = out_h.saturating_mul(out_w).min(most).max(1);
+        Self { quads: quads(shape), row, pixels, kept: 0 }
+    }
+
+    /// `conv_packed_vnni`.
+    pub fn turned(shape: &ConvShape) -> Self {
+        let plan = Self::stored(shape);
+        let [out_h, out_w, out_c] = shape.output;
+        let blocks = out_c / BLOCK;
+        let again = out_h.saturating_mul(out_w) > plan.pixels && weights_are_near(shape);
+        Self { kept: if again { blocks } else { blocks.min(BLOCKS) }, ..plan }
+    }
+
+    /// Rows may be written in whole vectors, which end behind the last one.
+    pub fn rows_bytes(&self) -> usize {
+        self.pixels.saturating_mul(self.row).saturating_add(VECTOR)
+    }
+
+    /// A block's correction and its weights.
+    pub fn block_bytes(&self) -> usize {
+        self.quads.saturating_add(1).saturating_mul(VECTOR)
+    }
+
+    pub fn weights_bytes(&self) -> usize {
+        self.kept.saturating_mul(self.block_bytes())
+    }
+
+    /// Rows and weights at whole vectors, wherever the scratch begins.
+    pub fn scratch_bytes(&self) -> usize {
+        self.rows_bytes().saturating_add(self.weights_bytes()).saturating_add(VECTOR)
+    }
+}
+
+/// Quads of a window.
+pub(crate) fn quads(shape: &ConvShape) -> usize {
+    shape.patch_len().div_ceil(QUAD)
+}
+
+/// Bytes of a block of output channels: the correction of sixteen sums, then
+/// `[quad][output channel][4]` weights.
+pub(crate) fn block_bytes(shape: &ConvShape) -> usize {
+    quads(shape).saturating_add(1).saturating_mul(VECTOR)
+}
+
+fn weights_are_near(shape: &ConvShape) -> bool {
+    block_bytes(shape).saturating_mul(shape.output[2] / BLOCK) <= NEAR_BYTES
+}
+
+/// Whole vectors, and an odd number of them, so that rows do not fall on the same lines of a cache. A copy
+/// in whole vectors may end behind the row's last value.
+fn row_bytes(shape: &ConvShape) -> usize {
+    let behind = if shape.input[2].is_multiple_of(VECTOR) { 0 } else { VECTOR - 1 };
+    let vectors = shape.patch_len().saturating_add(behind).div_ceil(VECTOR);
+    (vectors | 1).saturating_mul(VECTOR)
+}
+
+/// Whether the kernels compute this convolution; then no position in a window is too large to be counted.
+pub(crate) fn computes(shape: &ConvShape) -> bool {
+    let ConvShape { input, output, kernel, strides, pads, dilations, groups, .. } = shape;
+    let [_, _, out_c] = *output;
+    let extents = [&input[..], output, kernel, strides, pads, dilations];
+    *groups == 1
+        && out_c >= BLOCK
+        && out_c.is_multiple_of(BLOCK)
+        && !strides.contains(&0)
+        && extents.into_iter().flatten().all(|&n| n <= 1 << 24)
+}

@@ -15,8 +15,7 @@ use core::ops::Range;
 use crate::error::{Buffer, Fault};
 use crate::format::{Operator, Step, WeightForm, Weights, align_up};
 use crate::kernels::{
-    ConvArgs, ConvKernel, ConvShape, KernelFamily, KernelSet, LogitsArgs, PoolShape, Residual,
-    check,
+    Choice, ConvArgs, ConvKernel, ConvShape, KernelSet, LogitsArgs, PoolShape, Residual, check,
 };
 
 /// Window elements, or products of a classifier, that are not worth a second thread.
@@ -78,13 +77,9 @@ struct Share {
 }
 
 impl Share {
-    fn of(
-        division: Division,
-        shape: &ConvShape,
-        form: WeightForm,
-        kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
-    ) -> Self {
-        let kernel_bytes = |shape: &ConvShape| kernel_of(shape, form).scratch_bytes(shape, form);
+    fn of(division: Division, shape: &ConvShape, form: WeightForm, kernels: Choice) -> Self {
+        let kernel_bytes =
+            |shape: &ConvShape| kernels.conv_kernel(shape, form).scratch_bytes(shape, form);
         match division {
             // A band's kernel sees the whole shape.
             Division::Rows(_) => Self { kernel: align_up(kernel_bytes(shape)), output: 0 },
@@ -118,48 +113,33 @@ fn of_channels(shape: &ConvShape, channels: usize) -> ConvShape {
     ConvShape { output: [height, width, channels], ..*shape }
 }
 
-/// Scratch of a step on some threads, in bytes, with the kernels of this machine.
-pub(crate) fn scratch_bytes(kernels: KernelSet, step: &Step<'_>, threads: usize) -> usize {
-    let kernel_of = |shape: &ConvShape, form| kernels.conv_kernel(shape, form);
-    let undivided = || kernels.scratch_bytes(&step.operator);
-    scratch_by(kernel_of, step, threads).unwrap_or_else(undivided)
-}
-
-/// Scratch of a step on some threads, in bytes, with the kernels of another machine.
-pub(crate) fn family_scratch_bytes(family: KernelFamily, step: &Step<'_>, threads: usize) -> usize {
-    let kernel_of = |shape: &ConvShape, form| family.conv_kernel(shape, form);
-    let undivided = || family.scratch_bytes(&step.operator);
-    scratch_by(kernel_of, step, threads).unwrap_or_else(undivided)
-}
-
-/// `None` if the step is not divided, or needs no scratch of its own where it is.
-fn scratch_by(
-    kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
-    step: &Step<'_>,
-    threads: usize,
-) -> Option<usize> {
-    let Operator::Conv { shape, weights, .. } = &step.operator else { return None };
-    if step.output.is_streamed() {
-        // Its parts are divided by rows, however many there are at a time.
-        let share = Share::of(Division::Rows(1), shape, weights.form, kernel_of);
-        return (threads > 1).then(|| share.bytes().saturating_mul(threads));
-    }
-    divided_bytes(kernel_of, shape, weights.form, threads)
+/// Scratch of a step on some threads, in bytes.
+pub(crate) fn scratch_bytes(kernels: Choice, step: &Step<'_>, threads: usize) -> usize {
+    let divided = || {
+        let Operator::Conv { shape, weights, .. } = &step.operator else { return None };
+        if step.output.is_streamed() {
+            // Its parts are divided by rows, however many there are at a time.
+            let share = Share::of(Division::Rows(1), shape, weights.form, kernels);
+            return (threads > 1).then(|| share.bytes().saturating_mul(threads));
+        }
+        divided_bytes(kernels, shape, weights.form, threads)
+    };
+    divided().unwrap_or_else(|| kernels.scratch_bytes(&step.operator))
 }
 
 /// Scratch of a convolution that is computed as a whole; `None` if it is not divided.
 fn divided_bytes(
-    kernel_of: impl Fn(&ConvShape, WeightForm) -> ConvKernel,
+    kernels: Choice,
     shape: &ConvShape,
     form: WeightForm,
     threads: usize,
 ) -> Option<usize> {
-    let division = Division::of(kernel_of(shape, form), shape, form, threads);
+    let division = Division::of(kernels.conv_kernel(shape, form), shape, form, threads);
     let parts = match division {
         Division::Rows(rows) => shape.output[0].div_ceil(rows),
         Division::Channels(channels) => shape.output[2].div_ceil(channels),
     };
-    let share = Share::of(division, shape, form, kernel_of);
+    let share = Share::of(division, shape, form, kernels);
     (parts > 1).then(|| share.bytes().saturating_mul(parts))
 }
 
@@ -183,7 +163,7 @@ pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) -> Re
 
 fn conv_divided(kernels: KernelSet, division: Division, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (shape, form) = (args.shape, args.weights.form);
-    let share = Share::of(division, shape, form, |shape, form| kernels.conv_kernel(shape, form));
+    let share = Share::of(division, shape, form, kernels.choice());
     match division {
         Division::Rows(rows) if rows >= shape.output[0] => kernels.conv(args),
         Division::Rows(rows) => by_rows(kernels, rows, share, args),

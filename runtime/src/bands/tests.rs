@@ -1,10 +1,10 @@
 //! Divisions of steps: scratch of every part, and the bytes of the whole.
 
 use super::*;
-use crate::AlignedBytes;
 use crate::format::Channels;
 use crate::numerics::Requantization;
 use crate::support::{Guarded, Random, shapes};
+use crate::{AlignedBytes, KernelFamily};
 use std::vec;
 use std::vec::Vec;
 
@@ -82,8 +82,8 @@ fn scratch_of_a_division_covers_every_block() {
     let mut smaller_needs_more = 0;
     for shape in shapes::networks().into_iter().chain(of_chance) {
         for (family, form) in families().flat_map(|family| forms_of(family, &shape)) {
-            let kernel_of = |shape: &ConvShape, form| family.conv_kernel(shape, form);
-            let kernel = kernel_of(&shape, form);
+            let kernels = family.choice();
+            let kernel = kernels.conv_kernel(&shape, form);
             let mut divisions = Vec::new();
             for threads in 1..=33 {
                 let division = Division::of(kernel, &shape, form, threads);
@@ -93,11 +93,11 @@ fn scratch_of_a_division_covers_every_block() {
             }
             for division in divisions {
                 let Division::Channels(channels) = division else { continue };
-                let share = Share::of(division, &shape, form, kernel_of);
+                let share = Share::of(division, &shape, form, kernels);
                 let [height, width, all] = shape.output;
                 let needed = |first: usize| {
                     let block = of_channels(&shape, channels.min(all - first));
-                    kernel_of(&block, form).scratch_bytes(&block, form)
+                    kernels.conv_kernel(&block, form).scratch_bytes(&block, form)
                 };
                 for first in (0..all).step_by(channels) {
                     let bytes = needed(first);
@@ -140,8 +140,7 @@ fn no_division_changes_a_byte() {
         let constants = Channels { bias: &bias, multipliers: &multipliers };
         let shortcut = values(height * width * channels, 5);
         let run = |kernels: KernelSet, division: Division, weights: Weights<'_>, in_place| {
-            let kernel_of = |shape: &ConvShape, form| kernels.conv_kernel(shape, form);
-            let share = Share::of(division, shape, weights.form, kernel_of);
+            let share = Share::of(division, shape, weights.form, kernels.choice());
             let parts = match division {
                 Division::Rows(rows) => height.div_ceil(rows),
                 Division::Channels(block) => channels.div_ceil(block),
@@ -312,9 +311,8 @@ impl Case {
         missing: usize,
     ) -> Result<Vec<i8>, Fault> {
         let (shape, form) = (&self.shape, weights.form);
-        let kernel_of = |shape: &ConvShape, form| kernels.conv_kernel(shape, form);
-        let whole = kernel_of(shape, form).scratch_bytes(shape, form);
-        let planned = divided_bytes(kernel_of, shape, form, threads).unwrap_or(whole);
+        let whole = kernels.conv_kernel(shape, form).scratch_bytes(shape, form);
+        let planned = divided_bytes(kernels.choice(), shape, form, threads).unwrap_or(whole);
         let mut scratch = Guarded::new(planned - missing);
         let mut output = Guarded::from_int8(&self.shortcut);
         let args = ConvArgs {

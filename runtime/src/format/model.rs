@@ -13,7 +13,7 @@ use super::{
 };
 use crate::bands;
 use crate::error::ModelError;
-use crate::kernels::{KernelFamily, KernelSet, Required};
+use crate::kernels::{Choice, KernelFamily, KernelSet, Required};
 use crate::numerics::{Addition, Requantization};
 
 /// A model whose every offset, shape and range has been checked; see [`Model::new_checked`].
@@ -85,18 +85,19 @@ impl<'m> Model<'m> {
     /// with scratch of its own.
     #[must_use]
     pub fn required_by_threads(&self, kernels: KernelSet, threads: usize) -> Required {
-        self.require(|step| bands::scratch_bytes(kernels, step, threads))
+        self.require(kernels.choice(), threads)
     }
 
     /// [`Model::required_by_threads`] with kernels that this machine may not have: what to plan for
     /// another one.
     #[must_use]
     pub fn required_by_family(&self, kernels: KernelFamily, threads: usize) -> Required {
-        self.require(|step| bands::family_scratch_bytes(kernels, step, threads))
+        self.require(kernels.choice(), threads)
     }
 
-    fn require(&self, scratch: impl Fn(&Step<'_>) -> usize) -> Required {
-        let scratch = self.steps().map(|step| scratch(&step)).max().unwrap_or(0);
+    fn require(&self, kernels: Choice, threads: usize) -> Required {
+        let scratch = self.steps().map(|step| bands::scratch_bytes(kernels, &step, threads));
+        let scratch = scratch.max().unwrap_or(0);
         Required { activations: self.header.arena_bytes as usize, scratch }
     }
 

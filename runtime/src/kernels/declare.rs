@@ -30,6 +30,21 @@ pub(crate) struct Kernel {
     pub run: Option<fn(KernelSet, ConvArgs<'_>) -> Result<(), Fault>>,
 }
 
+impl Kernel {
+    /// What is said of kernels where they do not differ.
+    pub const fn with(grain: Grain) -> Self {
+        Self {
+            name: "",
+            reads: OHWI,
+            computes: always,
+            pays: always,
+            scratch_bytes: |_, _| 0,
+            grain,
+            run: None,
+        }
+    }
+}
+
 /// How a kernel's work may be divided among threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grain {
@@ -212,15 +227,15 @@ macro_rules! declare_code {
     ($d:tt $cfg:ident) => {
         #[cfg($cfg)]
         macro_rules! code {
-                            (is_there $d token:ident) => {
-                                Some(native::$d token::is_there)
-                            };
-                            ($d token:ident: $d function:path, $d($d argument:ident),+) => {
-                                Some(|set, $d($d argument),+| {
-                                    $d function(native::$d token::of(set)?, $d($d argument),+)
-                                })
-                            };
-                        }
+                    (is_there $d token:ident) => {
+                        Some(native::$d token::is_there)
+                    };
+                    ($d token:ident: $d function:ident, $d($d argument:ident),+) => {
+                        Some(|set, $d($d argument),+| {
+                            native::$d function(native::$d token::of(set)?, $d($d argument),+)
+                        })
+                    };
+                }
         #[cfg(not($cfg))]
         macro_rules! code {
             ($d($d anything:tt)*) => {
@@ -229,5 +244,60 @@ macro_rules! declare_code {
         }
     };
 }
+
+/// A table of kernels, which have the names of their functions. They are divided as `grain` says, read OHWI,
+/// need no scratch, compute everything and pay, unless a line says otherwise.
+#[allow(unused_macros, reason = "a build may know portable kernels alone")]
+macro_rules! kernels {
+    ($grain:ident; $($name:ident($token:ident) { $($field:ident: $value:expr),* $(,)? })+) => {
+        &[$(Kernel {
+            name: stringify!($name),
+            $($field: $value,)*
+            run: code!($token: $name, args),
+            ..Kernel::with($grain)
+        }),+]
+    };
+}
+
+/// [`Layouts`] as the functions of a module have them.
+#[allow(unused_macros, reason = "a build may know portable kernels alone")]
+macro_rules! layouts_of {
+    ($module:ident) => {
+        Layouts {
+            bytes: $module::weights_bytes,
+            #[cfg(feature = "write")]
+            pack: $module::pack,
+            #[cfg(feature = "write")]
+            unpack: $module::unpack,
+        }
+    };
+}
+
+/// A token: proof that this machine has an instruction set, given to who holds a [`KernelSet`] that has it.
+#[allow(unused_macros, reason = "a build may know portable kernels alone")]
+macro_rules! token {
+    ($(#[doc = $doc:literal])+ $token:ident, if $there:expr) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $token(());
+
+        impl $token {
+            /// Whether this machine has the instructions.
+            #[must_use]
+            pub fn is_there() -> bool {
+                $there
+            }
+
+            /// The token.
+            ///
+            /// # Errors
+            /// [`Fault::Plan`](crate::error::Fault::Plan) if the set lacks the instructions.
+            pub fn of(set: crate::kernels::KernelSet) -> Result<Self, crate::error::Fault> {
+                let has = set.has(crate::kernels::KernelFamily::$token);
+                if has { Ok(Self(())) } else { Err(crate::error::Fault::Plan) }
+            }
+        }
+    };
+}
 #[allow(unused_imports, reason = "as above")]
-pub(crate) use declare_code;
+pub(crate) use {declare_code, kernels, layouts_of, token};

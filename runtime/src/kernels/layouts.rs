@@ -12,37 +12,28 @@ use crate::format::{WeightForm, WeightLayout};
 #[cfg(feature = "write")]
 pub use super::winograd;
 
-/// An instruction set's own orders of weights: all but OHWI.
+/// An instruction set's own orders of weights: all but OHWI. Forms have its target.
 pub(crate) struct Layouts {
     /// Bytes of weights; `None` if there is no such layout, or not for this shape.
-    pub bytes: fn(WeightLayout, &ConvShape) -> Option<u64>,
+    pub bytes: fn(WeightForm, &ConvShape) -> Option<u64>,
     /// See [`pack`]. The layout exists, and the weights have the shape's length.
     #[cfg(feature = "write")]
-    pub pack: fn(WeightLayout, &ConvShape, &[i8]) -> Option<std::vec::Vec<u8>>,
+    pub pack: fn(WeightForm, &ConvShape, &[i8]) -> Option<std::vec::Vec<u8>>,
     /// See [`unpack`], which packs the result again to see that it is right. The layout exists, and the bytes
     /// have its length.
     #[cfg(feature = "write")]
-    pub unpack: fn(WeightLayout, &ConvShape, &[u8]) -> Option<std::vec::Vec<i8>>,
+    pub unpack: fn(WeightForm, &ConvShape, &[u8]) -> Option<std::vec::Vec<i8>>,
 }
-
-/// [`Layouts`] of functions for sizes, packing and unpacking; the latter two are there on hosts.
-macro_rules! layouts_of {
-    ($bytes:expr, $pack:expr, $unpack:expr) => {
-        Layouts {
-            bytes: $bytes,
-            #[cfg(feature = "write")]
-            pack: $pack,
-            #[cfg(feature = "write")]
-            unpack: $unpack,
-        }
-    };
-}
-#[allow(unused_imports, reason = "a build may know portable kernels alone")]
-pub(crate) use layouts_of;
 
 impl Layouts {
     /// No layouts but OHWI.
-    pub const NONE: Self = layouts_of!(|_, _| None, |_, _, _| None, |_, _, _| None);
+    pub const NONE: Self = Self {
+        bytes: |_, _| None,
+        #[cfg(feature = "write")]
+        pack: |_, _, _| None,
+        #[cfg(feature = "write")]
+        unpack: |_, _, _| None,
+    };
 
     fn of(form: WeightForm) -> Option<&'static Self> {
         Some(&KernelFamily::of(form.target)?.set()?.layouts)
@@ -59,7 +50,7 @@ pub fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
     if form.layout == WeightLayout::Ohwi {
         return (shape.output[2] as u64).checked_mul(u64::try_from(shape.patch_len()).ok()?);
     }
-    (Layouts::of(form)?.bytes)(form.layout, shape)
+    (Layouts::of(form)?.bytes)(form, shape)
 }
 
 /// Packs OHWI weights; `None` if the target has no such layout for this shape, or if the weights
@@ -74,7 +65,7 @@ pub fn pack(form: WeightForm, shape: &ConvShape, ohwi: &[i8]) -> Option<std::vec
     if form.layout == WeightLayout::Ohwi {
         return Some(zerocopy::IntoBytes::as_bytes(ohwi).to_vec());
     }
-    (Layouts::of(form)?.pack)(form.layout, shape, ohwi)
+    (Layouts::of(form)?.pack)(form, shape, ohwi)
 }
 
 /// The OHWI weights behind packed bytes; `None` if there are none.
@@ -87,6 +78,6 @@ pub fn unpack(form: WeightForm, shape: &ConvShape, packed: &[u8]) -> Option<std:
     if form.layout == WeightLayout::Ohwi {
         return Some(packed.iter().map(|&byte| byte as i8).collect());
     }
-    let weights = (Layouts::of(form)?.unpack)(form.layout, shape, packed)?;
+    let weights = (Layouts::of(form)?.unpack)(form, shape, packed)?;
     (pack(form, shape, &weights)? == packed).then_some(weights)
 }

@@ -38,6 +38,7 @@ mod x86_64;
 
 pub use declare::ConvKernel;
 pub use instruction_sets::{KernelFamily, Target};
+pub(crate) use set::Choice;
 pub use set::KernelSet;
 
 use crate::format::{ALIGNMENT, Activation, Channels, Weights, align_up};

@@ -11,34 +11,31 @@ use crate::error::Fault;
 use crate::format::{Channels, Operator, Target, WeightForm, WeightLayout};
 use crate::numerics::{Addition, Channel, Requantization};
 
-/// The kernels of one machine. Holding a value proves that the machine can run it.
+/// Which kernels compute, on this machine or another.
 #[derive(Clone, Copy)]
-pub struct KernelSet {
+pub(crate) struct Choice {
     set: &'static InstructionSet,
     /// The kernel of all convolutions that it computes.
     conv: Option<ConvKernel>,
 }
 
-impl InstructionSet {
-    /// The kernel that it computes a convolution with.
-    fn conv_kernel(&'static self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
+impl Choice {
+    /// The kernel that computes a convolution.
+    pub fn conv_kernel(self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
         let packed = form.layout != WeightLayout::Ohwi;
-        let serves =
-            |kernel: &ConvKernel| kernel.computes(shape, form) && (packed || kernel.pays(shape));
-        self.conv_kernels().find(serves).unwrap_or(ConvKernel::GENERIC)
+        let able = |kernel: &ConvKernel| kernel.computes(shape, form);
+        let serves = |kernel: &ConvKernel| able(kernel) && (packed || kernel.pays(shape));
+        let best = || self.set.conv_kernels().find(serves);
+        self.conv.filter(able).or_else(best).unwrap_or(ConvKernel::GENERIC)
     }
 
-    /// Name of the code that runs this operator, by `kernel` if it is a convolution.
-    fn kernel_name(
-        &self,
-        operator: &Operator<'_>,
-        kernel: impl Fn() -> ConvKernel,
-    ) -> &'static str {
+    /// Name of the code that runs an operator.
+    fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
         let Operators {
             max_pool, average_pool, average_pool_inside, add, subsample, logits, ..
-        } = &self.operators;
+        } = &self.set.operators;
         match operator {
-            Operator::Conv { .. } => kernel().name(),
+            Operator::Conv { shape, weights, .. } => self.conv_kernel(shape, weights.form).name(),
             Operator::MaxPool { .. } => max_pool.name,
             Operator::AveragePool { .. } => average_pool.name,
             Operator::AveragePoolInside { .. } => average_pool_inside.name,
@@ -47,7 +44,21 @@ impl InstructionSet {
             Operator::Logits { .. } => logits.name,
         }
     }
+
+    /// Scratch for an operator that is computed as a whole, in bytes.
+    pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
+        match operator {
+            Operator::Conv { shape, weights, .. } => {
+                self.conv_kernel(shape, weights.form).scratch_bytes(shape, weights.form)
+            }
+            _ => 0,
+        }
+    }
 }
+
+/// The kernels of one machine. Holding a value proves that the machine can run it.
+#[derive(Clone, Copy)]
+pub struct KernelSet(Choice);
 
 impl KernelFamily {
     /// The family of this name.
@@ -59,6 +70,11 @@ impl KernelFamily {
     /// The record. What this build has no use for counts as portable.
     fn record(self) -> &'static InstructionSet {
         self.set().unwrap_or(&portable::GENERIC)
+    }
+
+    /// Its kernels, without proof that this machine runs them.
+    pub(crate) fn choice(self) -> Choice {
+        Choice { set: self.record(), conv: None }
     }
 
     /// Whether it runs files whose weights are laid out for `target`.
@@ -75,33 +91,25 @@ impl KernelFamily {
     /// The kernel that this family computes a convolution with.
     #[must_use]
     pub fn conv_kernel(self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
-        self.record().conv_kernel(shape, form)
+        self.choice().conv_kernel(shape, form)
     }
 
     /// Name of the kernel that runs this operator.
     #[must_use]
     pub fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
-        self.record().kernel_name(operator, || match operator {
-            Operator::Conv { shape, weights, .. } => self.conv_kernel(shape, weights.form),
-            _ => ConvKernel::GENERIC,
-        })
+        self.choice().kernel_name(operator)
     }
 
     /// Scratch that the kernel for this operator needs, in bytes.
     #[must_use]
     pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
-        match operator {
-            Operator::Conv { shape, weights, .. } => {
-                self.conv_kernel(shape, weights.form).scratch_bytes(shape, weights.form)
-            }
-            _ => 0,
-        }
+        self.choice().scratch_bytes(operator)
     }
 }
 
 impl PartialEq for KernelSet {
     fn eq(&self, other: &Self) -> bool {
-        self.family() == other.family() && self.conv == other.conv
+        self.family() == other.family() && self.0.conv == other.0.conv
     }
 }
 
@@ -110,15 +118,25 @@ impl Eq for KernelSet {}
 impl fmt::Debug for KernelSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
-        self.conv.map_or(Ok(()), |kernel| write!(f, " with {}", kernel.name()))
+        self.0.conv.map_or(Ok(()), |kernel| write!(f, " with {}", kernel.name()))
     }
 }
 
 impl KernelSet {
     /// The specification: slow, for tests.
-    pub const REFERENCE: Self = Self { set: &portable::REFERENCE, conv: None };
+    pub const REFERENCE: Self = Self::of(&portable::REFERENCE);
     /// Portable Rust.
-    pub const GENERIC: Self = Self { set: &portable::GENERIC, conv: None };
+    pub const GENERIC: Self = Self::of(&portable::GENERIC);
+
+    /// Only of sets that are there.
+    const fn of(set: &'static InstructionSet) -> Self {
+        Self(Choice { set, conv: None })
+    }
+
+    /// Its kernels, for plans.
+    pub(crate) const fn choice(self) -> Choice {
+        self.0
+    }
 
     /// The fastest kernels that this machine runs.
     #[must_use]
@@ -130,21 +148,21 @@ impl KernelSet {
     pub fn available() -> impl Iterator<Item = Self> {
         let sets = KernelFamily::ALL.into_iter().filter_map(KernelFamily::set);
         let there = sets.filter(|set| set.is_there.is_some_and(|is_there| is_there()));
-        there.map(|set| Self { set, conv: None })
+        there.map(Self::of)
     }
 
     /// This set with `kernel` for all convolutions that it computes, whether it pays there or not;
     /// `None` if the set has no such kernel.
     #[must_use]
     pub fn with_conv_kernel(self, kernel: ConvKernel) -> Option<Self> {
-        let known = self.set.conv_kernels().any(|known| known == kernel);
-        known.then_some(Self { conv: Some(kernel), ..self })
+        let known = self.0.set.conv_kernels().any(|known| known == kernel);
+        known.then_some(Self(Choice { conv: Some(kernel), ..self.0 }))
     }
 
     /// The set's name.
     #[must_use]
     pub const fn family(self) -> KernelFamily {
-        self.set.family
+        self.0.set.family
     }
 
     /// Name of the set, as `--kernels` takes it.
@@ -159,34 +177,25 @@ impl KernelSet {
         expect(dead_code, reason = "portable kernels need no proof")
     )]
     pub(super) fn has(self, family: KernelFamily) -> bool {
-        self.set.has(family)
+        self.0.set.has(family)
     }
 
     /// The kernel that computes a convolution.
     #[must_use]
     pub fn conv_kernel(self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
-        let chosen = self.conv.filter(|kernel| kernel.computes(shape, form));
-        chosen.unwrap_or_else(|| self.set.conv_kernel(shape, form))
+        self.0.conv_kernel(shape, form)
     }
 
     /// Name of the kernel that runs this operator.
     #[must_use]
     pub fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
-        self.set.kernel_name(operator, || match operator {
-            Operator::Conv { shape, weights, .. } => self.conv_kernel(shape, weights.form),
-            _ => ConvKernel::GENERIC,
-        })
+        self.0.kernel_name(operator)
     }
 
     /// Scratch that the kernel for this operator needs, in bytes.
     #[must_use]
     pub fn scratch_bytes(self, operator: &Operator<'_>) -> usize {
-        match operator {
-            Operator::Conv { shape, weights, .. } => {
-                self.conv_kernel(shape, weights.form).scratch_bytes(shape, weights.form)
-            }
-            _ => 0,
-        }
+        self.0.scratch_bytes(operator)
     }
 
     /// Runs a convolution.
@@ -208,7 +217,7 @@ impl KernelSet {
     /// [`Fault`] if a slice is shorter than inputs and classes ask for.
     pub fn logits(self, args: LogitsArgs<'_>) -> Result<(), Fault> {
         check::logits(&args)?;
-        self.set.operators.logits.code()?(self, args)
+        self.0.set.operators.logits.code()?(self, args)
     }
 
     /// Runs a maximum pool, HWC to HWC; padding is ignored.
@@ -224,7 +233,7 @@ impl KernelSet {
     ) -> Result<(), Fault> {
         check::pool(shape, input, output)?;
         check::clamp(clamp)?;
-        self.set.operators.max_pool.code()?(self, shape, clamp, input, output)
+        self.0.set.operators.max_pool.code()?(self, shape, clamp, input, output)
     }
 
     /// Runs an average pool, HWC to HWC; padding counts as real 0.
@@ -241,7 +250,7 @@ impl KernelSet {
     ) -> Result<(), Fault> {
         check::pool(shape, input, output)?;
         check::requantization(requantization)?;
-        self.set.operators.average_pool.code()?(shape, channel, requantization, input, output);
+        self.0.set.operators.average_pool.code()?(shape, channel, requantization, input, output);
         Ok(())
     }
 
@@ -261,7 +270,7 @@ impl KernelSet {
     ) -> Result<(), Fault> {
         check::pool_inside(shape, channels, input, output)?;
         check::requantization(requantization)?;
-        let code = self.set.operators.average_pool_inside.code()?;
+        let code = self.0.set.operators.average_pool_inside.code()?;
         code(shape, channels, requantization, input, output);
         Ok(())
     }
@@ -278,7 +287,7 @@ impl KernelSet {
         output: &mut [i8],
     ) -> Result<(), Fault> {
         check::add(addition, [a, b], output)?;
-        self.set.operators.add.code()?(addition, a, b, output);
+        self.0.set.operators.add.code()?(addition, a, b, output);
         Ok(())
     }
 
@@ -293,7 +302,7 @@ impl KernelSet {
         output: &mut [i8],
     ) -> Result<(), Fault> {
         check::add(addition, [a, output], output)?;
-        self.set.operators.add_in_place.code()?(addition, a, output);
+        self.0.set.operators.add_in_place.code()?(addition, a, output);
         Ok(())
     }
 
@@ -303,7 +312,7 @@ impl KernelSet {
     /// [`Fault`] if a slice does not fit its tensor, or one tensor the other.
     pub fn subsample(self, args: SubsampleArgs<'_>) -> Result<(), Fault> {
         check::subsample(&args)?;
-        self.set.operators.subsample.code()?(args);
+        self.0.set.operators.subsample.code()?(args);
         Ok(())
     }
 }

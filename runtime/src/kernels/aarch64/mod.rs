@@ -9,8 +9,8 @@ mod layouts;
 mod native;
 pub(crate) mod winograd4;
 
-use super::declare::{Grain, InstructionSet, Kernel, OHWI, always, declare_code};
-use super::layouts::{Layouts, layouts_of};
+use super::declare::{Grain, InstructionSet, Kernel, declare_code, kernels, layouts_of};
+use super::layouts::Layouts;
 use super::winograd4 as geometry;
 use super::{KernelFamily, portable};
 use crate::format::{Target, WeightForm, WeightLayout};
@@ -20,17 +20,6 @@ declare_code!($ native_aarch64);
 /// Blocks of sixteen channels.
 const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work: 500_000 };
 
-/// What is said of each kernel, unless it differs.
-const COMMON: Kernel = Kernel {
-    name: "",
-    reads: OHWI,
-    computes: always,
-    pays: always,
-    scratch_bytes: |_, _| 0,
-    grain: GRAIN,
-    run: None,
-};
-
 const fn neon(layout: WeightLayout) -> WeightForm {
     WeightForm { target: Target::Armv8Neon, layout }
 }
@@ -39,40 +28,28 @@ const fn neon(layout: WeightLayout) -> WeightForm {
 pub(crate) static NEON: InstructionSet = InstructionSet {
     family: KernelFamily::Neon,
     base: Some(KernelFamily::Generic),
-    kernels: &[
-        Kernel {
-            name: "conv_winograd4_neon",
+    kernels: kernels! { GRAIN;
+        conv_winograd4_neon(Neon) {
             reads: &[WeightForm::PORTABLE, neon(WeightLayout::Winograd4)],
             computes: geometry::computes,
             pays: geometry::pays,
             scratch_bytes: winograd4::scratch_bytes,
             grain: Grain { rows: 4, transforms: &[WeightLayout::Ohwi], ..GRAIN },
-            run: code!(Neon: native::conv_winograd4_neon, args),
-        },
-        Kernel {
-            name: "conv_winograd4_stem_neon",
+        }
+        conv_winograd4_stem_neon(Neon) {
             reads: &[neon(WeightLayout::Winograd4)],
             computes: geometry::is_stem,
             scratch_bytes: winograd4::scratch_bytes,
             grain: Grain { rows: 3, ..GRAIN },
-            run: code!(Neon: native::conv_winograd4_neon, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct8_neon",
+        }
+        conv_direct8_neon(Neon) {
             reads: &[WeightForm::PORTABLE, neon(WeightLayout::Direct8)],
             computes: direct8::computes,
             pays: direct8::pays,
             scratch_bytes: direct8::scratch_bytes,
-            run: code!(Neon: native::conv_direct8_neon, args),
-            ..COMMON
-        },
-    ],
-    layouts: layouts_of!(
-        |layout, shape| layouts::weights_bytes(neon(layout), shape),
-        |layout, shape, ohwi| layouts::pack(neon(layout), shape, ohwi),
-        |layout, shape, packed| layouts::unpack(neon(layout), shape, packed)
-    ),
+        }
+    },
+    layouts: layouts_of!(layouts),
     operators: portable::OPERATORS,
     is_there: code!(is_there Neon),
 };
@@ -85,20 +62,15 @@ const fn dotprod(layout: WeightLayout) -> WeightForm {
 pub(crate) static DOTPROD: InstructionSet = InstructionSet {
     family: KernelFamily::Dotprod,
     base: Some(KernelFamily::Neon),
-    kernels: &[Kernel {
-        name: "conv_direct8_dotprod",
-        reads: &[WeightForm::PORTABLE, dotprod(WeightLayout::Direct8)],
-        computes: direct8::computes,
-        pays: direct8::pays,
-        scratch_bytes: direct8::scratch_bytes,
-        run: code!(Dotprod: native::conv_direct8_dotprod, args),
-        ..COMMON
-    }],
-    layouts: layouts_of!(
-        |layout, shape| layouts::weights_bytes(dotprod(layout), shape),
-        |layout, shape, ohwi| layouts::pack(dotprod(layout), shape, ohwi),
-        |layout, shape, packed| layouts::unpack(dotprod(layout), shape, packed)
-    ),
+    kernels: kernels! { GRAIN;
+        conv_direct8_dotprod(Dotprod) {
+            reads: &[WeightForm::PORTABLE, dotprod(WeightLayout::Direct8)],
+            computes: direct8::computes,
+            pays: direct8::pays,
+            scratch_bytes: direct8::scratch_bytes,
+        }
+    },
+    layouts: layouts_of!(layouts),
     operators: portable::OPERATORS,
     is_there: code!(is_there Dotprod),
 };

@@ -2,10 +2,10 @@
 
 #[cfg(native_cortex_m3)]
 use super::native;
-use super::{COMMON, direct, layouts, winograd};
+use super::{GRAIN, direct, layouts, winograd};
 use crate::format::{Target, WeightForm, WeightLayout};
-use crate::kernels::declare::{InstructionSet, Kernel, declare_code};
-use crate::kernels::layouts::{Layouts, layouts_of};
+use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
+use crate::kernels::layouts::Layouts;
 use crate::kernels::{KernelFamily, portable};
 
 declare_code!($ native_cortex_m3);
@@ -23,28 +23,18 @@ pub(super) const WINOGRAD4: winograd::Form = winograd::Form { side: 4, value_byt
 pub(crate) static M3: InstructionSet = InstructionSet {
     family: KernelFamily::CortexM3,
     base: Some(KernelFamily::Generic),
-    kernels: &[
-        Kernel {
-            name: "conv_winograd4_cortex_m3",
+    kernels: kernels! { GRAIN;
+        conv_winograd4_cortex_m3(CortexM3) {
             reads: &[packed(WeightLayout::Winograd4)],
             computes: winograd::computes,
             scratch_bytes: |shape, _| WINOGRAD4.scratch_bytes(shape),
-            run: code!(CortexM3: native::conv_winograd4_cortex_m3, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct_cortex_m3",
+        }
+        conv_direct_cortex_m3(CortexM3) {
             computes: |shape| DIRECT.computes(shape),
             scratch_bytes: |shape, _| DIRECT.scratch_bytes(shape),
-            run: code!(CortexM3: native::conv_direct_cortex_m3, args),
-            ..COMMON
-        },
-    ],
-    layouts: layouts_of!(
-        |layout, shape| layouts::weights_bytes(packed(layout), shape),
-        |layout, shape, ohwi| layouts::pack(packed(layout), shape, ohwi),
-        |layout, shape, bytes| layouts::unpack(packed(layout), shape, bytes)
-    ),
+        }
+    },
+    layouts: layouts_of!(layouts),
     operators: portable::OPERATORS,
     is_there: code!(is_there CortexM3),
 };

@@ -2,10 +2,10 @@
 
 #[cfg(native_cortex_m4)]
 use super::native;
-use super::{COMMON, direct, layouts, winograd};
+use super::{GRAIN, direct, layouts, winograd};
 use crate::format::{Target, WeightForm, WeightLayout};
-use crate::kernels::declare::{InstructionSet, Kernel, declare_code};
-use crate::kernels::layouts::{Layouts, layouts_of};
+use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
+use crate::kernels::layouts::Layouts;
 use crate::kernels::{KernelFamily, portable};
 
 declare_code!($ native_cortex_m4);
@@ -25,52 +25,33 @@ pub(super) const WINOGRAD2: winograd::Form = winograd::Form { side: 2, value_byt
 pub(crate) static M4: InstructionSet = InstructionSet {
     family: KernelFamily::CortexM4,
     base: Some(KernelFamily::Generic),
-    kernels: &[
-        Kernel {
-            name: "conv_winograd4_cortex_m4",
+    kernels: kernels! { GRAIN;
+        conv_winograd4_cortex_m4(CortexM4) {
             reads: &[packed(WeightLayout::Winograd4)],
             computes: winograd::computes,
             scratch_bytes: |shape, _| WINOGRAD4.scratch_bytes(shape),
-            run: code!(CortexM4: native::conv_winograd4_cortex_m4, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd2_cortex_m4",
+        }
+        conv_winograd2_cortex_m4(CortexM4) {
             reads: &[packed(WeightLayout::Winograd2)],
             computes: winograd::computes,
             scratch_bytes: |shape, _| WINOGRAD2.scratch_bytes(shape),
-            run: code!(CortexM4: native::conv_winograd2_cortex_m4, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct16_cortex_m4",
+        }
+        conv_direct16_cortex_m4(CortexM4) {
             reads: &[packed(WeightLayout::Direct16)],
             computes: |shape| direct::PACKED.computes(shape),
             scratch_bytes: |shape, _| direct::PACKED.scratch_bytes(shape),
-            run: code!(CortexM4: native::conv_direct_packed_cortex_m4, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct8_cortex_m4",
+        }
+        conv_direct8_cortex_m4(CortexM4) {
             reads: &[packed(WeightLayout::Direct8)],
             computes: |shape| direct::PACKED.computes(shape),
             scratch_bytes: |shape, _| direct::PACKED.scratch_bytes(shape),
-            run: code!(CortexM4: native::conv_direct_packed_cortex_m4, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct_cortex_m4",
+        }
+        conv_direct_cortex_m4(CortexM4) {
             computes: |shape| DIRECT.computes(shape),
             scratch_bytes: |shape, _| DIRECT.scratch_bytes(shape),
-            run: code!(CortexM4: native::conv_direct_cortex_m4, args),
-            ..COMMON
-        },
-    ],
-    layouts: layouts_of!(
-        |layout, shape| layouts::weights_bytes(packed(layout), shape),
-        |layout, shape, ohwi| layouts::pack(packed(layout), shape, ohwi),
-        |layout, shape, bytes| layouts::unpack(packed(layout), shape, bytes)
-    ),
+        }
+    },
+    layouts: layouts_of!(layouts),
     operators: portable::OPERATORS,
     is_there: code!(is_there CortexM4),
 };

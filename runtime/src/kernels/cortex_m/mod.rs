@@ -14,7 +14,7 @@ mod m4;
 mod native;
 pub(crate) mod winograd;
 
-use super::declare::{Grain, Kernel, OHWI, always};
+use super::declare::Grain;
 
 #[cfg(has_cortex_m3)]
 pub(crate) use m3::M3;
@@ -23,14 +23,3 @@ pub(crate) use m4::M4;
 
 /// There is one core, and nothing to divide.
 const GRAIN: Grain = Grain { rows: 1, channels: 0, transforms: &[], least_work: 500_000 };
-
-/// What is said of each kernel, unless it differs.
-const COMMON: Kernel = Kernel {
-    name: "",
-    reads: OHWI,
-    computes: always,
-    pays: always,
-    scratch_bytes: |_, _| 0,
-    grain: GRAIN,
-    run: None,
-};

@@ -13,7 +13,7 @@
 //! window in multiples of sixteen.
 
 use super::u8s8;
-use crate::format::WeightLayout;
+use crate::format::{WeightForm, WeightLayout};
 use crate::kernels::ConvShape;
 use crate::kernels::winograd4::is_stem;
 
@@ -95,7 +95,8 @@ impl Form {
 const STEM_CHANNELS: usize = 12;
 
 /// See [`crate::layouts::weights_bytes`].
-pub(super) fn weights_bytes(layout: WeightLayout, shape: &ConvShape) -> Option<u64> {
+pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
+    let layout = form.layout;
     if layout == WeightLayout::U8s8 {
         return u8s8::weights_bytes(shape);
     }
@@ -114,7 +115,7 @@ mod host {
     use std::vec::Vec;
 
     use super::{BLOCK, Form, u8s8};
-    use crate::format::WeightLayout;
+    use crate::format::{WeightForm, WeightLayout};
     use crate::kernels::ConvShape;
     use crate::kernels::winograd;
 
@@ -135,10 +136,11 @@ mod host {
 
     /// See [`crate::layouts::pack`]; the layout exists and `ohwi` has the shape's length.
     pub(in crate::kernels) fn pack(
-        layout: WeightLayout,
+        form: WeightForm,
         shape: &ConvShape,
         ohwi: &[i8],
     ) -> Option<Vec<u8>> {
+        let layout = form.layout;
         if layout == WeightLayout::U8s8 {
             return u8s8::pack(shape, ohwi);
         }
@@ -204,10 +206,11 @@ mod host {
     /// See [`crate::layouts::unpack`], which packs the result again to see that it is right; the layout
     /// exists and `packed` has its length.
     pub(in crate::kernels) fn unpack(
-        layout: WeightLayout,
+        form: WeightForm,
         shape: &ConvShape,
         packed: &[u8],
     ) -> Option<Vec<i8>> {
+        let layout = form.layout;
         if layout == WeightLayout::U8s8 {
             return u8s8::unpack(shape, packed);
         }

@@ -13,8 +13,10 @@ pub(crate) mod vnni;
 mod vnni_layouts;
 
 use self::tiled::Plan;
-use super::declare::{Grain, InstructionSet, Kernel, Named, OHWI, Operators, always, declare_code};
-use super::layouts::{Layouts, layouts_of};
+use super::declare::{
+    Grain, InstructionSet, Kernel, Named, Operators, declare_code, kernels, layouts_of,
+};
+use super::layouts::Layouts;
 use super::{ConvShape, KernelFamily, portable, winograd4};
 use crate::format::{Target, WeightForm, WeightLayout};
 
@@ -22,17 +24,6 @@ declare_code!($ native_x86_64);
 
 /// Blocks of sixteen channels.
 const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work: 2_000_000 };
-
-/// What is said of each kernel, unless it differs.
-const COMMON: Kernel = Kernel {
-    name: "",
-    reads: OHWI,
-    computes: always,
-    pays: always,
-    scratch_bytes: |_, _| 0,
-    grain: GRAIN,
-    run: None,
-};
 
 const fn avx2(layout: WeightLayout) -> WeightForm {
     WeightForm { target: Target::X86_64Avx2, layout }
@@ -66,114 +57,76 @@ fn is_stem(shape: &ConvShape) -> bool {
 pub(crate) static AVX2: InstructionSet = InstructionSet {
     family: KernelFamily::Avx2,
     base: Some(KernelFamily::Generic),
-    kernels: &[
-        Kernel {
-            name: "conv_winograd4_stored_avx2",
+    kernels: kernels! { GRAIN;
+        conv_winograd4_stored_avx2(Avx2) {
             reads: WINOGRAD4,
             computes: is_at_stride_1,
             scratch_bytes: |shape, _| Plan::winograd4(tiled::AVX2, shape).scratch_bytes(),
             grain: Grain { rows: 4, ..GRAIN },
-            run: code!(Avx2: native::conv_winograd4_stored_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_int8_avx2",
+        }
+        conv_winograd4_int8_avx2(Avx2) {
             reads: WINOGRAD4_INT8,
             scratch_bytes: |shape, _| Plan::winograd4_int8(shape).scratch_bytes(),
             grain: Grain { rows: 4, transforms: &[WeightLayout::Winograd4Int8], ..GRAIN },
-            run: code!(Avx2: native::conv_winograd4_int8_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_stride2_avx2",
+        }
+        conv_winograd4_stride2_avx2(Avx2) {
             reads: WINOGRAD4,
             computes: is_strided,
             scratch_bytes: |shape, _| Plan::strided4(tiled::AVX2, shape).scratch_bytes(),
             grain: Grain { rows: 4, ..GRAIN },
-            run: code!(Avx2: native::conv_winograd4_stride2_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_stem_avx2",
+        }
+        conv_winograd4_stem_avx2(Avx2) {
             reads: WINOGRAD4,
             computes: is_stem,
             scratch_bytes: |shape, _| Plan::stem(tiled::AVX2, shape).scratch_bytes(),
             grain: Grain { rows: 3, ..GRAIN },
-            run: code!(Avx2: native::conv_winograd4_stem_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd2_avx2",
+        }
+        conv_winograd2_avx2(Avx2) {
             reads: WINOGRAD2,
             scratch_bytes: |shape, _| Plan::winograd2(shape).scratch_bytes(),
             grain: Grain { rows: 2, ..GRAIN },
-            run: code!(Avx2: native::conv_winograd2_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_u8s8_avx2",
+        }
+        conv_u8s8_avx2(Avx2) {
             reads: &[avx2(WeightLayout::U8s8)],
             scratch_bytes: |shape, _| Plan::u8s8(shape).scratch_bytes(),
-            run: code!(Avx2: native::conv_u8s8_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct16_avx2",
+        }
+        conv_direct16_avx2(Avx2) {
             reads: DIRECT16,
             scratch_bytes: |shape, _| Plan::direct(shape).scratch_bytes(),
-            run: code!(Avx2: native::conv_direct16_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct8_avx2",
+        }
+        conv_direct8_avx2(Avx2) {
             reads: &[avx2(WeightLayout::Direct8)],
             scratch_bytes: |shape, _| Plan::direct(shape).scratch_bytes(),
-            run: code!(Avx2: native::conv_direct8_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_avx2",
+        }
+        conv_winograd4_avx2(Avx2) {
             computes: winograd4::computes,
             pays: winograd4::pays,
-            scratch_bytes: |shape, _| {
-                Plan::winograd4_ohwi_bytes(Plan::winograd4_int8(shape), shape)
-            },
+            scratch_bytes: |shape, _| Plan::winograd4_ohwi_bytes(Plan::winograd4_int8(shape), shape),
             grain: Grain { rows: 4, transforms: &[WeightLayout::Ohwi], ..GRAIN },
-            run: code!(Avx2: native::conv_winograd4_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_stem_avx2",
+        }
+        conv_stem_avx2(Avx2) {
             computes: |shape| tiled::computes(shape) && winograd4::is_stem(shape),
             scratch_bytes: |shape, _| Plan::stem_ohwi(shape).scratch_bytes(),
             grain: Grain { rows: 3, ..GRAIN },
-            run: code!(Avx2: native::conv_stem_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_packed_avx2",
+        }
+        conv_packed_avx2(Avx2) {
             computes: tiled::computes,
             pays: tiled::pays,
             scratch_bytes: |shape, _| Plan::direct_ohwi(shape).scratch_bytes(),
             grain: Grain { transforms: &[WeightLayout::Ohwi], ..GRAIN },
-            run: code!(Avx2: native::conv_packed_avx2, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct_avx2",
+        }
+        conv_direct_avx2(Avx2) {
             computes: |shape| shape.groups == 1,
             scratch_bytes: |shape, _| direct::AVX2.scratch_bytes(shape),
-            run: code!(Avx2: native::conv_direct_avx2, args),
-            ..COMMON
-        },
-    ],
-    layouts: layouts_of!(layouts::weights_bytes, layouts::pack, layouts::unpack),
+        }
+    },
+    layouts: layouts_of!(layouts),
     operators: Operators {
         max_pool: Named {
             name: "max_pool_avx2",
-            run: code!(Avx2: native::max_pool_avx2, shape, clamp, input, output),
+            run: code!(Avx2: max_pool_avx2, shape, clamp, input, output),
         },
-        logits: Named { name: "logits_avx2", run: code!(Avx2: native::logits_avx2, args) },
+        logits: Named { name: "logits_avx2", run: code!(Avx2: logits_avx2, args) },
         ..portable::OPERATORS
     },
     is_there: code!(is_there Avx2),
@@ -183,79 +136,53 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
 pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
     family: KernelFamily::Avx512Vnni,
     base: Some(KernelFamily::Avx2),
-    kernels: &[
-        Kernel {
-            name: "conv_winograd4_stored_avx512",
+    kernels: kernels! { GRAIN;
+        conv_winograd4_stored_avx512(Avx512Vnni) {
             reads: WINOGRAD4,
             computes: is_at_stride_1,
             scratch_bytes: |shape, _| Plan::winograd4(tiled::AVX512, shape).scratch_bytes(),
             grain: Grain { rows: 4, ..GRAIN },
-            run: code!(Avx512Vnni: native::conv_winograd4_stored_avx512, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_int8_avx512",
+        }
+        conv_winograd4_int8_avx512(Avx512Vnni) {
             reads: WINOGRAD4_INT8,
             scratch_bytes: |shape, _| Plan::winograd4(tiled::AVX512, shape).scratch_bytes(),
             grain: Grain { rows: 4, ..GRAIN },
-            run: code!(Avx512Vnni: native::conv_winograd4_int8_avx512, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_stride2_avx512",
+        }
+        conv_winograd4_stride2_avx512(Avx512Vnni) {
             reads: WINOGRAD4,
             computes: is_strided,
             scratch_bytes: |shape, _| Plan::strided4(tiled::AVX512, shape).scratch_bytes(),
             grain: Grain { rows: 4, ..GRAIN },
-            run: code!(Avx512Vnni: native::conv_winograd4_stride2_avx512, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_stem_avx512",
+        }
+        conv_winograd4_stem_avx512(Avx512Vnni) {
             reads: WINOGRAD4,
             computes: is_stem,
             scratch_bytes: |shape, _| Plan::stem(tiled::AVX512, shape).scratch_bytes(),
             grain: Grain { rows: 3, ..GRAIN },
-            run: code!(Avx512Vnni: native::conv_winograd4_stem_avx512, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_direct8_vnni",
-            reads: &[WeightForm {
-                target: Target::X86_64Avx512Vnni,
-                layout: WeightLayout::Direct8,
-            }],
+        }
+        conv_direct8_vnni(Avx512Vnni) {
+            reads: &[WeightForm { target: Target::X86_64Avx512Vnni, layout: WeightLayout::Direct8 }],
             computes: vnni::computes,
             scratch_bytes: |shape, _| vnni::Plan::stored(shape).scratch_bytes(),
-            run: code!(Avx512Vnni: native::conv_direct8_vnni, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_winograd4_avx512",
+        }
+        conv_winograd4_avx512(Avx512Vnni) {
             computes: winograd4::computes,
             pays: tiled::winograd4_pays,
-            scratch_bytes: |shape, _| {
-                Plan::winograd4_ohwi_bytes(Plan::winograd4_turned(shape), shape)
-            },
+            scratch_bytes: |shape, _| Plan::winograd4_ohwi_bytes(Plan::winograd4_turned(shape), shape),
             grain: Grain { rows: 4, transforms: &[WeightLayout::Ohwi], ..GRAIN },
-            run: code!(Avx512Vnni: native::conv_winograd4_avx512, args),
-            ..COMMON
-        },
-        Kernel {
-            name: "conv_packed_vnni",
+        }
+        conv_packed_vnni(Avx512Vnni) {
             computes: vnni::computes,
             scratch_bytes: |shape, _| vnni::Plan::turned(shape).scratch_bytes(),
-            run: code!(Avx512Vnni: native::conv_packed_vnni, args),
-            ..COMMON
-        },
-    ],
-    layouts: layouts_of!(vnni_layouts::weights_bytes, vnni_layouts::pack, vnni_layouts::unpack),
+        }
+    },
+    layouts: layouts_of!(vnni_layouts),
     operators: Operators {
         max_pool: Named {
             name: "max_pool_avx512",
-            run: code!(Avx512Vnni: native::max_pool_avx512, shape, clamp, input, output),
+            run: code!(Avx512Vnni: max_pool_avx512, shape, clamp, input, output),
         },
-        logits: Named { name: "logits_vnni", run: code!(Avx512Vnni: native::logits_vnni, args) },
+        logits: Named { name: "logits_vnni", run: code!(Avx512Vnni: logits_vnni, args) },
         ..portable::OPERATORS
     },
     is_there: code!(is_there Avx512Vnni),

@@ -5,16 +5,16 @@
 //! is filled up with zeros.
 
 use super::{layouts, vnni};
-use crate::format::WeightLayout;
+use crate::format::{WeightForm, WeightLayout};
 use crate::kernels::ConvShape;
 
 /// See [`crate::layouts::weights_bytes`].
-pub(super) fn weights_bytes(layout: WeightLayout, shape: &ConvShape) -> Option<u64> {
-    if layout == WeightLayout::U8s8 {
+pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
+    if form.layout == WeightLayout::U8s8 {
         return None;
     }
-    if layout != WeightLayout::Direct8 {
-        return layouts::weights_bytes(layout, shape);
+    if form.layout != WeightLayout::Direct8 {
+        return layouts::weights_bytes(form, shape);
     }
     let blocks = (shape.output[2] / vnni::BLOCK) as u64;
     vnni::computes(shape).then(|| blocks.checked_mul(vnni::block_bytes(shape) as u64))?
@@ -39,15 +39,15 @@ mod write {
 
     /// See [`crate::layouts::pack`]; the layout exists and `ohwi` has the shape's length.
     pub(in crate::kernels) fn pack(
-        layout: WeightLayout,
+        form: WeightForm,
         shape: &ConvShape,
         ohwi: &[i8],
     ) -> Option<Vec<u8>> {
-        if layout != WeightLayout::Direct8 {
-            return layouts::pack(layout, shape, ohwi);
+        if form.layout != WeightLayout::Direct8 {
+            return layouts::pack(form, shape, ohwi);
         }
         let len = shape.patch_len();
-        let mut packed = vec![0; usize::try_from(weights_bytes(layout, shape)?).ok()?];
+        let mut packed = vec![0; usize::try_from(weights_bytes(form, shape)?).ok()?];
         for (oc, row) in ohwi.chunks_exact(len.max(1)).enumerate() {
             let sum = row.iter().fold(0i32, |sum, &w| sum.wrapping_add(w.into()));
             let at = oc / BLOCK * vnni::block_bytes(shape) + oc % BLOCK * size_of::<i32>();
@@ -63,12 +63,12 @@ mod write {
     /// See [`crate::layouts::unpack`], which packs the result again to see that it is right; the layout
     /// exists and `packed` has its length.
     pub(in crate::kernels) fn unpack(
-        layout: WeightLayout,
+        form: WeightForm,
         shape: &ConvShape,
         packed: &[u8],
     ) -> Option<Vec<i8>> {
-        if layout != WeightLayout::Direct8 {
-            return layouts::unpack(layout, shape, packed);
+        if form.layout != WeightLayout::Direct8 {
+            return layouts::unpack(form, shape, packed);
         }
         let len = shape.patch_len();
         let weight = |at: usize| packed[place(shape, at / len, at % len)] as i8;

@@ -6,27 +6,13 @@ use super::rows_call::{self, PreparedRows};
 use super::winograd::{self, Tiles, Winograd};
 use super::winograd_call::{WinogradCall, can_transform};
 use crate::error::Fault;
+use crate::kernels::ConvArgs;
 use crate::kernels::cortex_m::{direct as direct_plan, m3, winograd as winograd_plan};
-use crate::kernels::{ConvArgs, KernelFamily, KernelSet};
+use crate::kernels::declare::token;
 
-/// The kernels of Cortex-M3, which run on every ARM processor that has Thumb-2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CortexM3(());
-
-impl CortexM3 {
-    /// Every processor of this target has it.
-    #[must_use]
-    pub fn is_there() -> bool {
-        true
-    }
-
-    /// The token.
-    ///
-    /// # Errors
-    /// [`Fault::Plan`] if the set is another one.
-    pub fn of(set: KernelSet) -> Result<Self, Fault> {
-        if set.has(KernelFamily::CortexM3) { Ok(Self(())) } else { Err(Fault::Plan) }
-    }
+token! {
+    /// The kernels of Cortex-M3, which run on every ARM processor that has Thumb-2.
+    CortexM3, if true
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) from packed weights.

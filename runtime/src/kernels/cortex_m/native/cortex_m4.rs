@@ -10,28 +10,14 @@ use super::winograd::{self, Tiles, Winograd};
 use super::winograd_call::{WinogradCall, can_transform};
 use crate::error::Fault;
 use crate::format::WeightLayout;
+use crate::kernels::ConvArgs;
 use crate::kernels::cortex_m::{direct as direct_plan, m4, winograd as winograd_plan};
-use crate::kernels::{ConvArgs, KernelFamily, KernelSet};
+use crate::kernels::declare::token;
 
-/// Proof that this CPU has the DSP extension and a floating-point unit: the ABI asks for the latter, and
-/// whoever builds this feature for it knows of the former.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CortexM4(());
-
-impl CortexM4 {
-    /// Every processor of this target has it.
-    #[must_use]
-    pub fn is_there() -> bool {
-        true
-    }
-
-    /// The token.
-    ///
-    /// # Errors
-    /// [`Fault::Plan`] if the set is another one.
-    pub fn of(set: KernelSet) -> Result<Self, Fault> {
-        if set.has(KernelFamily::CortexM4) { Ok(Self(())) } else { Err(Fault::Plan) }
-    }
+token! {
+    /// Proof that this CPU has the DSP extension and a floating-point unit: the ABI asks for the latter, and
+    /// whoever builds this feature for it knows of the former.
+    CortexM4, if true
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) from packed weights.

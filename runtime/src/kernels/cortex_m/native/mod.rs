@@ -23,7 +23,8 @@ mod winograd_call;
 pub use cortex_m3::{CortexM3, conv_direct_cortex_m3, conv_winograd4_cortex_m3};
 #[cfg(native_cortex_m4)]
 pub use cortex_m4::{
-    CortexM4, conv_direct_cortex_m4, conv_direct_packed_cortex_m4, conv_winograd2_cortex_m4,
+    CortexM4, conv_direct_cortex_m4, conv_direct_packed_cortex_m4 as conv_direct8_cortex_m4,
+    conv_direct_packed_cortex_m4 as conv_direct16_cortex_m4, conv_winograd2_cortex_m4,
     conv_winograd4_cortex_m4,
 };
 

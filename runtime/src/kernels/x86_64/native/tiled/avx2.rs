@@ -78,7 +78,7 @@ pub(super) use wrapping;
 
 /// Sixteen 16-bit values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words256(__m256i);
+pub struct Words256(__m256i);
 
 wrapping!(Words256, _mm256_add_epi16, _mm256_sub_epi16);
 
@@ -134,7 +134,7 @@ impl Words for Words256 {
 
 /// Eight sums.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sums256(__m256i);
+pub struct Sums256(__m256i);
 
 wrapping!(Sums256, _mm256_add_epi32, _mm256_sub_epi32);
 
@@ -174,7 +174,7 @@ impl Sums for Sums256 {
 
 /// Twice eight sums.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Block256([__m256i; 2]);
+pub struct Block256([__m256i; 2]);
 
 impl Add for Block256 {
     type Output = Self;

@@ -74,7 +74,7 @@ fn dpwssd(mut sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
 
 /// Thirty-two 16-bit values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words512(__m512i);
+pub struct Words512(__m512i);
 
 wrapping!(Words512, _mm512_add_epi16, _mm512_sub_epi16);
 
@@ -120,7 +120,7 @@ impl Words for Words512 {
 
 /// Sixteen sums.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sums512(__m512i);
+pub struct Sums512(__m512i);
 
 wrapping!(Sums512, _mm512_add_epi32, _mm512_sub_epi32);
 

@@ -38,16 +38,6 @@ pub fn conv_winograd2_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault>
     conv::<Avx2, Winograd2>(token, plan, source, args)
 }
 
-/// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with stored weights.
-pub fn conv_winograd4_stored_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
-    winograd4_stored(token, args)
-}
-
-/// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with stored weights.
-pub fn conv_winograd4_stored_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    winograd4_stored(token, args)
-}
-
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
 pub fn conv_winograd4_int8_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     let plan = Plan::winograd4_int8(args.shape);
@@ -60,26 +50,6 @@ pub fn conv_winograd4_int8_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Resu
     let plan = Plan::winograd4(AVX512, args.shape);
     let source = Source::Taps(args.weights.int8());
     conv::<_, Winograd4From<Pairs>>(token, plan, source, args)
-}
-
-/// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) at stride 2 with stored weights.
-pub fn conv_winograd4_stride2_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
-    winograd4_stride2(token, args)
-}
-
-/// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) at stride 2 with stored weights.
-pub fn conv_winograd4_stride2_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    winograd4_stride2(token, args)
-}
-
-/// See [`crate::kernels::portable::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with stored weights.
-pub fn conv_winograd4_stem_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
-    stem_stored(token, args)
-}
-
-/// See [`crate::kernels::portable::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with stored weights.
-pub fn conv_winograd4_stem_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    stem_stored(token, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; OHWI weights in 16 bits and pairs, turned while it runs.
@@ -116,19 +86,22 @@ pub fn conv_stem_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     conv::<_, StemOhwi>(token, plan, source, args)
 }
 
-fn winograd4_stored<V: Vectors>(token: V, args: ConvArgs<'_>) -> Result<(), Fault> {
+/// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with stored weights.
+pub fn winograd4_stored<V: Vectors>(token: V, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (plan, source) =
         (Plan::winograd4(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
     conv::<V, Winograd4>(token, plan, source, args)
 }
 
-fn winograd4_stride2<V: Vectors>(token: V, args: ConvArgs<'_>) -> Result<(), Fault> {
+/// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) at stride 2 with stored weights.
+pub fn winograd4_stride2<V: Vectors>(token: V, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (plan, source) =
         (Plan::strided4(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
     conv::<V, Strided4>(token, plan, source, args)
 }
 
-fn stem_stored<V: Vectors>(token: V, args: ConvArgs<'_>) -> Result<(), Fault> {
+/// See [`crate::kernels::portable::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with stored weights.
+pub fn winograd4_stem<V: Vectors>(token: V, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (plan, source) = (Plan::stem(V::WIDTH, args.shape), Source::Stored(args.weights.int16()));
     conv::<V, Stem>(token, plan, source, args)
 }

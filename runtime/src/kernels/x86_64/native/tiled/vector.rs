@@ -13,7 +13,7 @@ use core::ops::{Add, Sub};
 use crate::kernels::x86_64::tiled::{BLOCK, Width};
 
 /// An instruction set.
-pub(super) trait Vectors {
+pub trait Vectors {
     const WIDTH: Width;
 
     type Words: Words;
@@ -38,19 +38,19 @@ pub(super) trait Vectors {
 }
 
 /// Most vectors of sixteen bytes that are turned at a time: a line of the cache.
-pub(super) const MOST_TURNED: usize = 4;
+pub const MOST_TURNED: usize = 4;
 
 /// `[pair of values][row][2]`.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Turned(pub [[i8; 2 * BLOCK]; MOST_TURNED * 8]);
+pub struct Turned(pub [[i8; 2 * BLOCK]; MOST_TURNED * 8]);
 
 impl Turned {
     pub const EMPTY: Self = Self([[0; 2 * BLOCK]; MOST_TURNED * 8]);
 }
 
 /// A vector of 16-bit values.
-pub(super) trait Words: Copy + Add<Output = Self> + Sub<Output = Self> {
+pub trait Words: Copy + Add<Output = Self> + Sub<Output = Self> {
     const LANES: usize;
 
     /// # Safety
@@ -84,7 +84,7 @@ pub(super) trait Words: Copy + Add<Output = Self> + Sub<Output = Self> {
 }
 
 /// A vector of 32-bit sums.
-pub(super) trait Sums: Copy + Add<Output = Self> + Sub<Output = Self> {
+pub trait Sums: Copy + Add<Output = Self> + Sub<Output = Self> {
     const LANES: usize;
 
     /// # Safety
@@ -110,7 +110,7 @@ pub(super) trait Sums: Copy + Add<Output = Self> + Sub<Output = Self> {
 }
 
 /// Sums of a block of output channels.
-pub(super) trait Block: Copy + Add<Output = Self> {
+pub trait Block: Copy + Add<Output = Self> {
     type Sums: Sums;
 
     /// Of vectors of sums, of which the second is taken if it takes two.

@@ -165,16 +165,19 @@ pub(crate) struct InstructionSet {
 }
 
 impl InstructionSet {
+    /// This set and those that it is based on.
+    pub fn line(&'static self) -> impl Iterator<Item = &'static Self> {
+        core::iter::successors(Some(self), |set| set.base?.set())
+    }
+
     /// The convolution kernels, best first: its own, then those of the sets that it is based on.
     pub fn conv_kernels(&'static self) -> impl Iterator<Item = ConvKernel> {
-        let line = core::iter::successors(Some(self), |set| set.base?.set());
-        line.flat_map(|set| set.kernels).map(ConvKernel)
+        self.line().flat_map(|set| set.kernels).map(ConvKernel)
     }
 
     /// Whether it is `family` or based on it.
     pub fn has(&'static self, family: KernelFamily) -> bool {
-        let mut line = core::iter::successors(Some(self), |set| set.base?.set());
-        line.any(|set| set.family == family)
+        self.line().any(|set| set.family == family)
     }
 }
 

@@ -77,6 +77,11 @@ impl KernelFamily {
         Choice { set: self.record(), conv: None }
     }
 
+    /// This family and those that it is based on, whose kernels and packed files it runs, too.
+    pub fn line(self) -> impl Iterator<Item = Self> {
+        self.record().line().map(|set| set.family)
+    }
+
     /// Whether it runs files whose weights are laid out for `target`.
     #[must_use]
     pub fn runs(self, target: Target) -> bool {

@@ -158,8 +158,8 @@ pub fn fit_linux(
     let disk_bytes = program_bytes + model.file_bytes();
     kernels(board, model)?;
     // Whichever of its programs a board runs.
-    let families = board.families().iter().filter(|family| family.runs(model.target()));
-    let arenas = families.map(|&kernels| model.required_by_family(kernels, 1).arena());
+    let families = board.families().filter(|family| family.runs(model.target()));
+    let arenas = families.map(|kernels| model.required_by_family(kernels, 1).arena());
     let ram_bytes = model.file_bytes() + arenas.max().unwrap_or(0);
     limit.check("program and model on disk", disk_bytes, budget.disk)?;
     limit.check("model and arena in memory", ram_bytes, budget.ram)?;

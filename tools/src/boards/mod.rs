@@ -27,11 +27,23 @@ pub struct Board {
     pub chip: String,
     /// The processor core, as Arm names it.
     pub core: String,
+    /// The best kernels that it has instructions for.
+    #[serde(deserialize_with = "family")]
+    pub kernels: KernelFamily,
     pub bare_metal: Option<BareMetal>,
     pub linux: Option<Linux>,
     pub qemu: Option<Qemu>,
     pub probe_rs: Option<ProbeRs>,
     pub sd_card: Option<SdCard>,
+}
+
+/// Kernels by their name.
+fn family<'de, D: serde::Deserializer<'de>>(data: D) -> Result<KernelFamily, D::Error> {
+    let name = String::deserialize(data)?;
+    KernelFamily::from_name(&name).ok_or_else(|| {
+        let known = KernelFamily::ALL.map(KernelFamily::name).join(", ");
+        serde::de::Error::custom(format!("kernels {name:?} are none of {known}"))
+    })
 }
 
 /// What a board without an operating system runs.
@@ -210,28 +222,15 @@ pub fn firmware_folder() -> PathBuf {
 }
 
 impl Board {
-    /// The kernels that its core has instructions for, the plainest first.
-    #[must_use]
-    pub fn families(&self) -> &'static [KernelFamily] {
-        match self.core.as_str() {
-            "cortex-m3" => &[KernelFamily::Generic, KernelFamily::CortexM3],
-            "cortex-m4f" | "cortex-m7" | "cortex-m33" => {
-                &[KernelFamily::Generic, KernelFamily::CortexM4]
-            }
-            "cortex-a53" | "cortex-a57" | "cortex-a72" => {
-                &[KernelFamily::Generic, KernelFamily::Neon]
-            }
-            "cortex-a76" | "cortex-a78ae" => {
-                &[KernelFamily::Generic, KernelFamily::Neon, KernelFamily::Dotprod]
-            }
-            _ => &[KernelFamily::Generic],
-        }
+    /// The kernels that its core has instructions for, the best first.
+    pub fn families(&self) -> impl Iterator<Item = KernelFamily> {
+        self.kernels.line()
     }
 
     /// The kernels that run a file packed for `target`, the best ones; `None` if none do.
     #[must_use]
     pub fn kernels(&self, target: Target) -> Option<KernelFamily> {
-        self.families().iter().copied().rfind(|family| family.runs(target))
+        self.families().find(|family| family.runs(target))
     }
 
     /// Reads a board's data.

@@ -2,8 +2,14 @@
 
 use fixnet::format::{Target, WeightLayout};
 use fixnet::kernels::{ConvKernel, ConvShape};
+use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use thiserror::Error;
+
+/// A table for each target, by its name.
+static COSTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/packing/costs");
+/// That of portable files, of which nothing is chosen.
+const NO_COSTS: &str = "unit = \"\"\nsource = \"\"";
 
 /// A table that cannot be used.
 #[derive(Debug, Error)]
@@ -61,15 +67,8 @@ impl CostTable {
     /// # Errors
     /// The first line that is wrong.
     pub fn of(target: Target) -> Result<Self, CostError> {
-        let text = match target {
-            Target::X86_64Avx2 => include_str!("costs/x86-64-avx2.toml"),
-            Target::X86_64Avx512Vnni => include_str!("costs/x86-64-avx512vnni.toml"),
-            Target::Armv8Neon => include_str!("costs/armv8-neon.toml"),
-            Target::Armv8Dotprod => include_str!("costs/armv8-dotprod.toml"),
-            Target::CortexM4 => include_str!("costs/cortex-m4.toml"),
-            Target::CortexM3 => include_str!("costs/cortex-m3.toml"),
-            _ => "unit = \"\"\nsource = \"\"",
-        };
+        let file = COSTS.get_file(format!("{}.toml", target.name()));
+        let text = file.and_then(|file| file.contents_utf8()).unwrap_or(NO_COSTS);
         let error = |error: toml::de::Error| {
             let reason: Vec<&str> = error.message().lines().collect();
             CostError { target: target.name(), reason: reason.join(" ") }
@@ -161,6 +160,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_target_has_a_table_and_every_table_a_target() {
+        let packed = Target::ALL.into_iter().filter(|&target| target != Target::Portable);
+        let mut expected: Vec<String> = packed.map(|t| format!("{}.toml", t.name())).collect();
+        let name = |file: &include_dir::File<'_>| file.path().display().to_string();
+        let mut found: Vec<String> = COSTS.files().map(name).collect();
+        (expected.sort(), found.sort());
+        assert_eq!(found, expected);
     }
 
     #[test]

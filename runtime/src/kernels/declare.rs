@@ -154,7 +154,7 @@ impl fmt::Debug for ConvKernel {
 pub(crate) struct InstructionSet {
     pub family: KernelFamily,
     /// The instruction set whose kernels and packed files it runs, too, after its own.
-    pub base: Option<KernelFamily>,
+    pub base: Option<&'static InstructionSet>,
     /// Its own convolution kernels, best first.
     pub kernels: &'static [Kernel],
     /// Its own orders of packed weights.
@@ -167,7 +167,7 @@ pub(crate) struct InstructionSet {
 impl InstructionSet {
     /// This set and those that it is based on.
     pub fn line(&'static self) -> impl Iterator<Item = &'static Self> {
-        core::iter::successors(Some(self), |set| set.base?.set())
+        core::iter::successors(Some(self), |set| set.base)
     }
 
     /// The convolution kernels, best first: its own, then those of the sets that it is based on.

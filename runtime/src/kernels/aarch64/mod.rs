@@ -27,7 +27,7 @@ const fn neon(layout: WeightLayout) -> WeightForm {
 /// ARMv8.0 with NEON.
 pub(crate) static NEON: InstructionSet = InstructionSet {
     family: KernelFamily::Neon,
-    base: Some(KernelFamily::Generic),
+    base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_winograd4_neon(Neon) {
             reads: &[WeightForm::PORTABLE, neon(WeightLayout::Winograd4)],
@@ -61,7 +61,7 @@ const fn dotprod(layout: WeightLayout) -> WeightForm {
 /// NEON with `SDOT`.
 pub(crate) static DOTPROD: InstructionSet = InstructionSet {
     family: KernelFamily::Dotprod,
-    base: Some(KernelFamily::Neon),
+    base: Some(&NEON),
     kernels: kernels! { GRAIN;
         conv_direct8_dotprod(Dotprod) {
             reads: &[WeightForm::PORTABLE, dotprod(WeightLayout::Direct8)],

@@ -22,7 +22,7 @@ pub(super) const WINOGRAD4: winograd::Form = winograd::Form { side: 4, value_byt
 /// Cortex-M3.
 pub(crate) static M3: InstructionSet = InstructionSet {
     family: KernelFamily::CortexM3,
-    base: Some(KernelFamily::Generic),
+    base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_winograd4_cortex_m3(CortexM3) {
             reads: &[packed(WeightLayout::Winograd4)],

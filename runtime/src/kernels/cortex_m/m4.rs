@@ -24,7 +24,7 @@ pub(super) const WINOGRAD2: winograd::Form = winograd::Form { side: 2, value_byt
 /// Cortex-M4, M7 and M33.
 pub(crate) static M4: InstructionSet = InstructionSet {
     family: KernelFamily::CortexM4,
-    base: Some(KernelFamily::Generic),
+    base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_winograd4_cortex_m4(CortexM4) {
             reads: &[packed(WeightLayout::Winograd4)],

@@ -55,7 +55,7 @@ pub(crate) const OPERATORS: Operators = operators!(generic);
 /// The specification: slow, for tests.
 pub(crate) static REFERENCE: InstructionSet = InstructionSet {
     family: KernelFamily::Reference,
-    base: Some(KernelFamily::Generic),
+    base: Some(&GENERIC),
     kernels: &[Kernel {
         name: "conv_reference",
         run: Some(|_, args| {

@@ -56,7 +56,7 @@ fn is_stem(shape: &ConvShape) -> bool {
 /// AVX2.
 pub(crate) static AVX2: InstructionSet = InstructionSet {
     family: KernelFamily::Avx2,
-    base: Some(KernelFamily::Generic),
+    base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_winograd4_stored_avx2(Avx2) {
             reads: WINOGRAD4,
@@ -135,7 +135,7 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
 /// AVX-512 with VNNI.
 pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
     family: KernelFamily::Avx512Vnni,
-    base: Some(KernelFamily::Avx2),
+    base: Some(&AVX2),
     kernels: kernels! { GRAIN;
         conv_winograd4_stored_avx512(Avx512Vnni) {
             reads: WINOGRAD4,

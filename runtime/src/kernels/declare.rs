@@ -27,7 +27,7 @@ pub(crate) struct Kernel {
     pub scratch_bytes: fn(&ConvShape, WeightLayout) -> usize,
     pub grain: Grain,
     /// The code, where this build has it. Arguments were checked.
-    pub run: Option<fn(KernelSet, ConvArgs<'_>) -> Result<(), Fault>>,
+    pub run: Option<Conv>,
 }
 
 impl Kernel {
@@ -206,10 +206,13 @@ pub(crate) struct Operators {
     pub average_pool_inside: Named<AveragePoolInside>,
     pub add: Named<Add>,
     pub add_in_place: Named<AddInPlace>,
-    pub subsample: Named<fn(SubsampleArgs<'_>)>,
-    pub logits: Named<fn(KernelSet, LogitsArgs<'_>) -> Result<(), Fault>>,
+    pub subsample: Named<Subsample>,
+    pub logits: Named<Logits>,
 }
 
+pub(crate) type Conv = fn(KernelSet, ConvArgs<'_>) -> Result<(), Fault>;
+pub(crate) type Logits = fn(KernelSet, LogitsArgs<'_>) -> Result<(), Fault>;
+pub(crate) type Subsample = fn(SubsampleArgs<'_>);
 /// Shape, clamp, input, output.
 pub(crate) type MaxPool =
     fn(KernelSet, &PoolShape, (i8, i8), &[i8], &mut [i8]) -> Result<(), Fault>;
@@ -253,7 +256,9 @@ macro_rules! declare_code {
 #[allow(unused_macros, reason = "a build may know portable kernels alone")]
 macro_rules! kernels {
     ($grain:ident; $($name:ident($token:ident) { $($field:ident: $value:expr),* $(,)? })+) => {
-        &[$(Kernel {
+        &[$(
+            #[allow(clippy::needless_update, reason = "a line may say everything")]
+            Kernel {
             name: stringify!($name),
             $($field: $value,)*
             run: code!($token: $name, args),

@@ -2,8 +2,8 @@
 //! on the host, the way there and back.
 //!
 //! A layout holds weights only; biases and multipliers stay as they are. What may not be broken: a
-//! packed file gives the bytes of the portable one. So [`pack`] refuses weights that break a bound of
-//! the layout's arithmetic, [`unpack`] gives back the very weights, and the size of a layout follows
+//! packed file gives the bytes of the portable one. So `pack` refuses weights that break a bound of
+//! the layout's arithmetic, `unpack` gives back the very weights, and the size of a layout follows
 //! from the shape alone.
 
 use super::{ConvShape, KernelFamily};
@@ -16,10 +16,10 @@ pub use super::winograd;
 pub(crate) struct Layouts {
     /// Bytes of weights; `None` if there is no such layout, or not for this shape.
     pub bytes: fn(WeightForm, &ConvShape) -> Option<u64>,
-    /// See [`pack`]. The layout exists, and the weights have the shape's length.
+    /// See `pack`. The layout exists, and the weights have the shape's length.
     #[cfg(feature = "write")]
     pub pack: fn(WeightForm, &ConvShape, &[i8]) -> Option<std::vec::Vec<u8>>,
-    /// See [`unpack`], which packs the result again to see that it is right. The layout exists, and the bytes
+    /// See `unpack`, which packs the result again to see that it is right. The layout exists, and the bytes
     /// have its length.
     #[cfg(feature = "write")]
     pub unpack: fn(WeightForm, &ConvShape, &[u8]) -> Option<std::vec::Vec<i8>>,

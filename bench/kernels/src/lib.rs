@@ -79,7 +79,7 @@ pub fn cases(variant: &Variant, set: KernelSet) -> anyhow::Result<Vec<Case>> {
         let chosen = set.conv_kernel(shape, weights.form);
         let layer = model.layer(step.index).context("a step without a layer")?;
         let kernels = ConvKernel::all().filter(|kernel| {
-            set.with_conv_kernel(**kernel).is_some() && kernel.computes(shape, weights.form)
+            set.with_conv_kernel(*kernel).is_some() && kernel.computes(shape, weights.form)
         });
         cases.extend(kernels.map(|kernel| Case {
             network: model.name().to_owned(),
@@ -89,7 +89,7 @@ pub fn cases(variant: &Variant, set: KernelSet) -> anyhow::Result<Vec<Case>> {
             kernel: kernel.name(),
             layout: variant.form.layout.name(),
             what: describe(shape),
-            chosen: *kernel == chosen,
+            chosen: kernel == chosen,
         }));
     }
     Ok(cases)

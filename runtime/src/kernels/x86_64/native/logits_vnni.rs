@@ -4,12 +4,11 @@
 //! wraps.
 
 use core::arch::x86_64::{
-    _MM_HINT_T0, _mm_prefetch, _mm512_dpbusd_epi32, _mm512_maskz_loadu_epi8,
-    _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi32,
-    _mm512_xor_si512,
+    _MM_HINT_T0, _mm512_dpbusd_epi32, _mm512_maskz_loadu_epi8, _mm512_reduce_add_epi32,
+    _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi32, _mm512_xor_si512,
 };
 
-use super::Avx512Vnni;
+use super::{Avx512Vnni, prefetch};
 use crate::error::Fault;
 use crate::kernels::LogitsArgs;
 use crate::kernels::x86_64::vnni::VECTOR;
@@ -73,7 +72,7 @@ fn rows_times_input<const N: usize>(input: &[i8], rows: &[i8]) -> Option<[i32; N
             // SAFETY: the masked weights lie in row `class`, and no others are read.
             let from = unsafe { rows.as_ptr().add(class * len + at) };
             // The same place of the next rows.
-            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(N * len));
+            prefetch::<_MM_HINT_T0>(from.wrapping_add(N * len));
             // SAFETY: the same.
             let weights = unsafe { _mm512_maskz_loadu_epi8(mask, from) };
             *sum = _mm512_dpbusd_epi32(*sum, values, weights);

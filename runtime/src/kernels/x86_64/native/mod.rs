@@ -46,3 +46,13 @@ impl Avx512Vnni {
         Avx2(())
     }
 }
+
+/// Brings the line of the cache at `at` nearer, as `HINT` says. `at` may be any address.
+///
+/// A function of its own, since whether the instruction is unsafe depends on the compiler's version and on the
+/// caller's target features.
+#[inline(always)]
+fn prefetch<const HINT: i32>(at: *const i8) {
+    // SAFETY: every x86-64 processor has the instruction; a hint neither reads nor faults.
+    unsafe { core::arch::x86_64::_mm_prefetch::<HINT>(at) };
+}

@@ -1,13 +1,14 @@
 //! `G g G^T` of F(4x4, 3x3) while a layer runs, without the factors of `G`: see
 //! [`Winograd4From`](super::winograd4::Winograd4From).
 
-use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use core::arch::x86_64::_MM_HINT_T0;
 use core::ops::Range;
 
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::vector::{MOST_TURNED, Turned, Vectors, Words};
 use crate::kernels::ConvShape;
+use crate::kernels::x86_64::native::prefetch;
 use crate::kernels::x86_64::tiled::{BLOCK, LANES, TAPS};
 
 /// Positions on an axis.
@@ -45,10 +46,8 @@ pub(super) unsafe fn from_pairs<V: Vectors>(
     let filters = weights.chunks_exact(PAIR).zip(to.chunks_exact_mut(POSITIONS * ROW));
     for (taps, to) in filters {
         for line in (0..PAIR).step_by(LINE) {
-            // SAFETY: a hint may name any address: behind the last weights as well.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(taps.as_ptr().wrapping_add(AHEAD * TAPS * ROW + line));
-            }
+            // Behind the last weights as well.
+            prefetch::<_MM_HINT_T0>(taps.as_ptr().wrapping_add(AHEAD * TAPS * ROW + line));
         }
         // SAFETY: nine rows of 32 weights are readable, and 36 rows of 32 values writable.
         unsafe { transform::<V::Words>(taps.as_ptr(), ROW, to.as_mut_ptr()) };

@@ -2,10 +2,11 @@
 //! time: the transformed weights of a pair of values never leave the registers, where the sums of some tiles
 //! at all of these positions are as well.
 
-use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use core::arch::x86_64::_MM_HINT_T0;
 
 use super::filters::{self, KERNEL, LINE, PAIR, ROW, WINDOW};
 use super::vector::{Sums, Vectors, Words};
+use crate::kernels::x86_64::native::prefetch;
 use crate::kernels::x86_64::tiled::BLOCK;
 
 /// Tiles that are multiplied at a time with weights that are transformed at the same time.
@@ -99,8 +100,8 @@ unsafe fn row_of_positions<const Y: usize, const N: usize, V: Vectors>(
     let (zero, mut sums) = unsafe { (V::Words::zero(), [[V::Sums::zero(); N]; WINDOW]) };
     for pair in 0..pairs {
         let next = taps.wrapping_add((pairs + pair) * PAIR + Y * LINE);
-        // SAFETY: a hint may name any address; behind these taps are those of the next block, if any.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(next) };
+        // Behind these taps are those of the next block, if any.
+        prefetch::<_MM_HINT_T0>(next);
         let mut columns = [zero; KERNEL];
         for (x, to) in columns.iter_mut().enumerate() {
             let mut column = [zero; KERNEL];

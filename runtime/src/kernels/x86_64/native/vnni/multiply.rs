@@ -2,11 +2,12 @@
 //! of a row are broadcast and meet the same four of sixteen channels in one `vpdpbusd`; sums wrap.
 
 use core::arch::x86_64::{
-    __m512i, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm_storeu_si128, _mm512_dpbusd_epi32,
+    __m512i, _MM_HINT_T1, _mm_loadu_si128, _mm_storeu_si128, _mm512_dpbusd_epi32,
     _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512,
 };
 
 use super::epilogue::Epilogue;
+use crate::kernels::x86_64::native::prefetch;
 use crate::kernels::x86_64::vnni::{BLOCK, QUAD, VECTOR};
 
 /// What is multiplied, and where to.
@@ -83,7 +84,7 @@ unsafe fn rows_times_blocks<const P: usize, const N: usize>(
     let Operands { rows, row, weights, quads, ahead, residual, .. } = *operands;
     let mut sums: [[__m512i; N]; P] = epilogue.first_sums();
     for quad in 0..quads {
-        _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(quad * VECTOR).cast());
+        prefetch::<_MM_HINT_T1>(ahead.wrapping_add(quad * VECTOR).cast());
         // SAFETY: `quad < quads`; the load needs no alignment.
         let weights = weights.map(|w| unsafe { _mm512_loadu_si512(w.add(quad * VECTOR).cast()) });
         for (p, sums) in sums.iter_mut().enumerate() {

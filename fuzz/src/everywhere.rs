@@ -1,9 +1,8 @@
 //! One model with every kernel set of this machine and several numbers of threads.
 
 use fixnet::format::{Target, unpack};
-use fixnet::kernels::ConvKernel;
 use fixnet::profile::Checksums;
-use fixnet::{AlignedBytes, KernelFamily, KernelSet, Model, Session};
+use fixnet::{AlignedBytes, KernelSet, Model, Session};
 
 use crate::choices::{Choices, Random};
 

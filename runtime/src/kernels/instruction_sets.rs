@@ -153,3 +153,27 @@ const fn by_code<const N: usize>(listed: &[Target]) -> [Target; N] {
     }
     sorted
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::kernels::ConvKernel;
+
+    #[test]
+    fn names_and_codes_are_told_apart() {
+        let kernels: Vec<&str> = ConvKernel::all().map(ConvKernel::name).collect();
+        assert_eq!(kernels.iter().collect::<BTreeSet<_>>().len(), kernels.len(), "{kernels:?}");
+        for kernel in ConvKernel::all() {
+            assert_eq!(ConvKernel::from_name(kernel.name()), Some(kernel));
+        }
+        let codes = Target::ALL.map(|target| target as u16);
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        for family in KernelFamily::ALL {
+            assert_eq!(KernelFamily::from_name(family.name()), Some(family));
+            assert_eq!(family.set().map(|set| set.family), Some(family), "the row of another set");
+        }
+    }
+}

@@ -17,13 +17,13 @@ fuzz_target!(|data: &[u8]| {
         Ok(file) => file,
         Err(error) => return check_error(&error, path),
     };
-    let verdicts = file.check(&options);
+    let checked = file.check(&options);
     let imported = match file.import(&options) {
         Ok(imported) => imported,
         Err(error) => return check_error(&error, path),
     };
-    let verdicts = verdicts.expect("what is imported is checked");
-    for node in verdicts.iter().filter(|node| !node.verdict.is_supported()) {
+    let checked = checked.expect("what is imported is checked");
+    for node in checked.nodes.iter().filter(|node| !node.verdict.is_supported()) {
         panic!("imported, although check refuses {node:?}");
     }
     let Ok(folded) = tools::fold::fold(&imported.graph) else { return };

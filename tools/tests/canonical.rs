@@ -232,9 +232,9 @@ fn nodes_may_stand_in_any_order() {
         model.graph().node.rotate_left(turns);
         assert_eq!(judged(&model, &image), want);
         let names = |file: &OnnxFile| -> Vec<String> {
-            let verdicts = file.check(&ImportOptions::default()).unwrap_or_else(|e| panic!("{e}"));
-            assert!(verdicts.iter().all(|v| v.verdict.is_supported()), "{verdicts:?}");
-            verdicts.into_iter().map(|v| v.name).collect()
+            let checked = file.check(&ImportOptions::default()).unwrap_or_else(|e| panic!("{e}"));
+            assert!(checked.nodes.iter().all(|v| v.verdict.is_supported()), "{checked:?}");
+            checked.nodes.into_iter().map(|v| v.name).collect()
         };
         let file_order: Vec<String> = model.graph().node.iter().map(|n| n.name.clone()).collect();
         assert_eq!(names(&saved(&model)), file_order);

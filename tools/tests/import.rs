@@ -2,14 +2,22 @@
 
 mod common;
 
+use std::path::Path;
+
 use half::{bf16, f16};
 use tools::graph::{InputLayout, Op, Window};
-use tools::import::{ImportOptions, ImportedGraph, Verdict, check, load};
+use tools::import::{ImportOptions, ImportedGraph, NodeVerdict, Verdict, load};
+use tools::pipeline::Source;
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use common::onnx::{Model, float, floats, int, ints, string};
 use common::*;
+
+fn check(path: &Path) -> Vec<NodeVerdict> {
+    let source = Source::open(path).expect("a readable file");
+    source.check(&ImportOptions::default()).expect("a network")
+}
 
 fn import(model: &Model) -> ImportedGraph {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -298,7 +306,7 @@ fn check_goes_on_behind_an_unsupported_node() {
         .save(folder.path());
     let error = load(&path, &ImportOptions::default()).expect_err("a Sigmoid").to_string();
     assert!(error.contains(r#"node 1 "s" (Sigmoid of [1, 4, 9, 10])"#), "{error}");
-    let verdicts = check(&path, &ImportOptions::default()).expect("a readable file");
+    let verdicts = check(&path);
     let kinds: Vec<char> = verdicts
         .iter()
         .map(|v| match v.verdict {
@@ -314,7 +322,7 @@ fn check_goes_on_behind_an_unsupported_node() {
 #[test]
 fn check_tells_what_becomes_of_each_node() {
     let path = fixture("keras-resnet.onnx");
-    let verdicts = check(&path, &ImportOptions::default()).expect("a readable file");
+    let verdicts = check(&path);
     let said = |suffix: &str| {
         let verdict = verdicts.iter().find(|v| v.name.ends_with(suffix)).expect("the node");
         verdict.verdict.to_string()

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use prost::Message;
-use tools::import::{ImportError, ImportOptions, NodeProblem, Problem, check, load};
+use tools::import::{ImportError, ImportOptions, NodeProblem, Problem, load};
+use tools::pipeline::Source;
 use tract_onnx::pb::{ModelProto, StringStringEntryProto, TensorProto};
 
 use common::fixture;
@@ -295,6 +296,6 @@ proptest! {
         if let Ok(imported) = load(&path, &options) {
             let _ = tools::fold::fold(&imported.graph);
         }
-        let _ = check(&path, &options);
+        let _ = Source::open(&path).and_then(|source| source.check(&options));
     }
 }

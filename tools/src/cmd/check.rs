@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{LimitArgs, PreprocessArgs, Shape, import_options, parse_shape, with_spinner};
 use crate::images::Images;
-use crate::import::{self, ImportOptions, NodeVerdict, Verdict};
+use crate::import::{ImportOptions, NodeVerdict, Verdict};
 use crate::lower::LowerError;
 use crate::output::{self, print, print_json};
 use crate::pipeline::{PipelineError, Problem, QuantizeOptions, Source};
@@ -42,7 +42,7 @@ struct Report<'a> {
 /// Exit code 1 if `quantize` refuses the network.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options = import_options(args.input_shape.as_ref());
-    let mut nodes = import::check(&args.model, &options)?;
+    let mut nodes = Source::open(&args.model)?.check(&options)?;
     let mut problem = None;
     if nodes.iter().all(|node| node.verdict.is_supported())
         && let Err(error) = with_spinner("checking", || try_out(&args.model, &options))

@@ -1,15 +1,13 @@
-//! What fixnet can do with each node of a file, without stopping at the first that it cannot.
+//! What becomes of each node of a file at import, without stopping at the first that is not supported.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use serde::Serialize;
 
 use super::canonical::FileNode;
 use super::translate::{Importer, Outcome};
 use super::{ImportError, ImportOptions, NodeProblem, OnnxFile, finish};
-use crate::fold::{self, Absorbed};
 use crate::graph::Graph;
 
 /// The verdict on one node of the file.
@@ -84,26 +82,32 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Judges every node of the model at `path`, in the file's order.
-pub fn check(path: &Path, options: &ImportOptions) -> Result<Vec<NodeVerdict>, ImportError> {
-    OnnxFile::open(path)?.check(options)
+/// The verdicts on all nodes of a file.
+#[derive(Debug)]
+pub struct Checked {
+    /// In the file's order.
+    pub nodes: Vec<NodeVerdict>,
+    /// What they become, if all are supported.
+    pub graph: Option<Graph>,
+    /// Nodes that were joined to a later one, and that one.
+    pub joined: Vec<(String, String)>,
 }
 
 impl OnnxFile {
-    /// Judges every node, in the file's order.
+    /// Judges every node.
     ///
     /// # Errors
     /// [`ImportError`] for what is wrong with the network as a whole.
-    pub fn check(&self, options: &ImportOptions) -> Result<Vec<NodeVerdict>, ImportError> {
+    pub fn check(&self, options: &ImportOptions) -> Result<Checked, ImportError> {
         let work = || {
             let mut importer = self.importer(options)?;
-            let mut verdicts = self.verdicts(&mut importer);
-            if verdicts.iter().all(|v| v.verdict.is_supported()) {
-                let joined = std::mem::take(&mut importer.joined);
-                let imported = finish(self.model.graph(), importer)?;
-                name_folded_nodes(&imported.graph, joined, &mut verdicts);
-            }
-            Ok(verdicts)
+            let nodes = self.verdicts(&mut importer);
+            let joined = std::mem::take(&mut importer.joined);
+            let graph = match nodes.iter().all(|node| node.verdict.is_supported()) {
+                true => Some(finish(self.model.graph(), importer)?.graph),
+                false => None,
+            };
+            Ok(Checked { nodes, graph, joined })
         };
         work().map_err(|problem| self.error(problem))
     }
@@ -152,35 +156,4 @@ impl From<Outcome> for Role {
             Outcome::Softmax => Self::RemovedSoftmax,
         }
     }
-}
-
-/// Tells the steps that folding absorbs, and those that the output does not need, from the rest.
-fn name_folded_nodes(graph: &Graph, mut absorbed: Vec<Absorbed>, verdicts: &mut [NodeVerdict]) {
-    let Ok((folded, folds)) = fold::fold_with_report(graph) else {
-        return;
-    };
-    absorbed.extend(folds);
-    for verdict in verdicts {
-        let Verdict::Supported { role: role @ Role::Step } = &mut verdict.verdict else {
-            continue;
-        };
-        let is_named = |name: &str| name == verdict.name;
-        if let Some(into) = final_home(&absorbed, &verdict.name) {
-            *role = Role::FoldedInto(into.to_string());
-        } else if !folded.nodes.iter().any(|node| is_named(&node.name)) {
-            *role = Role::Unused;
-        }
-    }
-}
-
-/// The node in which `name` ends up after all foldings, which come in the order in which they were
-/// made; `None` if it stays by itself.
-fn final_home<'n>(absorbed: &'n [Absorbed], name: &str) -> Option<&'n str> {
-    let mut home = None;
-    for (node, into) in absorbed {
-        if node == home.unwrap_or(name) {
-            home = Some(into.as_str());
-        }
-    }
-    home
 }

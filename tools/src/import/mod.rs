@@ -33,7 +33,7 @@ use crate::files;
 use crate::graph::{Graph, InputLayout, ValueId};
 
 pub(crate) use canonical::reads;
-pub use check::{NodeVerdict, Role, Verdict, check};
+pub use check::{Checked, NodeVerdict, Role, Verdict};
 pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
 pub use external::external_files;
 pub use part::{InputTensor, first_obstacle, load_end, load_part};

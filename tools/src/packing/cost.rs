@@ -168,7 +168,8 @@ mod tests {
         let mut expected: Vec<String> = packed.map(|t| format!("{}.toml", t.name())).collect();
         let name = |file: &include_dir::File<'_>| file.path().display().to_string();
         let mut found: Vec<String> = COSTS.files().map(name).collect();
-        (expected.sort(), found.sort());
+        expected.sort();
+        found.sort();
         assert_eq!(found, expected);
     }
 

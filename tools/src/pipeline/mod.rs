@@ -40,6 +40,7 @@
 //! are made from, for a network may be large, and after it they borrow, so that one network can be
 //! observed, quantized and packed in several ways.
 
+mod check;
 mod error;
 mod float_only;
 mod imported;

@@ -13,7 +13,6 @@ use tools::calibrate::{Bits, Method};
 use tools::data::{InputSize, RgbPixels};
 use tools::graph::InputLayout;
 use tools::images::Images;
-use tools::import;
 use tools::pipeline::{
     ImportOptions, Lowered, PackOptions, PipelineError, Planned, QuantizeOptions, Source,
 };
@@ -178,7 +177,7 @@ pub struct Accepted {
 
 /// The inner error is why `quantize` refuses the network, and with it `check`.
 fn accepted(network: &Network, path: &Path) -> Result<Result<Accepted, String>, Fault> {
-    let checked = import::check(path, &ImportOptions::default());
+    let checked = Source::open(path).and_then(|source| source.check(&ImportOptions::default()));
     let refusal = match &checked {
         Ok(nodes) => {
             nodes.iter().find(|n| !n.verdict.is_supported()).map(|n| n.verdict.to_string())

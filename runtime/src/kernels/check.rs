@@ -19,7 +19,14 @@ const MAX_STRIDE: usize = 1 << 16;
 /// Alignment of packed weights, which are read as words.
 const WEIGHTS_ALIGNMENT: usize = 4;
 
-/// A convolution without its scratch.
+/// A convolution's input without what lies behind it, which kernels would take for rows below the last.
+pub(crate) fn input<'a>(args: &ConvArgs<'a>) -> Result<&'a [i8], Fault> {
+    let (needed, available) = (elements(args.shape.input)?, args.input.len());
+    let buffer = Buffer::Input;
+    args.input.get(..needed).ok_or(Fault::Length { buffer, needed, available })
+}
+
+/// A convolution without its input and its scratch.
 pub(crate) fn conv(args: &ConvArgs<'_>) -> Result<(), Fault> {
     let ConvArgs { shape, weights, channels, first_row, .. } = *args;
     let [height, width, out_c] = shape.output;

@@ -208,9 +208,10 @@ impl KernelSet {
     /// # Errors
     /// [`Fault`] if an argument does not fit the shape, if these kernels do not read the weights, or if one
     /// finds fault with its own work. The output then holds anything.
-    pub fn conv(self, args: ConvArgs<'_>) -> Result<(), Fault> {
+    pub fn conv(self, mut args: ConvArgs<'_>) -> Result<(), Fault> {
         let kernel = self.conv_kernel(args.shape, args.weights.form);
         check::conv(&args)?;
+        args.input = check::input(&args)?;
         check::readable(&args, kernel)?;
         check::scratch(&args, kernel)?;
         kernel.run(self, args)

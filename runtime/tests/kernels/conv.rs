@@ -45,7 +45,7 @@ impl Conv {
         };
         let len = y.kernel * x.kernel * case.group_in;
         let input = case.fills.0.values(y.extent * x.extent * in_c, random);
-        let input = input.into_iter().map(value).collect();
+        let mut input: Vec<i8> = input.into_iter().map(value).collect();
         let mut weights = case.fills.1.values(out_c * len, random);
         // As the quantizer makes them: some layouts take no others.
         if case.seed.is_multiple_of(2) {
@@ -68,6 +68,10 @@ impl Conv {
         let with_residual = case.shortcut != Shortcut::None;
         let rq = requantization(shift, with_residual, constants, random);
         let residual = random.int8(y.out() * x.out() * out_c);
+        // What lies behind the map is none of it.
+        if case.seed / 8 % 2 == 1 {
+            input.extend(random.int8(2 * x.extent * in_c + 3));
+        }
         Self { shape, input, weights, bias, multipliers, rq, shortcut: case.shortcut, residual }
     }
 

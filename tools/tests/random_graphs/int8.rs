@@ -20,7 +20,7 @@ const MIN_OUTPUT_SQNR_DB: f64 = 15.0;
 const MIN_LAYER_SQNR_DB: f64 = 20.0;
 /// Scores below this are what rounding leaves of nothing, in networks whose activations are of the order
 /// of 1: int8 has to say as little, and no ratio.
-const NOTHING: f64 = 1e-2;
+pub const NOTHING: f64 = 1e-2;
 
 /// What a model makes of each image: the bytes of each step, and the scores.
 pub struct Run {

@@ -331,7 +331,7 @@ fn close(what: &'static str, found: &[f32], expected: &[f32]) -> Result<(), Faul
     let worst = found.iter().zip(expected).map(error).fold(0.0, f64::max);
     // Values that cancel out altogether are rounding and nothing else.
     let finite = found.iter().chain(expected).all(|v| v.is_finite());
-    if finite && worst <= MAX_FLOAT_ERROR * largest.max(1e-3) {
+    if finite && worst <= MAX_FLOAT_ERROR * largest.max(int8::NOTHING) {
         return Ok(());
     }
     fault(

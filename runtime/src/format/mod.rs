@@ -50,7 +50,7 @@ pub const MAGIC: [u8; 4] = *b"FXN\x1a";
 /// A reader refuses any other major version.
 pub const VERSION_MAJOR: u16 = 1;
 /// A reader accepts lower minor versions and refuses higher ones.
-pub const VERSION_MINOR: u16 = 4;
+pub const VERSION_MINOR: u16 = version::LATEST_MINOR;
 /// Alignment of the file in memory, of every section and of every tensor in the arena.
 pub const ALIGNMENT: usize = 16;
 /// Most steps, tensors or layers of one model: bounds the work of checking.

@@ -11,6 +11,19 @@ const BYTES_SINCE: u16 = 3;
 /// The first minor version with [`flags::EXCLUDE_PADDING`].
 const EXCLUDE_PADDING_SINCE: u16 = 4;
 
+/// The latest minor version: that of the last feature, or of a target that came after it.
+pub(super) const LATEST_MINOR: u16 = {
+    let (mut latest, mut at) = (EXCLUDE_PADDING_SINCE, 0);
+    while at < Target::ALL.len() {
+        let since = Target::ALL[at].since();
+        if since > latest {
+            latest = since;
+        }
+        at += 1;
+    }
+    latest
+};
+
 /// The lowest minor version that can express a file.
 pub(super) fn lowest_minor(
     target: u16,
@@ -20,13 +33,12 @@ pub(super) fn lowest_minor(
 ) -> u16 {
     let bytes = steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16);
     let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
-    if steps.iter().any(StepRecord::excludes_padding) {
-        return EXCLUDE_PADDING_SINCE;
-    }
-    let others = match (bytes, streamed) {
-        (true, _) => BYTES_SINCE,
-        (false, true) => TARGETS_SINCE,
-        (false, false) => u16::from(float_parts != 0),
+    let excludes_padding = steps.iter().any(StepRecord::excludes_padding);
+    let features = match (excludes_padding, bytes, streamed) {
+        (true, ..) => EXCLUDE_PADDING_SINCE,
+        (_, true, _) => BYTES_SINCE,
+        (.., true) => TARGETS_SINCE,
+        _ => u16::from(float_parts != 0),
     };
-    others.max(Target::from_code(target).map_or(0, Target::since))
+    features.max(Target::from_code(target).map_or(0, Target::since))
 }

@@ -163,7 +163,7 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         conv_direct8_vnni(Avx512Vnni) {
             reads: &[WeightForm { target: Target::X86_64Avx512Vnni, layout: WeightLayout::Direct8 }],
             computes: vnni::computes,
-            scratch_bytes: |shape, _| vnni::Plan::stored(shape).scratch_bytes(),
+            scratch_bytes: |shape, _| vnni::Plan::stored(vnni::AVX512, shape).scratch_bytes(),
         }
         conv_winograd4_avx512(Avx512Vnni) {
             computes: winograd4::computes,
@@ -173,7 +173,7 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         }
         conv_packed_vnni(Avx512Vnni) {
             computes: vnni::computes,
-            scratch_bytes: |shape, _| vnni::Plan::turned(shape).scratch_bytes(),
+            scratch_bytes: |shape, _| vnni::Plan::turned(vnni::AVX512, shape).scratch_bytes(),
         }
     },
     layouts: layouts_of!(vnni_layouts),

@@ -1,4 +1,4 @@
-//! How the AVX-512 VNNI kernels divide a convolution: known on every machine, for plans of files that are
+//! How the kernels of `vpdpbusd` divide a convolution: known on every machine, for plans of files that are
 //! packed elsewhere.
 //!
 //! The windows of a block of output pixels become rows of unsigned bytes, `u = x + 128`, and rows meet
@@ -10,21 +10,29 @@
 
 use crate::kernels::ConvShape;
 
-/// Output channels of a block: one vector of sums.
+/// Output channels of a block.
 pub(crate) const BLOCK: usize = 16;
 /// Bytes of a row that meet their weights at a time.
 pub(crate) const QUAD: usize = 4;
-/// Bytes of one vector.
-pub(crate) const VECTOR: usize = 64;
-/// Blocks of output channels that a row meets at a time.
-pub(crate) const BLOCKS: usize = 2;
-/// Output pixels that are multiplied at a time.
-pub(crate) const GROUP: usize = 12;
+/// Bytes of a quad of a block's weights, or of its sums: one vector, or two.
+pub(crate) const VECTOR: usize = BLOCK * QUAD;
 /// Most bytes of rows at a time, unless a group of pixels has more: of a layer whose weights stay near,
 /// and of one whose weights come from far for every block of pixels.
 const ROWS_BYTES: [usize; 2] = [64 << 10, 256 << 10];
 /// Most bytes of weights that stay near; turned ones are made once a call.
 const NEAR_BYTES: usize = 160 << 10;
+
+/// What is multiplied at a time: as many sums as there are registers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tile {
+    /// Output pixels.
+    pub pixels: usize,
+    /// Blocks of output channels, 1 or 2.
+    pub blocks: usize,
+}
+
+/// AVX-512: 24 sums in 32 registers.
+pub(crate) const AVX512: Tile = Tile { pixels: 12, blocks: 2 };
 
 /// The division of one convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,23 +48,23 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// `conv_direct8_vnni`.
-    pub fn stored(shape: &ConvShape) -> Self {
+    /// Of stored weights.
+    pub fn stored(tile: Tile, shape: &ConvShape) -> Self {
         let [out_h, out_w, _] = shape.output;
         let row = row_bytes(shape);
         let bytes = ROWS_BYTES[usize::from(!weights_are_near(shape))];
-        let most = (bytes / row.max(1)).max(GROUP);
+        let most = (bytes / row.max(1)).max(tile.pixels);
         let pixels = out_h.saturating_mul(out_w).min(most).max(1);
         Self { quads: quads(shape), row, pixels, kept: 0 }
     }
 
-    /// `conv_packed_vnni`.
-    pub fn turned(shape: &ConvShape) -> Self {
-        let plan = Self::stored(shape);
+    /// Of OHWI weights, which are turned while the layer runs.
+    pub fn turned(tile: Tile, shape: &ConvShape) -> Self {
+        let plan = Self::stored(tile, shape);
         let [out_h, out_w, out_c] = shape.output;
         let blocks = out_c / BLOCK;
         let again = out_h.saturating_mul(out_w) > plan.pixels && weights_are_near(shape);
-        Self { kept: if again { blocks } else { blocks.min(BLOCKS) }, ..plan }
+        Self { kept: if again { blocks } else { blocks.min(tile.blocks) }, ..plan }
     }
 
     /// Rows may be written in whole vectors, which end behind the last one.

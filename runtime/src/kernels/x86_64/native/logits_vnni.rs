@@ -3,15 +3,14 @@
 //! Inputs become unsigned bytes, `u = x + 128`, and 128 times the weights is taken off each sum: all of it
 //! wraps.
 
-use core::arch::x86_64::{
-    _MM_HINT_T0, _mm512_dpbusd_epi32, _mm512_maskz_loadu_epi8, _mm512_reduce_add_epi32,
-    _mm512_set1_epi8, _mm512_setzero_si512, _mm512_sub_epi32, _mm512_xor_si512,
-};
+use core::arch::x86_64::_MM_HINT_T0;
 
+use super::tiled::vector::{Block as _, Vectors};
+use super::vnni::dots::{Block, Dots};
 use super::{Avx512Vnni, prefetch};
 use crate::error::Fault;
 use crate::kernels::LogitsArgs;
-use crate::kernels::x86_64::vnni::VECTOR;
+use crate::kernels::x86_64::vnni::{BLOCK, VECTOR};
 use crate::numerics::{self, Channel};
 
 /// Classes that are computed together.
@@ -20,11 +19,28 @@ const CLASSES: usize = 4;
 /// See [`crate::kernels::portable::reference::logits`].
 pub fn logits_vnni(_token: Avx512Vnni, args: LogitsArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the features.
-    unsafe { logits(args) }.ok_or(Fault::Plan)
+    unsafe { logits::<Avx512Vnni>(args) }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn logits(args: LogitsArgs<'_>) -> Option<()> {
+/// # Safety
+/// The CPU has the instructions.
+unsafe fn logits<D: Dots>(args: LogitsArgs<'_>) -> Result<(), Fault> {
+    // SAFETY: the caller vouches for the instructions.
+    let done = unsafe {
+        D::Vectors::run(
+            #[inline(always)]
+            || run::<D>(args),
+        )
+    };
+    done.ok_or(Fault::Plan)
+}
+
+/// `None` if a slice is too short.
+///
+/// # Safety
+/// The CPU has the instructions.
+#[inline(always)]
+unsafe fn run<D: Dots>(args: LogitsArgs<'_>) -> Option<()> {
     let LogitsArgs { input, weights, channels, shift, output } = args;
     let weights = weights.get(..input.len().checked_mul(output.len())?)?;
     let bias = channels.bias.get(..output.len())?;
@@ -33,7 +49,8 @@ fn logits(args: LogitsArgs<'_>) -> Option<()> {
     let constants = bias.chunks(CLASSES).zip(multipliers.chunks(CLASSES));
     for ((output, rows), (bias, multipliers)) in output.chunks_mut(CLASSES).zip(rows).zip(constants)
     {
-        let sums = sums(input, rows);
+        // SAFETY: the caller vouches for the instructions.
+        let sums = unsafe { sums::<D>(input, rows) };
         let constants = bias.iter().zip(multipliers);
         for ((to, sum), (&bias, &multiplier)) in output.iter_mut().zip(sums).zip(constants) {
             *to = numerics::logit(sum, Channel { bias, multiplier }, shift);
@@ -43,45 +60,64 @@ fn logits(args: LogitsArgs<'_>) -> Option<()> {
 }
 
 /// The products of up to four rows with the input.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn sums(input: &[i8], rows: &[i8]) -> [i32; CLASSES] {
+///
+/// # Safety
+/// The CPU has the instructions.
+#[inline(always)]
+unsafe fn sums<D: Dots>(input: &[i8], rows: &[i8]) -> [i32; CLASSES] {
     let mut sums = [0; CLASSES];
-    if let Some(all) = rows_times_input::<CLASSES>(input, rows) {
-        return all;
-    }
-    for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(input.len().max(1))) {
-        *sum = rows_times_input::<1>(input, row).map_or(0, |[sum]| sum);
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        // Where there are registers for all.
+        if D::TILE.blocks > 1
+            && let Some(all) = rows_times_input::<D, CLASSES>(input, rows)
+        {
+            return all;
+        }
+        let pairs = rows.chunks(input.len().saturating_mul(2).max(1));
+        for (sums, rows) in sums.chunks_exact_mut(2).zip(pairs) {
+            if let Some(pair) = rows_times_input::<D, 2>(input, rows) {
+                sums.copy_from_slice(&pair);
+            } else if let Some([sum]) = rows_times_input::<D, 1>(input, rows) {
+                sums[0] = sum;
+            }
+        }
     }
     sums
 }
 
 /// `None` if there are fewer rows.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn rows_times_input<const N: usize>(input: &[i8], rows: &[i8]) -> Option<[i32; N]> {
+///
+/// # Safety
+/// The CPU has the instructions.
+#[inline(always)]
+unsafe fn rows_times_input<D: Dots, const N: usize>(input: &[i8], rows: &[i8]) -> Option<[i32; N]> {
     let len = input.len();
     let rows = rows.get(..len.checked_mul(N)?)?;
-    // As signed bytes turn unsigned, and as a factor that is unsigned.
-    let high = _mm512_set1_epi8(-128);
-    let mut sums = [[_mm512_setzero_si512(); 2]; N];
-    for at in (0..len).step_by(VECTOR) {
-        let mask = u64::MAX >> (VECTOR - (len - at).min(VECTOR));
-        // SAFETY: the masked values lie in the input, and no others are read.
-        let values = unsafe { _mm512_maskz_loadu_epi8(mask, input.as_ptr().add(at)) };
-        let values = _mm512_xor_si512(values, high);
-        for (class, [sum, correction]) in sums.iter_mut().enumerate() {
-            // SAFETY: the masked weights lie in row `class`, and no others are read.
-            let from = unsafe { rows.as_ptr().add(class * len + at) };
-            // The same place of the next rows.
-            prefetch::<_MM_HINT_T0>(from.wrapping_add(N * len));
-            // SAFETY: the same.
-            let weights = unsafe { _mm512_maskz_loadu_epi8(mask, from) };
-            *sum = _mm512_dpbusd_epi32(*sum, values, weights);
-            *correction = _mm512_dpbusd_epi32(*correction, high, weights);
+    let mut totals = [[0; BLOCK]; N];
+    // SAFETY: the caller vouches for the instructions; the values lie in the input, the weights in row
+    // `class`, and a block has as many sums as are stored.
+    unsafe {
+        let zero = Block::<D>::splat(0);
+        // As a factor that is unsigned.
+        let high = D::unsigned(zero);
+        let mut sums = [[zero; 2]; N];
+        for at in (0..len).step_by(VECTOR) {
+            let count = (len - at).min(VECTOR);
+            let values = D::unsigned(D::load(input.as_ptr().add(at), count));
+            for (class, [sum, correction]) in sums.iter_mut().enumerate() {
+                let from = rows.as_ptr().add(class * len + at);
+                // The same place of the next rows.
+                prefetch::<_MM_HINT_T0>(from.wrapping_add(N * len));
+                let weights = D::load(from, count);
+                *sum = D::dot(*sum, values, weights);
+                *correction = D::dot(*correction, high, weights);
+            }
+        }
+        for (total, [sum, correction]) in totals.iter_mut().zip(sums) {
+            let difference = sum + correction.product(Block::<D>::splat(-1));
+            difference.store(total.as_mut_ptr());
         }
     }
-    let mut totals = [0; N];
-    for (total, [sum, correction]) in totals.iter_mut().zip(sums) {
-        *total = _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, correction));
-    }
-    Some(totals)
+    Some(totals.map(|sums| sums.into_iter().fold(0, i32::wrapping_add)))
 }

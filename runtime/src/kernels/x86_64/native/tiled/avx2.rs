@@ -174,7 +174,7 @@ impl Sums for Sums256 {
 
 /// Twice eight sums.
 #[derive(Debug, Clone, Copy)]
-pub struct Block256([__m256i; 2]);
+pub struct Block256(pub [__m256i; 2]);
 
 impl Add for Block256 {
     type Output = Self;
@@ -202,12 +202,20 @@ impl Block for Block256 {
     }
 
     #[inline(always)]
-    unsafe fn load(values: &[i32; BLOCK]) -> Self {
-        let from = values.as_ptr();
-        // SAFETY: the caller vouches for AVX2, and there are 64 bytes; the loads need no alignment.
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: the caller vouches for AVX2 and for 64 bytes; the loads need no alignment.
         Self(unsafe {
             [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(BLOCK / 2).cast())]
         })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i32) {
+        // SAFETY: the caller vouches for 64 bytes; the stores need no alignment.
+        unsafe {
+            _mm256_storeu_si256(to.cast(), self.0[0]);
+            _mm256_storeu_si256(to.add(BLOCK / 2).cast(), self.0[1]);
+        }
     }
 
     #[inline(always)]

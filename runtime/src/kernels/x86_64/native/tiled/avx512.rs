@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::arch::x86_64::{
     __m128i, __m512i, _mm256_loadu_si256, _mm512_add_epi16, _mm512_add_epi32, _mm512_cvtepi8_epi16,
-    _mm512_cvtepi8_epi32, _mm512_cvtsepi32_epi8, _mm512_loadu_si512, _mm512_mask_blend_epi32,
+    _mm512_cvtepi8_epi32, _mm512_cvtsepi32_epi8, _mm512_loadu_si512, _mm512_mask_shuffle_epi32,
     _mm512_mul_epi32, _mm512_mullo_epi32, _mm512_set1_epi32, _mm512_setzero_si512,
     _mm512_sll_epi32, _mm512_slli_epi16, _mm512_slli_epi32, _mm512_sra_epi32, _mm512_srli_epi64,
     _mm512_storeu_si512, _mm512_sub_epi16, _mm512_sub_epi32,
@@ -120,7 +120,7 @@ impl Words for Words512 {
 
 /// Sixteen sums.
 #[derive(Debug, Clone, Copy)]
-pub struct Sums512(__m512i);
+pub struct Sums512(pub __m512i);
 
 wrapping!(Sums512, _mm512_add_epi32, _mm512_sub_epi32);
 
@@ -173,9 +173,15 @@ impl Block for Sums512 {
     }
 
     #[inline(always)]
-    unsafe fn load(values: &[i32; BLOCK]) -> Self {
-        // SAFETY: the caller vouches for the instructions, and there are 64 bytes.
-        unsafe { <Self as Sums>::load(values.as_ptr()) }
+    unsafe fn load(from: *const i32) -> Self {
+        // SAFETY: the caller vouches for the same.
+        unsafe { <Self as Sums>::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut i32) {
+        // SAFETY: the caller vouches for the same.
+        unsafe { <Self as Sums>::store(self, to) }
     }
 
     #[inline(always)]
@@ -214,7 +220,7 @@ impl Block for Sums512 {
         unsafe {
             let even = _mm512_mul_epi32(self.0, factors.0);
             let odd = _mm512_mul_epi32(self.odd().0, odd.0);
-            Self(_mm512_mask_blend_epi32(0xaaaa, Self(even).odd().0, odd))
+            Self(_mm512_mask_shuffle_epi32::<0b11_11_01_01>(odd, 0x5555, even))
         }
     }
 

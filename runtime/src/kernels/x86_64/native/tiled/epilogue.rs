@@ -10,6 +10,7 @@ use core::arch::x86_64::{__m128i, _mm_cvtsi32_si128, _mm_max_epi8, _mm_min_epi8,
 use super::Tiles;
 use super::vector::{Block, Vectors};
 use crate::format::Channels;
+use crate::kernels::x86_64::tiled::BLOCK;
 use crate::numerics::Requantization;
 
 /// The constants of a block of output channels.
@@ -36,8 +37,8 @@ impl<B: Block> Epilogue<B> {
         channels: Channels<'_>,
         rq: &Requantization,
     ) -> Option<Self> {
-        let (bias, multipliers) =
-            (channels.bias.first_chunk()?, channels.multipliers.first_chunk()?);
+        let bias = channels.bias.first_chunk::<BLOCK>()?.as_ptr();
+        let multipliers = channels.multipliers.first_chunk::<BLOCK>()?.as_ptr();
         let left = rq.shift.saturating_sub(T::SHIFT);
         let right = T::SHIFT.saturating_sub(rq.shift);
         // SAFETY: the caller vouches for the instructions.

@@ -3,8 +3,8 @@
 //! [`driver`] does what all forms have in common, [`vector`] is what they need of an instruction set, and
 //! a form is what [`Tiles`] says.
 
-mod avx2;
-mod avx512;
+pub(super) mod avx2;
+pub(super) mod avx512;
 mod direct;
 mod driver;
 mod epilogue;
@@ -17,7 +17,7 @@ mod stem;
 mod strided4;
 mod transform;
 mod u8s8;
-mod vector;
+pub(super) mod vector;
 mod window;
 mod winograd2;
 mod winograd4;

@@ -121,8 +121,12 @@ pub trait Block: Copy + Add<Output = Self> {
     unsafe fn splat(value: i32) -> Self;
 
     /// # Safety
-    /// The CPU has the instructions.
-    unsafe fn load(values: &[i32; BLOCK]) -> Self;
+    /// The CPU has the instructions, and [`BLOCK`] sums are readable.
+    unsafe fn load(from: *const i32) -> Self;
+
+    /// # Safety
+    /// [`BLOCK`] sums are writable.
+    unsafe fn store(self, to: *mut i32);
 
     /// Sixteen int8 values.
     ///

@@ -7,28 +7,49 @@
 //! What may not be broken: everything that is written or read through pointers lies inside what
 //! [`Task::new`] and [`Buffers::new`] have checked.
 
+mod avx512;
+pub(super) mod dots;
 mod epilogue;
 mod multiply;
 mod quads;
 mod rows;
 
+use self::dots::Dots;
 use self::epilogue::Epilogue;
 use self::multiply::Operands;
 use super::Avx512Vnni;
+use super::tiled::vector::Vectors;
 use crate::error::Fault;
-use crate::kernels::x86_64::vnni::{self, BLOCK, BLOCKS, GROUP, Plan, VECTOR};
+use crate::kernels::x86_64::vnni::{self, BLOCK, Plan, VECTOR};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 
 /// See [`crate::kernels::portable::reference::conv`]; weights in quads, as they are stored.
-pub fn conv_direct8_vnni(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    let (plan, source) = (Plan::stored(args.shape), Source::Stored(args.weights.int8()));
-    conv(token, plan, source, args)
+pub fn conv_direct8_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+    // SAFETY: the token proves that the CPU has the instructions.
+    unsafe { stored::<Avx512Vnni>(args) }
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; OHWI weights, turned into quads while it runs.
-pub fn conv_packed_vnni(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    let (plan, source) = (Plan::turned(args.shape), Source::Turned(args.weights.as_ohwi()));
-    conv(token, plan, source, args)
+pub fn conv_packed_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+    // SAFETY: the token proves that the CPU has the instructions.
+    unsafe { turned::<Avx512Vnni>(args) }
+}
+
+/// # Safety
+/// The CPU has the instructions.
+unsafe fn stored<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
+    let (plan, source) = (Plan::stored(D::TILE, args.shape), Source::Stored(args.weights.int8()));
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { conv::<D>(plan, source, args) }
+}
+
+/// # Safety
+/// The CPU has the instructions.
+unsafe fn turned<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
+    let (plan, source) =
+        (Plan::turned(D::TILE, args.shape), Source::Turned(args.weights.as_ohwi()));
+    // SAFETY: the caller vouches for the instructions.
+    unsafe { conv::<D>(plan, source, args) }
 }
 
 /// Where weights come from.
@@ -71,50 +92,62 @@ struct Task<'a> {
 }
 
 /// See [`crate::kernels::portable::reference::conv`].
-fn conv(
-    _token: Avx512Vnni,
-    plan: Plan,
-    source: Source<'_>,
-    args: ConvArgs<'_>,
-) -> Result<(), Fault> {
-    // SAFETY: the token proves that the CPU has the features.
-    unsafe { run(plan, source, args) }.ok_or(Fault::Plan)
+///
+/// # Safety
+/// The CPU has the instructions.
+unsafe fn conv<D: Dots>(plan: Plan, source: Source<'_>, args: ConvArgs<'_>) -> Result<(), Fault> {
+    // SAFETY: the caller vouches for the instructions.
+    let done = unsafe {
+        D::Vectors::run(
+            #[inline(always)]
+            || run::<D>(plan, source, args),
+        )
+    };
+    done.ok_or(Fault::Plan)
 }
 
 /// `None` if a slice is too short.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn run(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Option<()> {
+///
+/// # Safety
+/// The CPU has the instructions.
+#[inline(always)]
+unsafe fn run<D: Dots>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -> Option<()> {
     let mut buffers = Buffers::new(core::mem::take(&mut args.scratch), &plan)?;
     let (channels, rq) = (args.channels, args.requantization);
     let task = Task::new(plan, source, &mut args)?;
     let [_, _, out_c] = task.shape.output;
     let kept = plan.kept.saturating_mul(BLOCK) >= out_c;
-    if kept {
-        task.turn(0, &mut buffers)?;
-    }
-    let blocks = task.pixels.div_ceil(plan.pixels);
-    let mut first = 0;
-    for block in 0..blocks {
-        // Blocks of one size, give or take a pixel.
-        let count = (task.pixels - first).div_ceil(blocks - block).min(plan.pixels);
-        task.gather(first, count, &mut buffers)?;
-        for oc in (0..out_c).step_by(BLOCKS * BLOCK) {
-            if !kept {
-                task.turn(oc, &mut buffers)?;
-            }
-            let end = out_c.min(oc + BLOCKS * BLOCK);
-            let weights = task.weights(oc, kept, &buffers)?;
-            let part = channels.part(oc..end);
-            if end - oc == BLOCKS * BLOCK {
-                let (weights, rest) = weights.split_at_checked(plan.block_bytes())?;
-                let epilogue = Epilogue::new([weights, rest], part, rq)?;
-                task.multiply(&buffers, first..first + count, oc, [weights, rest], &epilogue)?;
-            } else {
-                let epilogue = Epilogue::new([weights], part, rq)?;
-                task.multiply(&buffers, first..first + count, oc, [weights], &epilogue)?;
-            }
+    let together = D::TILE.blocks * BLOCK;
+    // SAFETY: the caller vouches for the instructions.
+    unsafe {
+        if kept {
+            task.turn::<D>(0, &mut buffers)?;
         }
-        first += count;
+        let blocks = task.pixels.div_ceil(plan.pixels);
+        let mut first = 0;
+        for block in 0..blocks {
+            // Blocks of one size, give or take a pixel.
+            let count = (task.pixels - first).div_ceil(blocks - block).min(plan.pixels);
+            task.gather::<D>(first, count, &mut buffers)?;
+            for oc in (0..out_c).step_by(together) {
+                if !kept {
+                    task.turn::<D>(oc, &mut buffers)?;
+                }
+                let end = out_c.min(oc + together);
+                let weights = task.weights(oc, kept, &buffers)?;
+                let part = channels.part(oc..end);
+                let pixels = first..first + count;
+                if D::TILE.blocks == 2 && end - oc == together {
+                    let (weights, rest) = weights.split_at_checked(plan.block_bytes())?;
+                    let epilogue = Epilogue::new([weights, rest], part, rq)?;
+                    task.multiply::<D, 2>(&buffers, pixels, oc, [weights, rest], &epilogue)?;
+                } else {
+                    let epilogue = Epilogue::new([weights], part, rq)?;
+                    task.multiply::<D, 1>(&buffers, pixels, oc, [weights], &epilogue)?;
+                }
+            }
+            first += count;
+        }
     }
     Some(())
 }
@@ -156,15 +189,19 @@ impl<'a> Task<'a> {
 
     /// Turns the weights of as many blocks of output channels, from `oc` on, as are there at once; nothing
     /// where they are stored.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn turn(&self, oc: usize, buffers: &mut Buffers<'_>) -> Option<()> {
+    ///
+    /// # Safety
+    /// The CPU has the instructions.
+    #[inline(always)]
+    unsafe fn turn<D: Dots>(&self, oc: usize, buffers: &mut Buffers<'_>) -> Option<()> {
         let Source::Turned(weights) = self.source else { return Some(()) };
         let len = self.shape.patch_len();
         let weights = weights.get(oc * len..self.shape.output[2] * len)?;
         let blocks = buffers.weights.chunks_exact_mut(self.plan.block_bytes());
         // Fewer of the last channels than there is room for.
         for (block, rows) in blocks.zip(weights.chunks_exact((BLOCK * len).max(1))) {
-            quads::turn(rows, len, block)?;
+            // SAFETY: the caller vouches for the instructions.
+            unsafe { quads::turn::<D>(rows, len, block)? };
         }
         Some(())
     }
@@ -189,26 +226,39 @@ impl<'a> Task<'a> {
     }
 
     /// Writes the rows of `count` pixels.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn gather(&self, first: usize, count: usize, buffers: &mut Buffers<'_>) -> Option<()> {
+    ///
+    /// # Safety
+    /// The CPU has the instructions.
+    #[inline(always)]
+    unsafe fn gather<D: Dots>(
+        &self,
+        first: usize,
+        count: usize,
+        buffers: &mut Buffers<'_>,
+    ) -> Option<()> {
         if count > self.plan.pixels || buffers.rows.len() < self.plan.rows_bytes() {
             return None;
         }
         let rows = rows::Rows { shape: self.shape, input: self.input, row: self.plan.row };
-        // SAFETY: there are rows for `plan.pixels` pixels and a vector behind them.
-        unsafe { rows.gather(self.first_row, first..first + count, buffers.rows.as_mut_ptr()) };
+        let to = buffers.rows.as_mut_ptr();
+        // SAFETY: the caller vouches for the instructions; there are rows for `plan.pixels` pixels and a
+        // vector behind them.
+        unsafe { rows.gather::<D>(self.first_row, first..first + count, to) };
         Some(())
     }
 
     /// Pixels of a block times `N` blocks of output channels, to the output.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn multiply<const N: usize>(
+    ///
+    /// # Safety
+    /// The CPU has the instructions.
+    #[inline(always)]
+    unsafe fn multiply<D: Dots, const N: usize>(
         &self,
         buffers: &Buffers<'_>,
         pixels: core::ops::Range<usize>,
         oc: usize,
         weights: [&[u8]; N],
-        epilogue: &Epilogue<N>,
+        epilogue: &Epilogue<dots::Block<D>, N>,
     ) -> Option<()> {
         let Plan { quads, row, .. } = self.plan;
         let out_c = self.shape.output[2];
@@ -219,9 +269,10 @@ impl<'a> Task<'a> {
         if !enough {
             return None;
         }
-        // The first groups fetch the weights behind these, as many as these are.
-        let mut ahead = self.behind(oc + N * BLOCK);
-        for group in parts(pixels.len(), GROUP) {
+        let behind = self.behind(oc + N * BLOCK);
+        for (number, group) in parts(pixels.len(), D::TILE.pixels).enumerate() {
+            // The first groups fetch the weights behind these, as many as these are.
+            let ahead = behind.wrapping_add(number.min(N - 1) * quads * VECTOR);
             let at = (pixels.start + group.start) * out_c + oc;
             let operands = Operands {
                 // SAFETY: the group's first row is one of the block's.
@@ -236,10 +287,9 @@ impl<'a> Task<'a> {
                 residual: self.residual.wrapping_add(if self.residual.is_null() { 0 } else { at }),
                 pixel: out_c,
             };
-            // SAFETY: `group.len()` rows of `quads` quads, weights of `N` blocks and output pixels with
+            // SAFETY: the caller vouches for the instructions; `group.len()` rows of `quads` quads, weights of `N` blocks and output pixels with
             // `N` blocks of channels are there, and a residual as long as the output or null.
-            unsafe { multiply::group(group.len(), &operands, epilogue) };
-            ahead = ahead.wrapping_add(quads * VECTOR);
+            unsafe { multiply::group::<D, N>(group.len(), &operands, epilogue) };
         }
         Some(())
     }

@@ -1,13 +1,12 @@
-//! Rows times blocks of output channels: up to twelve rows and two blocks in 24 accumulators. Four bytes
-//! of a row are broadcast and meet the same four of sixteen channels in one `vpdpbusd`; sums wrap.
+//! Rows times blocks of output channels, a [`Tile`](crate::kernels::x86_64::vnni::Tile) at a time. Four bytes of
+//! a row are broadcast and meet the same four of sixteen channels in `vpdpbusd`; sums wrap.
 
-use core::arch::x86_64::{
-    __m512i, _MM_HINT_T1, _mm_loadu_si128, _mm_storeu_si128, _mm512_dpbusd_epi32,
-    _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512,
-};
+use core::arch::x86_64::{_MM_HINT_T1, _mm_loadu_si128, _mm_storeu_si128};
 
+use super::dots::{Block, Dots};
 use super::epilogue::Epilogue;
 use crate::kernels::x86_64::native::prefetch;
+use crate::kernels::x86_64::native::tiled::vector::{Block as _, Vectors};
 use crate::kernels::x86_64::vnni::{BLOCK, QUAD, VECTOR};
 
 /// What is multiplied, and where to.
@@ -29,34 +28,34 @@ pub(super) struct Operands<const N: usize> {
     pub pixel: usize,
 }
 
-/// Multiplies `count` rows, at most [`crate::kernels::x86_64::vnni::GROUP`], and takes the sums to the output.
+/// Multiplies `count` rows, at most those of a tile, and takes the sums to the output.
 ///
 /// # Safety
-/// `count` rows of `quads` quads and as many quads of each block's weights are readable, `N` blocks of
+/// The CPU has the instructions, `count` rows of `quads` quads and as many quads of each block's weights are readable, `N` blocks of
 /// channels of `count` output pixels writable, and those of the residual readable, if there is one.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-pub(super) unsafe fn group<const N: usize>(
+#[inline(always)]
+pub(super) unsafe fn group<D: Dots, const N: usize>(
     count: usize,
     operands: &Operands<N>,
-    epilogue: &Epilogue<N>,
+    epilogue: &Epilogue<Block<D>, N>,
 ) {
     // SAFETY: the caller vouches for the same.
     unsafe {
         match count {
             0 => {}
-            1 => rows_times_blocks::<1, N>(operands, epilogue),
-            2 => rows_times_blocks::<2, N>(operands, epilogue),
-            3 => rows_times_blocks::<3, N>(operands, epilogue),
-            4 => rows_times_blocks::<4, N>(operands, epilogue),
-            5 => rows_times_blocks::<5, N>(operands, epilogue),
-            6 => rows_times_blocks::<6, N>(operands, epilogue),
-            7 => rows_times_blocks::<7, N>(operands, epilogue),
-            8 => rows_times_blocks::<8, N>(operands, epilogue),
-            9 => rows_times_blocks::<9, N>(operands, epilogue),
-            10 => rows_times_blocks::<10, N>(operands, epilogue),
-            11 => rows_times_blocks::<11, N>(operands, epilogue),
-            _ => rows_times_blocks::<12, N>(operands, epilogue),
+            1 => rows_times_blocks::<D, 1, N>(operands, epilogue),
+            2 => rows_times_blocks::<D, 2, N>(operands, epilogue),
+            3 => rows_times_blocks::<D, 3, N>(operands, epilogue),
+            4 => rows_times_blocks::<D, 4, N>(operands, epilogue),
+            5 => rows_times_blocks::<D, 5, N>(operands, epilogue),
+            6 => rows_times_blocks::<D, 6, N>(operands, epilogue),
+            _ if D::TILE.pixels <= 6 => {}
+            7 => rows_times_blocks::<D, 7, N>(operands, epilogue),
+            8 => rows_times_blocks::<D, 8, N>(operands, epilogue),
+            9 => rows_times_blocks::<D, 9, N>(operands, epilogue),
+            10 => rows_times_blocks::<D, 10, N>(operands, epilogue),
+            11 => rows_times_blocks::<D, 11, N>(operands, epilogue),
+            _ => rows_times_blocks::<D, 12, N>(operands, epilogue),
         }
     }
 }
@@ -76,23 +75,43 @@ macro_rules! unrolled {
 
 /// # Safety
 /// As [`group`] for `P` rows.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn rows_times_blocks<const P: usize, const N: usize>(
+#[inline(never)]
+unsafe fn rows_times_blocks<D: Dots, const P: usize, const N: usize>(
     operands: &Operands<N>,
-    epilogue: &Epilogue<N>,
+    epilogue: &Epilogue<Block<D>, N>,
+) {
+    // SAFETY: the caller vouches for the same.
+    unsafe {
+        D::Vectors::run(
+            #[inline(always)]
+            || multiply::<D, P, N>(operands, epilogue),
+        );
+    }
+}
+
+/// # Safety
+/// As [`group`] for `P` rows.
+#[inline(always)]
+unsafe fn multiply<D: Dots, const P: usize, const N: usize>(
+    operands: &Operands<N>,
+    epilogue: &Epilogue<Block<D>, N>,
 ) {
     let Operands { rows, row, weights, quads, ahead, residual, .. } = *operands;
-    let mut sums: [[__m512i; N]; P] = epilogue.first_sums();
+    let mut sums = [epilogue.first; P];
     for quad in 0..quads {
         prefetch::<_MM_HINT_T1>(ahead.wrapping_add(quad * VECTOR).cast());
-        // SAFETY: `quad < quads`; the load needs no alignment.
-        let weights = weights.map(|w| unsafe { _mm512_loadu_si512(w.add(quad * VECTOR).cast()) });
+        let mut vectors = epilogue.first;
+        for (vector, weights) in vectors.iter_mut().zip(weights) {
+            // SAFETY: `quad < quads`.
+            *vector = unsafe { Block::<D>::load(weights.add(quad * VECTOR).cast()) };
+        }
         for (p, sums) in sums.iter_mut().enumerate() {
             // SAFETY: `p < P` and `quad < quads`; the read needs no alignment.
             let value = unsafe { rows.add(p * row + quad * QUAD).cast::<i32>().read_unaligned() };
-            let value = _mm512_set1_epi32(value);
-            for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                *sum = _mm512_dpbusd_epi32(*sum, value, weights);
+            // SAFETY: there are sums, so there are the instructions.
+            let value = unsafe { Block::<D>::splat(value) };
+            for (sum, &weights) in sums.iter_mut().zip(&vectors) {
+                *sum = D::dot(*sum, value, weights);
             }
         }
     }
@@ -100,11 +119,11 @@ unsafe fn rows_times_blocks<const P: usize, const N: usize>(
     unsafe {
         if residual.is_null() {
             unrolled!((P * N).div_ceil(FOUR), four => {
-                store::<P, N, false>(operands, epilogue, &sums, four * FOUR / N);
+                store::<D, P, N, false>(operands, epilogue, &sums, four * FOUR / N);
             });
         } else {
             unrolled!((P * N).div_ceil(FOUR), four => {
-                store::<P, N, true>(operands, epilogue, &sums, four * FOUR / N);
+                store::<D, P, N, true>(operands, epilogue, &sums, four * FOUR / N);
             });
         }
     }
@@ -117,26 +136,26 @@ const FOUR: usize = 4;
 ///
 /// # Safety
 /// The pixels below `P` are there, and if `RESIDUAL`, so are those of the residual.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-unsafe fn store<const P: usize, const N: usize, const RESIDUAL: bool>(
+#[inline(always)]
+unsafe fn store<D: Dots, const P: usize, const N: usize, const RESIDUAL: bool>(
     operands: &Operands<N>,
-    epilogue: &Epilogue<N>,
-    sums: &[[__m512i; N]; P],
+    epilogue: &Epilogue<Block<D>, N>,
+    sums: &[[Block<D>; N]; P],
     first: usize,
 ) {
     let Operands { output, residual, pixel, .. } = *operands;
-    let mut rounded = [_mm512_setzero_si512(); FOUR];
+    // SAFETY: there are sums, so there are the instructions.
+    let mut rounded = [unsafe { Block::<D>::splat(0) }; FOUR];
     for (i, rounded) in rounded.iter_mut().enumerate() {
         let (p, n) = (first + i / N, i % N);
         if p < P {
-            // SAFETY: the caller vouches for the pixel; the load needs no alignment.
-            let shortcut = RESIDUAL
-                .then(|| unsafe { _mm_loadu_si128(residual.add(p * pixel + n * BLOCK).cast()) });
+            let from = residual.wrapping_add(p * pixel + n * BLOCK);
+            // SAFETY: the caller vouches for the pixel's residual, if any; the load needs no alignment.
+            let shortcut = RESIDUAL.then(|| unsafe { _mm_loadu_si128(from.cast()) });
             *rounded = epilogue.round(sums[p][n], n, shortcut);
         }
     }
-    let values = epilogue.narrow(rounded);
+    let values = D::narrow(rounded, epilogue.clamp);
     for (i, &values) in values.iter().enumerate() {
         let (p, n) = (first + i / N, i % N);
         if p < P {

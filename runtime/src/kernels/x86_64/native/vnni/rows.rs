@@ -3,18 +3,12 @@
 //! Rows are written from left to right in whole vectors, whose ends the next ones overwrite; a row has
 //! room for the end of its last one.
 
-use core::arch::x86_64::{
-    __m512i, __mmask32, __mmask64, _mm256_maskz_loadu_epi8, _mm256_set1_epi8, _mm256_storeu_si256,
-    _mm256_xor_si256, _mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
-    _mm512_storeu_si512, _mm512_xor_si512,
-};
 use core::ops::Range;
 
+use super::dots::{Block, Dots, Runs};
 use crate::kernels::ConvShape;
+use crate::kernels::x86_64::native::tiled::vector::Block as _;
 use crate::kernels::x86_64::vnni::VECTOR;
-
-/// Bytes of half a vector.
-const HALF: usize = VECTOR / 2;
 
 /// What rows are made of.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +31,10 @@ impl Rows<'_> {
     /// Writes the rows of `pixels`, counted from the beginning of output row `first_row`.
     ///
     /// # Safety
-    /// `to` has room for a row of each pixel, as [`crate::kernels::x86_64::vnni::Plan`] counts them, and a vector
+    /// The CPU has the instructions, `to` has room for a row of each pixel, as [`crate::kernels::x86_64::vnni::Plan`] counts them, and a vector
     /// behind them; the pixels are the output's, and [`crate::kernels::x86_64::vnni::computes`] the shape.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    pub unsafe fn gather(&self, first_row: usize, pixels: Range<usize>, to: *mut u8) {
+    #[inline(always)]
+    pub unsafe fn gather<D: Dots>(&self, first_row: usize, pixels: Range<usize>, to: *mut u8) {
         let out_w = self.shape.output[1].max(1);
         let inside = self.inside();
         let mut at = pixels.start;
@@ -52,14 +46,16 @@ impl Rows<'_> {
             for columns in [x..low, low.max(high)..end] {
                 for ox in columns {
                     // SAFETY: the pixel is one of `pixels`.
-                    unsafe { self.edge(oy, ox, to.add((at - pixels.start + ox - x) * self.row)) };
+                    unsafe {
+                        self.edge::<D>(oy, ox, to.add((at - pixels.start + ox - x) * self.row))
+                    };
                 }
             }
             if low < high {
                 // SAFETY: the line's windows are inside the input's columns, its pixels some of `pixels`.
                 unsafe {
                     let to = to.add((at - pixels.start + low - x) * self.row);
-                    self.line(&Line { oy, columns: low..high }, to);
+                    self.line::<D>(&Line { oy, columns: low..high }, to);
                 }
             }
             at += end - x;
@@ -95,12 +91,12 @@ impl Rows<'_> {
     ///
     /// # Safety
     /// So they have, and `to` has room for their rows.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn line(&self, line: &Line, to: *mut u8) {
+    #[inline(always)]
+    unsafe fn line<D: Dots>(&self, line: &Line, to: *mut u8) {
         let ConvShape { input: [_, _, in_c], strides, pads, dilations, kernel, .. } = *self.shape;
         let columns = self.columns_of_run();
-        let run = Run::new(columns * in_c, self.padding());
         let (count, step) = (line.columns.len(), strides[1] * in_c);
+        let runs = Runs { len: columns * in_c, count, step, row: self.row };
         let left = (line.columns.start * strides[1]).saturating_sub(pads[1]);
         for ky in 0..kernel[0] {
             let row = self.input_row(line.oy, ky);
@@ -113,9 +109,9 @@ impl Rows<'_> {
                     match row {
                         Some(row) => {
                             let first = row + (left + kx * dilations[1]) * in_c;
-                            run.copy_all(self.input.as_ptr().add(first), step, to, self.row, count);
+                            D::copy(runs, self.input.as_ptr().add(first), to);
                         }
-                        None => (0..count).for_each(|p| run.fill(to.add(p * self.row))),
+                        None => self.fill::<D>(runs, to),
                     }
                 }
             }
@@ -126,8 +122,8 @@ impl Rows<'_> {
     ///
     /// # Safety
     /// `to` has room for its row.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    unsafe fn edge(&self, oy: usize, ox: usize, to: *mut u8) {
+    #[inline(always)]
+    unsafe fn edge<D: Dots>(&self, oy: usize, ox: usize, to: *mut u8) {
         let ConvShape { input: [_, in_w, in_c], strides, pads, dilations, kernel, .. } =
             *self.shape;
         let columns = self.columns_of_run();
@@ -142,14 +138,15 @@ impl Rows<'_> {
                 let from = row.map(|row| row + (x + before - pads[1]) * in_c);
                 let parts = [(None, 0..before), (from, before..until), (None, until..columns)];
                 for (from, part) in parts {
-                    let run = Run::new(part.len() * in_c, self.padding());
+                    let len = part.len() * in_c;
+                    let runs = Runs { len, count: 1, step: len, row: self.row };
                     // SAFETY: the part lies in the pixel's row; where it is inside the input, so are its
                     // values.
                     unsafe {
                         let to = to.add((ky * kernel[1] + kx + part.start) * in_c);
                         match from {
-                            Some(from) => run.copy(self.input.as_ptr().add(from), to),
-                            None => run.fill(to),
+                            Some(from) => D::copy(runs, self.input.as_ptr().add(from), to),
+                            None => self.fill::<D>(runs, to),
                         }
                     }
                 }
@@ -157,87 +154,21 @@ impl Rows<'_> {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    #[inline]
-    fn padding(&self) -> __m512i {
-        unsigned(_mm512_set1_epi8(self.shape.input_zero_point))
-    }
-}
-
-/// Values that lie side by side in the input and in a row.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    vectors: usize,
-    /// Values behind the whole vectors.
-    rest: __mmask64,
-    padding: __m512i,
-}
-
-impl Run {
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    #[inline]
-    fn new(len: usize, padding: __m512i) -> Self {
-        Self { vectors: len / VECTOR, rest: (1 << (len % VECTOR)) - 1, padding }
-    }
-
-    /// # Safety
-    /// The run is readable at `from`, and whole vectors of it are writable at `to`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    #[inline]
-    unsafe fn copy(&self, from: *const i8, to: *mut u8) {
-        // SAFETY: the caller vouches for whole vectors; the last load reads no more than the rest.
-        unsafe {
-            for vector in 0..self.vectors {
-                let values = _mm512_loadu_si512(from.add(vector * VECTOR).cast());
-                _mm512_storeu_si512(to.add(vector * VECTOR).cast(), unsigned(values));
-            }
-            if self.rest != 0 {
-                let values =
-                    _mm512_maskz_loadu_epi8(self.rest, from.add(self.vectors * VECTOR).cast());
-                _mm512_storeu_si512(to.add(self.vectors * VECTOR).cast(), unsigned(values));
-            }
-        }
-    }
-
-    /// Copies `count` runs, `step` values apart in the input and `row` bytes where they go.
+    /// Writes padding where [`Dots::copy`] would write values.
     ///
     /// # Safety
-    /// As [`Run::copy`] for each of them.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    #[inline]
-    unsafe fn copy_all(&self, from: *const i8, step: usize, to: *mut u8, row: usize, count: usize) {
-        if self.vectors > 0 || self.rest >> HALF != 0 {
-            for p in 0..count {
-                // SAFETY: the caller vouches for each run.
-                unsafe { self.copy(from.add(p * step), to.add(p * row)) };
-            }
-            return;
-        }
-        let (rest, flip) = (self.rest as __mmask32, _mm256_set1_epi8(-128));
-        for p in 0..count {
-            // SAFETY: the caller vouches for each run, and half a vector holds it.
-            unsafe {
-                let values = _mm256_maskz_loadu_epi8(rest, from.add(p * step));
-                _mm256_storeu_si256(to.add(p * row).cast(), _mm256_xor_si256(values, flip));
+    /// The CPU has the instructions, and whole vectors of the runs are writable at `to`.
+    #[inline(always)]
+    unsafe fn fill<D: Dots>(&self, runs: Runs, to: *mut u8) {
+        // SAFETY: the caller vouches for the instructions and for whole vectors.
+        unsafe {
+            let value = i32::from_ne_bytes([self.shape.input_zero_point as u8; 4]);
+            let padding = D::unsigned(Block::<D>::splat(value));
+            for p in 0..runs.count {
+                for vector in 0..runs.len.div_ceil(VECTOR) {
+                    padding.store(to.add(p * runs.row + vector * VECTOR).cast());
+                }
             }
         }
     }
-
-    /// # Safety
-    /// Whole vectors of the run are writable at `to`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    #[inline]
-    unsafe fn fill(&self, to: *mut u8) {
-        for vector in 0..self.vectors + usize::from(self.rest != 0) {
-            // SAFETY: the caller vouches for whole vectors.
-            unsafe { _mm512_storeu_si512(to.add(vector * VECTOR).cast(), self.padding) };
-        }
-    }
-}
-
-/// `x + 128` of each byte.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn unsigned(values: __m512i) -> __m512i {
-    _mm512_xor_si512(values, _mm512_set1_epi8(-128))
 }

@@ -114,9 +114,9 @@ fn run_one(path: &Path, step: usize, kernel: &str, runs: usize) -> anyhow::Resul
     Ok(())
 }
 
-/// Whether valgrind's processor, which has no AVX-512, runs the kernel.
+/// Whether valgrind's processor, which has neither AVX-VNNI nor AVX-512, runs the kernel.
 fn runs_in_valgrind(variant: &Variant, case: &Case) -> bool {
-    let able = KernelSet::available().filter(|set| set.family() != KernelFamily::Avx512Vnni);
+    let able = KernelSet::available().filter(|set| !set.family().line().any(|f| f == KernelFamily::AvxVnni));
     able.filter(|set| set.family().runs(variant.form.target)).any(|set| {
         ConvKernel::from_name(case.kernel).is_some_and(|k| set.with_conv_kernel(k).is_some())
     })

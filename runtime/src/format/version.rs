@@ -42,3 +42,24 @@ pub(super) fn lowest_minor(
     };
     features.max(Target::from_code(target).map_or(0, Target::since))
 }
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::*;
+    use crate::format::{StepKind, flags};
+
+    #[test]
+    fn a_file_has_the_version_of_the_latest_thing_in_it() {
+        let step = StepRecord::new_zeroed();
+        let kind = StepKind::AveragePool as u8;
+        let pool = StepRecord { kind, flags: flags::EXCLUDE_PADDING, ..step };
+        for target in Target::ALL {
+            let lowest = |steps: &[StepRecord]| lowest_minor(target as u16, &[], steps, 0);
+            assert_eq!(lowest(&[step]), target.since());
+            assert_eq!(lowest(&[pool]), target.since().max(EXCLUDE_PADDING_SINCE));
+            assert!(lowest(&[pool]) <= LATEST_MINOR);
+        }
+    }
+}

@@ -108,6 +108,9 @@ instruction_sets! {
     /// x86-64 with AVX2.
     Avx2 "avx2": x86_64::AVX2, if has_x86_64
         => X86_64Avx2 "x86-64-avx2" = 1 since 2;
+    /// x86-64 with AVX2 and its dot products of bytes (AVX-VNNI): Intel's 12th generation and later, Zen 5.
+    AvxVnni "avx-vnni": x86_64::AVX_VNNI, if has_x86_64
+        => X86_64AvxVnni "x86-64-avxvnni" = 7 since 5;
     /// x86-64 with AVX-512 and its dot products of bytes (VNNI).
     Avx512Vnni "avx512-vnni": x86_64::AVX512_VNNI, if has_x86_64
         => X86_64Avx512Vnni "x86-64-avx512vnni" = 6 since 3;

@@ -273,7 +273,7 @@ macro_rules! kernel_suite {
 
 kernel_suite!(reference, generic);
 #[cfg(target_arch = "x86_64")]
-kernel_suite!(avx2, avx512_vnni);
+kernel_suite!(avx2, avx_vnni, avx512_vnni);
 #[cfg(target_arch = "aarch64")]
 kernel_suite!(neon, dotprod);
 #[cfg(all(target_arch = "arm", feature = "cortex-m"))]

@@ -11,8 +11,15 @@ use tempfile::tempdir;
 use crate::{fixnet, json, misuse, refusal, text};
 
 /// Targets that have packed layouts.
-const TARGETS: [&str; 6] =
-    ["x86-64-avx2", "x86-64-avx512vnni", "armv8-neon", "armv8-dotprod", "cortex-m4", "cortex-m3"];
+const TARGETS: [&str; 7] = [
+    "x86-64-avx2",
+    "x86-64-avxvnni",
+    "x86-64-avx512vnni",
+    "armv8-neon",
+    "armv8-dotprod",
+    "cortex-m4",
+    "cortex-m3",
+];
 
 /// The bundled network, whose layers are wide enough for every layout.
 fn model() -> &'static Path {
@@ -47,7 +54,11 @@ fn quantize_and_pack_make_the_same_file() {
         let out = text(&folder.path().join("quantized.fxn"));
         let args = ["quantize", "--calib-limit", "4", "--no-compare", "--json"];
         let plan = json(&[&args[..], &["--target", target, "--out", &out]].concat());
-        let version = if target == "x86-64-avx512vnni" { "1.3" } else { "1.2" };
+        let version = match target {
+            "x86-64-avx512vnni" => "1.3",
+            "x86-64-avxvnni" => "1.5",
+            _ => "1.2",
+        };
         assert_eq!((&plan["target"], &plan["format_version"]), (&target.into(), &version.into()));
         let (_packed, path) = pack(target, &[]);
         assert!(fs::read(&out).unwrap() == fs::read(path).unwrap(), "{target}");

@@ -1,6 +1,6 @@
-//! x86-64: AVX2, and AVX-512 with its dot products of bytes.
+//! x86-64: AVX2, the same with dot products of bytes, and AVX-512 with those.
 //!
-//! Both divide a convolution into tiles ([`tiled`], [`vnni`], [`direct`]) and pack its weights in blocks of
+//! They divide a convolution into tiles ([`tiled`], [`vnni`], [`direct`]) and pack its weights in blocks of
 //! sixteen output channels ([`layouts`], [`vnni_layouts`], [`u8s8`]).
 
 pub(crate) mod direct;
@@ -29,15 +29,23 @@ const fn avx2(layout: WeightLayout) -> WeightForm {
     WeightForm { target: Target::X86_64Avx2, layout }
 }
 
-/// Winograd's weights are the same for both.
-const fn both(layout: WeightLayout) -> [WeightForm; 2] {
-    [avx2(layout), WeightForm { target: Target::X86_64Avx512Vnni, layout }]
+/// Direct8 of `vpdpbusd` is the same at any width.
+const fn vnni(layout: WeightLayout) -> [WeightForm; 2] {
+    let narrow = WeightForm { target: Target::X86_64AvxVnni, layout };
+    [narrow, WeightForm { target: Target::X86_64Avx512Vnni, layout }]
 }
 
-const WINOGRAD2: &[WeightForm] = &both(WeightLayout::Winograd2);
-const WINOGRAD4: &[WeightForm] = &both(WeightLayout::Winograd4);
-const WINOGRAD4_INT8: &[WeightForm] = &both(WeightLayout::Winograd4Int8);
-const DIRECT16: &[WeightForm] = &both(WeightLayout::Direct16);
+/// Winograd's weights are the same for all.
+const fn all(layout: WeightLayout) -> [WeightForm; 3] {
+    let [avx_vnni, avx512_vnni] = vnni(layout);
+    [avx2(layout), avx_vnni, avx512_vnni]
+}
+
+const WINOGRAD2: &[WeightForm] = &all(WeightLayout::Winograd2);
+const WINOGRAD4: &[WeightForm] = &all(WeightLayout::Winograd4);
+const WINOGRAD4_INT8: &[WeightForm] = &all(WeightLayout::Winograd4Int8);
+const DIRECT16: &[WeightForm] = &all(WeightLayout::Direct16);
+const DIRECT8_VNNI: &[WeightForm] = &vnni(WeightLayout::Direct8);
 
 fn is_at_stride_1(shape: &ConvShape) -> bool {
     shape.strides == [1, 1]
@@ -52,6 +60,15 @@ fn is_strided(shape: &ConvShape) -> bool {
 fn is_stem(shape: &ConvShape) -> bool {
     shape.strides == [2, 2] && shape.kernel == [7, 7]
 }
+
+const AVX2_OPERATORS: Operators = Operators {
+    max_pool: Named {
+        name: "max_pool_avx2",
+        run: code!(Avx2: max_pool_avx2, shape, clamp, input, output),
+    },
+    logits: Named { name: "logits_avx2", run: code!(Avx2: logits_avx2, args) },
+    ..portable::OPERATORS
+};
 
 /// AVX2.
 pub(crate) static AVX2: InstructionSet = InstructionSet {
@@ -121,21 +138,38 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
         }
     },
     layouts: layouts_of!(layouts),
-    operators: Operators {
-        max_pool: Named {
-            name: "max_pool_avx2",
-            run: code!(Avx2: max_pool_avx2, shape, clamp, input, output),
-        },
-        logits: Named { name: "logits_avx2", run: code!(Avx2: logits_avx2, args) },
-        ..portable::OPERATORS
-    },
+    operators: AVX2_OPERATORS,
     is_there: code!(is_there Avx2),
+};
+
+/// AVX2 with `vpdpbusd`.
+pub(crate) static AVX_VNNI: InstructionSet = InstructionSet {
+    family: KernelFamily::AvxVnni,
+    base: Some(&AVX2),
+    kernels: kernels! { GRAIN;
+        conv_direct8_avx_vnni(AvxVnni) {
+            reads: DIRECT8_VNNI,
+            computes: vnni::computes,
+            scratch_bytes: |shape, _| vnni::Plan::stored(vnni::AVX, shape).scratch_bytes(),
+        }
+        conv_packed_avx_vnni(AvxVnni) {
+            computes: vnni::computes,
+            pays: |shape| !(winograd4::computes(shape) && tiled::winograd4_pays(shape)),
+            scratch_bytes: |shape, _| vnni::Plan::turned(vnni::AVX, shape).scratch_bytes(),
+        }
+    },
+    layouts: layouts_of!(vnni_layouts),
+    operators: Operators {
+        logits: Named { name: "logits_avx_vnni", run: code!(AvxVnni: logits_avx_vnni, args) },
+        ..AVX2_OPERATORS
+    },
+    is_there: code!(is_there AvxVnni),
 };
 
 /// AVX-512 with VNNI.
 pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
     family: KernelFamily::Avx512Vnni,
-    base: Some(&AVX2),
+    base: Some(&AVX_VNNI),
     kernels: kernels! { GRAIN;
         conv_winograd4_stored_avx512(Avx512Vnni) {
             reads: WINOGRAD4,
@@ -161,7 +195,7 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
             grain: Grain { rows: 3, ..GRAIN },
         }
         conv_direct8_vnni(Avx512Vnni) {
-            reads: &[WeightForm { target: Target::X86_64Avx512Vnni, layout: WeightLayout::Direct8 }],
+            reads: DIRECT8_VNNI,
             computes: vnni::computes,
             scratch_bytes: |shape, _| vnni::Plan::stored(vnni::AVX512, shape).scratch_bytes(),
         }

@@ -31,6 +31,8 @@ pub(crate) struct Tile {
     pub blocks: usize,
 }
 
+/// AVX-VNNI: twelve vectors of sums in 16 registers.
+pub(crate) const AVX: Tile = Tile { pixels: 6, blocks: 1 };
 /// AVX-512: 24 sums in 32 registers.
 pub(crate) const AVX512: Tile = Tile { pixels: 12, blocks: 2 };
 

@@ -1,4 +1,4 @@
-//! Layouts of x86-64 with AVX-512 VNNI: those of AVX2 but for direct8 and u8s8.
+//! Layouts of x86-64 with `vpdpbusd`: those of AVX2 but for direct8 and u8s8.
 //!
 //! Direct8 is `[block of sixteen output channels]`, each of them a correction of sixteen i32, -128 times
 //! the sum of each channel's weights, and `[quad of the window's values][channel][4]` int8; the last quad

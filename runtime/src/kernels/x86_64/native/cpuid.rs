@@ -11,6 +11,7 @@
 //! | AVX2 | leaf 7, subleaf 0, EBX bit 5 | vol. 1, 14.7.1 |
 //! | AVX-512 F, BW, VL | leaf 7, subleaf 0, EBX bits 16, 30, 31 | vol. 1, 15.2 to 15.4 |
 //! | AVX-512 VNNI | leaf 7, subleaf 0, ECX bit 11 | vol. 2A, CPUID |
+//! | AVX-VNNI | leaf 7, subleaf 1, EAX bit 4; leaf 7, subleaf 0, EAX says that there is a subleaf 1 | vol. 2A, CPUID |
 //! | XMM and YMM registers are kept | XCR0 bits 1 and 2 | vol. 1, 13.3 |
 //! | mask registers, ZMM0 to 15 and ZMM16 to 31, too | XCR0 bits 5, 6 and 7 | vol. 1, 13.3 |
 //!
@@ -23,6 +24,8 @@ use core::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Features {
     pub avx2: bool,
+    /// In the VEX encoding.
+    pub avx_vnni: bool,
     /// F, BW, VL and VNNI.
     pub avx512_vnni: bool,
 }
@@ -30,6 +33,7 @@ pub(super) struct Features {
 const KNOWN: u8 = 1;
 const AVX2: u8 = 2;
 const AVX512_VNNI: u8 = 4;
+const AVX_VNNI: u8 = 8;
 
 /// The answer, once it is known: CPUID takes long where a hypervisor answers it.
 static CACHE: AtomicU8 = AtomicU8::new(0);
@@ -41,10 +45,17 @@ pub(super) fn features() -> Features {
     if bits & KNOWN == 0 {
         let found = detect();
         let bit = |there, bit| if there { bit } else { 0 };
-        bits = KNOWN | bit(found.avx2, AVX2) | bit(found.avx512_vnni, AVX512_VNNI);
+        bits = KNOWN
+            | bit(found.avx2, AVX2)
+            | bit(found.avx_vnni, AVX_VNNI)
+            | bit(found.avx512_vnni, AVX512_VNNI);
         CACHE.store(bits, Ordering::Relaxed);
     }
-    Features { avx2: bits & AVX2 != 0, avx512_vnni: bits & AVX512_VNNI != 0 }
+    Features {
+        avx2: bits & AVX2 != 0,
+        avx_vnni: bits & AVX_VNNI != 0,
+        avx512_vnni: bits & AVX512_VNNI != 0,
+    }
 }
 
 /// Miri has no CPUID, but runs what it was told to compile for.
@@ -52,6 +63,8 @@ pub(super) fn features() -> Features {
 fn detect() -> Features {
     Features {
         avx2: cfg!(target_feature = "avx2"),
+        // Miri interprets no assembly.
+        avx_vnni: false,
         avx512_vnni: cfg!(target_feature = "avx512vnni"),
     }
 }
@@ -59,18 +72,19 @@ fn detect() -> Features {
 #[cfg(not(miri))]
 fn detect() -> Features {
     const OSXSAVE_AND_AVX: u32 = (1 << 27) | (1 << 28);
-    let none = Features { avx2: false, avx512_vnni: false };
-    if leaf(0).eax < 7 || !has(leaf(1).ecx, OSXSAVE_AND_AVX) {
+    let none = Features { avx2: false, avx_vnni: false, avx512_vnni: false };
+    if leaf(0, 0).eax < 7 || !has(leaf(1, 0).ecx, OSXSAVE_AND_AVX) {
         return none;
     }
     // SAFETY: OSXSAVE is set, so the instruction is there and XCR0 exists.
     let kept = unsafe { xcr0() } as u32;
-    let extended = leaf(7);
+    let extended = leaf(7, 0);
     const YMM: u32 = 0b0000_0110;
     const ZMM: u32 = 0b1110_0110;
     const F_BW_VL: u32 = (1 << 16) | (1 << 30) | (1 << 31);
     Features {
         avx2: has(kept, YMM) && has(extended.ebx, 1 << 5),
+        avx_vnni: has(kept, YMM) && extended.eax >= 1 && has(leaf(7, 1).eax, 1 << 4),
         avx512_vnni: has(kept, ZMM) && has(extended.ebx, F_BW_VL) && has(extended.ecx, 1 << 11),
     }
 }
@@ -80,14 +94,13 @@ const fn has(word: u32, bits: u32) -> bool {
     word & bits == bits
 }
 
-/// Subleaf 0 of a leaf.
 #[cfg_attr(miri, allow(dead_code))]
-fn leaf(leaf: u32) -> CpuidResult {
+fn leaf(leaf: u32, subleaf: u32) -> CpuidResult {
     // Safe since Rust 1.93.
     #[allow(unused_unsafe)]
     // SAFETY: every x86-64 processor has CPUID.
     unsafe {
-        __cpuid_count(leaf, 0)
+        __cpuid_count(leaf, subleaf)
     }
 }
 
@@ -113,7 +126,8 @@ mod tests {
             && std::is_x86_feature_detected!("avx512vl")
             && std::is_x86_feature_detected!("avx512vnni");
         let avx2 = std::is_x86_feature_detected!("avx2");
-        assert_eq!(detect(), Features { avx2, avx512_vnni });
+        let avx_vnni = std::is_x86_feature_detected!("avxvnni");
+        assert_eq!(detect(), Features { avx2, avx_vnni, avx512_vnni });
         // The first answer and every later one.
         assert_eq!(features(), detect());
         assert_eq!(features(), detect());

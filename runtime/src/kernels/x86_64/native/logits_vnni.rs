@@ -6,8 +6,9 @@
 use core::arch::x86_64::_MM_HINT_T0;
 
 use super::tiled::vector::{Block as _, Vectors};
+use super::vnni::Dots256;
 use super::vnni::dots::{Block, Dots};
-use super::{Avx512Vnni, prefetch};
+use super::{Avx512Vnni, AvxVnni, prefetch};
 use crate::error::Fault;
 use crate::kernels::LogitsArgs;
 use crate::kernels::x86_64::vnni::{BLOCK, VECTOR};
@@ -20,6 +21,14 @@ const CLASSES: usize = 4;
 pub fn logits_vnni(_token: Avx512Vnni, args: LogitsArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the features.
     unsafe { logits::<Avx512Vnni>(args) }
+}
+
+/// See [`crate::kernels::portable::reference::logits`].
+pub fn logits_avx_vnni(token: AvxVnni, args: LogitsArgs<'_>) -> Result<(), Fault> {
+    // SAFETY: the token proves that the CPU has AVX2 and one of the encodings.
+    unsafe {
+        if token.is_vex() { logits::<Dots256<true>>(args) } else { logits::<Dots256<false>>(args) }
+    }
 }
 
 /// # Safety

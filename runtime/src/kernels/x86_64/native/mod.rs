@@ -13,7 +13,7 @@ mod vnni;
 
 pub use conv_direct_avx2::conv_direct_avx2;
 pub use logits_avx2::logits_avx2;
-pub use logits_vnni::logits_vnni;
+pub use logits_vnni::{logits_avx_vnni, logits_vnni};
 pub use max_pool_avx2::max_pool_avx2;
 pub use max_pool_avx512::max_pool_avx512;
 pub use tiled::{
@@ -25,13 +25,26 @@ pub use tiled::{
     winograd4_stride2 as conv_winograd4_stride2_avx2,
     winograd4_stride2 as conv_winograd4_stride2_avx512,
 };
-pub use vnni::{conv_direct8_vnni, conv_packed_vnni};
+pub use vnni::{conv_direct8_avx_vnni, conv_direct8_vnni, conv_packed_avx_vnni, conv_packed_vnni};
 
 use crate::kernels::declare::token;
 
 token! {
     /// Proof that this CPU, and the operating system, support AVX2.
     Avx2, if cpuid::features().avx2
+}
+
+token! {
+    /// Proof that this CPU, and the operating system, support AVX2 and `vpdpbusd` of 256 bits, in the encoding
+    /// of AVX-VNNI or in that of AVX-512.
+    AvxVnni, if Avx2::is_there() && (cpuid::features().avx_vnni || cpuid::features().avx512_vnni)
+}
+
+impl AvxVnni {
+    /// Whether the encoding of AVX-VNNI is there; if not, that of AVX-512 is.
+    fn is_vex(self) -> bool {
+        cpuid::features().avx_vnni
+    }
 }
 
 token! {

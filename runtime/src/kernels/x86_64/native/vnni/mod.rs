@@ -8,17 +8,19 @@
 //! [`Task::new`] and [`Buffers::new`] have checked.
 
 mod avx512;
+mod avx_vnni;
 pub(super) mod dots;
 mod epilogue;
 mod multiply;
 mod quads;
 mod rows;
 
+pub(super) use self::avx_vnni::Dots256;
 use self::dots::Dots;
 use self::epilogue::Epilogue;
 use self::multiply::Operands;
-use super::Avx512Vnni;
 use super::tiled::vector::Vectors;
+use super::{Avx512Vnni, AvxVnni};
 use crate::error::Fault;
 use crate::kernels::x86_64::vnni::{self, BLOCK, Plan, VECTOR};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
@@ -33,6 +35,22 @@ pub fn conv_direct8_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), F
 pub fn conv_packed_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the instructions.
     unsafe { turned::<Avx512Vnni>(args) }
+}
+
+/// See [`conv_direct8_vnni`].
+pub fn conv_direct8_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+    // SAFETY: the token proves that the CPU has AVX2 and one of the encodings.
+    unsafe {
+        if token.is_vex() { stored::<Dots256<true>>(args) } else { stored::<Dots256<false>>(args) }
+    }
+}
+
+/// See [`conv_packed_vnni`].
+pub fn conv_packed_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+    // SAFETY: the token proves that the CPU has AVX2 and one of the encodings.
+    unsafe {
+        if token.is_vex() { turned::<Dots256<true>>(args) } else { turned::<Dots256<false>>(args) }
+    }
 }
 
 /// # Safety

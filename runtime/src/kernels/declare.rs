@@ -16,7 +16,8 @@ use crate::numerics::{Addition, Channel, Requantization};
 pub(crate) struct Kernel {
     /// The name in latency tables, as `--kernel` takes it.
     pub name: &'static str,
-    /// Weights that it reads, where the layout exists for the shape. OHWI are those of any target.
+    /// Weights that it reads, where the layout exists for the shape. OHWI are those of any target, and
+    /// come first.
     pub reads: &'static [WeightForm],
     /// Whether it computes a convolution from such weights.
     pub computes: fn(&ConvShape) -> bool,
@@ -96,11 +97,12 @@ impl ConvKernel {
 
     /// Whether it reads weights of this form.
     pub(crate) fn reads(self, form: WeightForm) -> bool {
-        let ohwi = form.layout == WeightLayout::Ohwi;
-        let same = |known: &WeightForm| {
-            known.layout == form.layout && (ohwi || known.target == form.target)
-        };
-        self.0.reads.iter().any(same)
+        match form.layout {
+            WeightLayout::Ohwi => {
+                self.0.reads.first().is_some_and(|first| first.layout == form.layout)
+            }
+            _ => self.0.reads.contains(&form),
+        }
     }
 
     /// Whether it computes this convolution from weights of this form.

@@ -163,6 +163,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::format::WeightLayout;
     use crate::kernels::ConvKernel;
 
     #[test]
@@ -177,6 +178,16 @@ mod tests {
         for family in KernelFamily::ALL {
             assert_eq!(KernelFamily::from_name(family.name()), Some(family));
             assert_eq!(family.set().map(|set| set.family), Some(family), "the row of another set");
+        }
+    }
+
+    #[test]
+    fn plain_weights_come_first_among_those_that_a_kernel_reads() {
+        for kernel in
+            KernelFamily::ALL.into_iter().filter_map(KernelFamily::set).flat_map(|set| set.kernels)
+        {
+            let mut others = kernel.reads.iter().skip(1);
+            assert!(others.all(|form| form.layout != WeightLayout::Ohwi), "{}", kernel.name);
         }
     }
 }

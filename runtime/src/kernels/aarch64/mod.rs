@@ -46,7 +46,7 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
             reads: &[WeightForm::PORTABLE, neon(WeightLayout::Direct8)],
             computes: direct8::computes,
             pays: direct8::pays,
-            scratch_bytes: direct8::scratch_bytes,
+            scratch_bytes: direct8::scratch_bytes::<1>,
         }
     },
     layouts: layouts_of!(layouts),
@@ -67,7 +67,7 @@ pub(crate) static DOTPROD: InstructionSet = InstructionSet {
             reads: &[WeightForm::PORTABLE, dotprod(WeightLayout::Direct8)],
             computes: direct8::computes,
             pays: direct8::pays,
-            scratch_bytes: direct8::scratch_bytes,
+            scratch_bytes: direct8::scratch_bytes::<1>,
         }
     },
     layouts: layouts_of!(layouts),

@@ -121,7 +121,7 @@ impl Plan {
 pub(super) fn scratch_bytes(shape: &ConvShape, layout: WeightLayout) -> usize {
     let own = Plan::new(shape, layout).scratch_bytes();
     match layout {
-        WeightLayout::Ohwi => own.max(direct8::scratch_bytes(shape, layout)),
+        WeightLayout::Ohwi => own.max(direct8::scratch_bytes::<1>(shape, layout)),
         _ => own,
     }
 }

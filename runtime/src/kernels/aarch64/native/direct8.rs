@@ -1,11 +1,13 @@
 //! The driver of direct convolution in 8 bits, which [`direct8`](crate::kernels::aarch64::direct8) plans: safe code, for
 //! any instruction set that computes a block.
 
+use core::ops::Range;
+
 use zerocopy::FromBytes;
 
 use crate::error::Fault;
 use crate::format::{Channels, WeightLayout, align_up};
-use crate::kernels::aarch64::direct8::{BLOCK, padded_len, patch_bytes};
+use crate::kernels::aarch64::direct8::{BLOCK, STEP, padded_len, pair_bytes, patch_bytes};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 use crate::numerics::Requantization;
 
@@ -21,7 +23,7 @@ pub(super) enum Range8 {
 /// Some output pixels, next to each other in memory, and a block of their channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Block<'v> {
-    /// The windows, each of `padded` elements.
+    /// The windows, each of `padded` elements, in whole groups; of the last group some may hold anything.
     pub patches: &'v [i8],
     pub padded: usize,
     /// In the order of the instruction set: [`BLOCK`] times `padded` elements.
@@ -38,19 +40,42 @@ pub(super) struct Block<'v> {
 }
 
 impl<'v> Block<'v> {
-    /// The pixels in tiles of at most `most`, of one size, give or take one: windows, and where the first
-    /// output lies.
-    pub fn tiles(self, most: usize) -> impl Iterator<Item = (&'v [i8], usize)> {
-        let tiles = even_parts(self.patches.len() / self.padded.max(1), most);
+    /// The pixels in tiles of at most `most` groups of `group`, of one size, give or take one group: windows,
+    /// and where the first output lies.
+    pub fn tiles(self, most: usize, group: usize) -> impl Iterator<Item = (&'v [i8], usize)> {
+        let windows = self.padded * group;
+        let tiles = even_parts(self.patches.len() / windows.max(1), most);
         tiles.map(move |tile| {
-            let patches = self.patches.get(tile.start * self.padded..tile.end * self.padded);
-            (patches.unwrap_or_default(), self.first + tile.start * self.out_c)
+            let patches = self.patches.get(tile.start * windows..tile.end * windows);
+            (patches.unwrap_or_default(), self.first + tile.start * group * self.out_c)
         })
     }
 }
 
+/// Rows of two windows that are woven into each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'v> {
+    /// Begins with the first row of the first window.
+    pub from: &'v [i8],
+    pub count: usize,
+    /// Elements of a row: whole [`STEP`]s.
+    pub len: usize,
+    /// From one row to the next.
+    pub below: usize,
+    /// From one window to the other.
+    pub beside: usize,
+}
+
 /// What an instruction set does of it. `None`: a slice is too short.
 pub(super) trait Direct8Isa: Copy {
+    /// Windows of a group: one, or a pair that is woven together.
+    const GROUP: usize = 1;
+
+    /// Weaves a pair, for an instruction set that has pairs.
+    fn weave(self, _rows: Rows<'_>, _to: &mut [i8]) -> Option<()> {
+        None
+    }
+
     /// Brings a block of weights, [`BLOCK`] rows of `len`, into order.
     fn pack(self, rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Option<Range8>;
 
@@ -63,28 +88,101 @@ pub(super) fn conv(isa: impl Direct8Isa, args: ConvArgs<'_>) -> Result<(), Fault
     run(isa, args).ok_or(Fault::Plan)
 }
 
-fn run(isa: impl Direct8Isa, mut args: ConvArgs<'_>) -> Option<()> {
+fn run<I: Direct8Isa>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
     let (len, padded) = (args.shape.patch_len(), padded_len(args.shape));
     let bytes = padded.saturating_mul(BLOCK);
     let weights = args.weights;
     let scratch = core::mem::take(&mut args.scratch);
-    let patch_bytes = patch_bytes(args.shape);
-    let (patches, packed) = scratch.split_at_mut_checked(align_up(patch_bytes))?;
-    let patches = <[i8]>::mut_from_bytes(patches).ok()?;
+    let patch_bytes = align_up(patch_bytes(args.shape, I::GROUP));
+    let (patches, rest) = scratch.split_at_mut_checked(patch_bytes)?;
+    let (pair, packed) = rest.split_at_mut_checked(pair_bytes(args.shape, I::GROUP))?;
+    let room = Room {
+        patches: <[i8]>::mut_from_bytes(patches).ok()?,
+        pair: <[i8]>::mut_from_bytes(pair).ok()?,
+    };
     if weights.form.layout != WeightLayout::Ohwi {
         let weights = weights.int8();
         let block = |block: usize| weights.get(block * bytes..(block + 1) * bytes);
-        return with_blocks(isa, args, patches, |_, index, tiles| {
+        return with_blocks(isa, args, room, |_, index, tiles| {
             tiles(block(index)?, Range8::Symmetric)
         });
     }
     let packed = <[i8]>::mut_from_bytes(packed.get_mut(..bytes)?).ok()?;
     let (rows, len) = (weights.as_ohwi(), len * BLOCK);
-    with_blocks(isa, args, patches, |isa, index, tiles| {
+    with_blocks(isa, args, room, |isa, index, tiles| {
         let rows = rows.get(index * len..(index + 1) * len)?;
         let range = isa.pack(rows, len / BLOCK, padded, packed)?;
         tiles(packed, range)
     })
+}
+
+/// Scratch for windows.
+struct Room<'s> {
+    /// As the instruction set reads them.
+    patches: &'s mut [i8],
+    /// A pair that is yet to be woven.
+    pair: &'s mut [i8],
+}
+
+impl Room<'_> {
+    /// Fills in the windows of these output pixels.
+    fn gather<I: Direct8Isa>(
+        &mut self,
+        isa: I,
+        args: &ConvArgs<'_>,
+        pixels: Range<usize>,
+    ) -> Option<()> {
+        let (shape, input) = (args.shape, args.input);
+        let (padded, out_w) = (padded_len(shape).max(1), shape.output[1].max(1));
+        let position = |pixel| (args.first_row + pixel / out_w, pixel % out_w);
+        let groups = self.patches.chunks_exact_mut(padded * I::GROUP);
+        let whole_steps = (shape.kernel[1] * shape.input[2]).is_multiple_of(STEP);
+        for (to, first) in groups.zip(pixels.clone().step_by(I::GROUP)) {
+            if I::GROUP == 1 {
+                gather(shape, input, position(first), to);
+                continue;
+            }
+            let whole = whole_steps && first + 1 < pixels.end;
+            if whole && weave_inside(isa, shape, input, position(first), to).is_some() {
+                continue;
+            }
+            for (window, pixel) in self.pair.chunks_exact_mut(padded).zip(first..pixels.end) {
+                gather(shape, input, position(pixel), window);
+            }
+            let from = &*self.pair;
+            isa.weave(Rows { from, count: 1, len: padded, below: 0, beside: padded }, to)?;
+        }
+        Some(())
+    }
+}
+
+/// Weaves the windows of an output pixel and its neighbour from rows of the input, which are whole steps;
+/// none if there is padding in them, or no neighbour.
+fn weave_inside(
+    isa: impl Direct8Isa,
+    shape: &ConvShape,
+    input: &[i8],
+    (oy, ox): (usize, usize),
+    to: &mut [i8],
+) -> Option<()> {
+    let [in_h, in_w, in_c] = shape.input;
+    let [kernel_h, kernel_w] = shape.kernel;
+    if ox + 1 >= shape.output[1] || shape.dilations != [1, 1] {
+        return None;
+    }
+    let y = (oy * shape.strides[0]).checked_sub(shape.pads[0])?;
+    let x = (ox * shape.strides[1]).checked_sub(shape.pads[1])?;
+    if y + kernel_h > in_h || x + shape.strides[1] + kernel_w > in_w {
+        return None;
+    }
+    let rows = Rows {
+        from: input.get((y * in_w + x) * in_c..)?,
+        count: kernel_h,
+        len: kernel_w * in_c,
+        below: in_w * in_c,
+        beside: shape.strides[1] * in_c,
+    };
+    isa.weave(rows, to)
 }
 
 /// Computes the output some windows at a time, and these a block of output channels at a time;
@@ -92,31 +190,28 @@ fn run(isa: impl Direct8Isa, mut args: ConvArgs<'_>) -> Option<()> {
 fn with_blocks<I: Direct8Isa>(
     isa: I,
     args: ConvArgs<'_>,
-    patches: &mut [i8],
+    mut room: Room<'_>,
     mut with_block: impl FnMut(I, usize, &mut dyn FnMut(&[i8], Range8) -> Option<()>) -> Option<()>,
 ) -> Option<()> {
-    let shape = args.shape;
-    let [_, out_w, out_c] = shape.output;
-    let padded = padded_len(shape);
+    let out_c = args.shape.output[2];
+    let padded = padded_len(args.shape);
     let pixels = args.output.len() / out_c.max(1);
-    let parts = even_parts(pixels, patches.len() / padded.max(1));
-    for part in parts {
-        for (patch, pixel) in patches.chunks_exact_mut(padded.max(1)).zip(part.clone()) {
-            let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
-            gather(shape, args.input, position, patch);
-        }
+    let group = padded * I::GROUP;
+    for groups in even_parts(pixels.div_ceil(I::GROUP), room.patches.len() / group.max(1)) {
+        let first = groups.start * I::GROUP;
+        room.gather(isa, &args, first..pixels.min(groups.end * I::GROUP))?;
         for block in 0..out_c / BLOCK {
             let channels = args.channels.part(block * BLOCK..(block + 1) * BLOCK);
             with_block(isa, block, &mut |weights, range| {
                 let block = Block {
-                    patches: patches.get(..part.len() * padded)?,
+                    patches: room.patches.get(..groups.len() * group)?,
                     padded,
                     weights,
                     range,
                     channels,
                     requantization: args.requantization,
                     residual: args.residual,
-                    first: part.start * out_c + block * BLOCK,
+                    first: first * out_c + block * BLOCK,
                     out_c,
                 };
                 isa.block(block, args.output)
@@ -127,21 +222,26 @@ fn with_blocks<I: Direct8Isa>(
 }
 
 /// `0..count` in parts of at most `most`, of one size, give or take one.
-fn even_parts(count: usize, most: usize) -> impl Iterator<Item = core::ops::Range<usize>> {
+fn even_parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let parts = count.div_ceil(most.max(1));
     (0..parts).map(move |part| part * count / parts..(part + 1) * count / parts)
 }
 
-/// Copies the window behind output pixel (`oy`, `ox`) in OHWI order and fills it up with zeros; padding
-/// is the zero point.
-fn gather(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: &mut [i8]) {
+/// Copies the window behind an output pixel in OHWI order and fills it up with zeros; padding is the zero
+/// point.
+#[inline]
+fn gather(shape: &ConvShape, input: &[i8], position: (usize, usize), patch: &mut [i8]) {
+    if gather_short_rows(shape, input, position, patch).is_none() {
+        gather_any(shape, input, position, patch);
+    }
+}
+
+/// See [`gather`].
+fn gather_any(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: &mut [i8]) {
     let [in_h, in_w, in_c] = shape.input;
     let [kernel_h, kernel_w] = shape.kernel;
     let left = ox * shape.strides[1];
     let run = kernel_w * in_c;
-    if gather_short_rows(shape, input, (oy, ox), patch).is_some() {
-        return;
-    }
     // All columns inside and next to each other.
     let whole =
         shape.dilations[1] == 1 && left >= shape.pads[1] && left + kernel_w <= in_w + shape.pads[1];
@@ -166,11 +266,14 @@ fn gather(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: &mut
             }
         }
     }
-    patch.get_mut(kernel_h * run..).unwrap_or_default().fill(0);
+    if let Some(rest) = patch.get_mut(kernel_h * run..).filter(|rest| !rest.is_empty()) {
+        rest.fill(0);
+    }
 }
 
 /// Copies a window of short rows without padding, a vector or two a row; what comes behind a row is
 /// written later. None if it is no such window, or too near the end of the input.
+#[inline]
 fn gather_short_rows(
     shape: &ConvShape,
     input: &[i8],
@@ -184,16 +287,18 @@ fn gather_short_rows(
     let x = (ox * shape.strides[1]).checked_sub(shape.pads[1])?;
     let run = kernel_w * in_c;
     let inside = y + kernel_h <= in_h && x + kernel_w <= in_w && shape.dilations == [1, 1];
-    let from = input.get((y * in_w + x) * in_c..)?;
+    let mut from = input.get((y * in_w + x) * in_c..)?;
     let ends = [(kernel_h - 1) * run + MOST, (kernel_h - 1) * in_w * in_c + MOST];
     if !inside || run > MOST || patch.len() < ends[0] || from.len() < ends[1] {
         return None;
     }
-    for ky in 0..kernel_h {
-        let to = patch.get_mut(ky * run..)?.first_chunk_mut::<MOST>()?;
-        *to = *from.get(ky * in_w * in_c..)?.first_chunk()?;
+    let mut to = patch;
+    for _ in 0..kernel_h {
+        *to.first_chunk_mut::<MOST>()? = *from.first_chunk()?;
+        to = to.get_mut(run..)?;
+        from = from.get(in_w * in_c..).unwrap_or_default();
     }
-    patch.get_mut(kernel_h * run..)?.fill(0);
+    to.fill(0);
     Some(())
 }
 

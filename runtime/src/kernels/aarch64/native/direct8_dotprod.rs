@@ -42,7 +42,7 @@ impl Direct8Isa for Dotprod {
 #[target_feature(enable = "neon,dotprod")]
 fn compute(block: Block<'_>, output: &mut [i8]) -> Option<()> {
     let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?;
-    for (patches, at) in block.tiles(PIXELS) {
+    for (patches, at) in block.tiles(PIXELS, 1) {
         match patches.len() / block.padded {
             1 => some_pixels::<1>(rq, &block, patches, at, output)?,
             2 => some_pixels::<2>(rq, &block, patches, at, output)?,

@@ -17,6 +17,7 @@ BOARDS = [
     ("qemu-mps2-an386", "cortex-m4", 15 << 20, ["resnet8", "resnet18"]),
     ("qemu-raspi3b", "armv8-neon", 128 << 20, ["resnet8", "resnet18"]),
     ("raspberry-pi-5", "armv8-dotprod", 128 << 20, ["resnet8", "resnet18"]),
+    ("graviton3", "armv8-i8mm", 128 << 20, ["resnet8", "resnet18"]),
 ]
 
 

@@ -67,7 +67,8 @@ fn packed_files_give_the_bytes_of_the_portable_one() {
     let folder = tempfile::tempdir().unwrap();
     for (target, cpus, foreign) in [
         ("armv8-neon", &["cortex-a53", "cortex-a76"][..], None),
-        ("armv8-dotprod", &["cortex-a76"][..], Some("cortex-a72")),
+        ("armv8-dotprod", &["cortex-a76", "max"][..], Some("cortex-a72")),
+        ("armv8-i8mm", &["max"][..], Some("cortex-a76")),
     ] {
         let packed = text(&folder.path().join(target));
         succeed(&fixnet(&["pack", &job.model, "--target", target, "--out", &packed]));
@@ -109,6 +110,8 @@ fn counted_instructions_are_the_same_in_every_run() {
     let same = count("raspberry-pi-5", &["--kernels", "neon"]);
     assert!(instructions(&neon).abs_diff(instructions(&same)) * 100 < instructions(&neon));
     assert!(instructions(&dotprod) < instructions(&same));
+    let i8mm = count("graviton3", &[]);
+    assert!(instructions(&i8mm) < instructions(&dotprod));
     let generic = count("raspberry-pi-5", &["--kernels", "generic"]);
     assert!(instructions(&same) < instructions(&generic));
     let tract = dotprod["against"]["tract"]["instructions"].as_u64().unwrap();

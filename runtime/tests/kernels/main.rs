@@ -275,6 +275,6 @@ kernel_suite!(reference, generic);
 #[cfg(target_arch = "x86_64")]
 kernel_suite!(avx2, avx_vnni, avx512_vnni);
 #[cfg(target_arch = "aarch64")]
-kernel_suite!(neon, dotprod);
+kernel_suite!(neon, dotprod, i8mm);
 #[cfg(all(target_arch = "arm", feature = "cortex-m"))]
 kernel_suite!(cortex_m3, cortex_m4);

@@ -29,7 +29,7 @@ fn all_boards_are_listed_and_one_can_be_asked_for() {
     let boards = json(&["boards", "--json"]);
     let names: Vec<&str> =
         boards.as_array().unwrap().iter().map(|b| b["board"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 12, "{names:?}");
+    assert_eq!(names.len(), 13, "{names:?}");
     let one = json(&["boards", "--json", "--board", BOARD]);
     assert_eq!(one[0]["qemu"], "mps2-an386");
     assert_eq!(one[0].get("fits"), None);

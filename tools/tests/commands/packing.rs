@@ -11,12 +11,13 @@ use tempfile::tempdir;
 use crate::{fixnet, json, misuse, refusal, text};
 
 /// Targets that have packed layouts.
-const TARGETS: [&str; 7] = [
+const TARGETS: [&str; 8] = [
     "x86-64-avx2",
     "x86-64-avxvnni",
     "x86-64-avx512vnni",
     "armv8-neon",
     "armv8-dotprod",
+    "armv8-i8mm",
     "cortex-m4",
     "cortex-m3",
 ];
@@ -56,7 +57,7 @@ fn quantize_and_pack_make_the_same_file() {
         let plan = json(&[&args[..], &["--target", target, "--out", &out]].concat());
         let version = match target {
             "x86-64-avx512vnni" => "1.3",
-            "x86-64-avxvnni" => "1.5",
+            "x86-64-avxvnni" | "armv8-i8mm" => "1.5",
             _ => "1.2",
         };
         assert_eq!((&plan["target"], &plan["format_version"]), (&target.into(), &version.into()));

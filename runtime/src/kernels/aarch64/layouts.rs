@@ -1,9 +1,9 @@
 //! Layouts of AArch64. Output channels come in blocks of sixteen.
 //!
 //! - Direct8 of armv8-neon: `[block][four channels][step][channel][sixteen elements]`; of armv8-dotprod:
-//!   `[block][four elements][channel][element]`. Elements are those of a window in OHWI order, filled up
-//!   with zeros to whole steps of sixteen. On armv8-neon no weight is -128, so that two products fit 16
-//!   bits.
+//!   `[block][four elements][channel][element]`; of armv8-i8mm: `[block][eight elements][channel][element]`.
+//!   Elements are those of a window in OHWI order, filled up with zeros to whole steps of sixteen. On
+//!   armv8-neon no weight is -128, so that two products fit 16 bits.
 //! - Winograd4 of armv8-neon: `[block][position][input channel][channel]`, for 3x3 windows at stride 1 and
 //!   for 7x7 ones at stride 2 over RGB, whose 2x2 pixels are one of twelve channels.
 
@@ -43,6 +43,8 @@ mod write {
 
     /// Elements of a dot product, and output channels whose products share a window's vector on NEON.
     const FOUR: usize = 4;
+    /// Elements of a row in a product of matrices.
+    const EIGHT: usize = 8;
 
     /// See [`crate::layouts::pack`]; the layout exists and `ohwi` has the shape's length.
     pub fn pack(form: WeightForm, shape: &ConvShape, ohwi: &[i8]) -> Option<Vec<u8>> {
@@ -73,7 +75,10 @@ mod write {
                 let step = channel / FOUR * padded / STEP + element / STEP;
                 (step * FOUR + channel % FOUR) * STEP + element % STEP
             }
-            _ => (element / FOUR * BLOCK + channel) * FOUR + element % FOUR,
+            _ => {
+                let dot = if target == Target::Armv8Dotprod { FOUR } else { EIGHT };
+                (element / dot * BLOCK + channel) * dot + element % dot
+            }
         };
         block * BLOCK * padded + within
     }

@@ -1,6 +1,6 @@
-//! AArch64: NEON, which every processor has, and the dot products of newer ones.
+//! AArch64: NEON, which every processor has, and the dot products and products of matrices of newer ones.
 //!
-//! Both compute directly in 8 bits ([`direct8`]) or by F(4x4, 3x3) ([`winograd4`]), and pack weights in blocks
+//! All compute directly in 8 bits ([`direct8`]) or by F(4x4, 3x3) ([`winograd4`]), and pack weights in blocks
 //! of sixteen output channels ([`layouts`]).
 
 pub(crate) mod direct8;
@@ -73,4 +73,25 @@ pub(crate) static DOTPROD: InstructionSet = InstructionSet {
     layouts: layouts_of!(layouts),
     operators: portable::OPERATORS,
     is_there: code!(is_there Dotprod),
+};
+
+const fn i8mm(layout: WeightLayout) -> WeightForm {
+    WeightForm { target: Target::Armv8I8mm, layout }
+}
+
+/// NEON with `SDOT` and `SMMLA`.
+pub(crate) static I8MM: InstructionSet = InstructionSet {
+    family: KernelFamily::I8mm,
+    base: Some(&DOTPROD),
+    kernels: kernels! { GRAIN;
+        conv_direct8_i8mm(I8mm) {
+            reads: &[WeightForm::PORTABLE, i8mm(WeightLayout::Direct8)],
+            computes: direct8::computes,
+            pays: direct8::pays,
+            scratch_bytes: direct8::scratch_bytes::<{ direct8::PAIR }>,
+        }
+    },
+    layouts: layouts_of!(layouts),
+    operators: portable::OPERATORS,
+    is_there: code!(is_there I8mm),
 };

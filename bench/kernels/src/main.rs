@@ -116,7 +116,8 @@ fn run_one(path: &Path, step: usize, kernel: &str, runs: usize) -> anyhow::Resul
 
 /// Whether valgrind's processor, which has neither AVX-VNNI nor AVX-512, runs the kernel.
 fn runs_in_valgrind(variant: &Variant, case: &Case) -> bool {
-    let able = KernelSet::available().filter(|set| !set.family().line().any(|f| f == KernelFamily::AvxVnni));
+    let able = KernelSet::available()
+        .filter(|set| !set.family().line().any(|f| f == KernelFamily::AvxVnni));
     able.filter(|set| set.family().runs(variant.form.target)).any(|set| {
         ConvKernel::from_name(case.kernel).is_some_and(|k| set.with_conv_kernel(k).is_some())
     })

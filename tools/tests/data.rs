@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use image::{ImageFormat, Rgb, RgbImage};
+use png::{BitDepth, ColorType};
 use tempfile::TempDir;
-use tools::data::{DataError, Dataset, InputSize, OpenOptions, Recipe, Sample, Source};
+use tools::data::{DataError, Dataset, InputSize, OpenOptions, Recipe, RgbPixels, Sample, Source};
 
 const TINY: InputSize = InputSize { height: 2, width: 2 };
+const RGB_JPEG: &[u8] = include_bytes!("../../fuzz/corpus/image/rgb.jpg");
 const CIFAR: InputSize = InputSize { height: 32, width: 32 };
 
 fn folder() -> TempDir {
@@ -15,7 +16,7 @@ fn folder() -> TempDir {
 }
 
 fn write_image(path: &Path, red: u8) {
-    RgbImage::from_pixel(2, 2, Rgb([red, 0, 0])).save(path).unwrap();
+    fs::write(path, RgbPixels::from_fn(2, 2, |_, _| [red, 0, 0]).to_png().unwrap()).unwrap();
 }
 
 fn write_batch(path: &Path, labels: &[u8]) {
@@ -197,13 +198,11 @@ fn one_record_is_named_by_its_index() {
 #[test]
 fn truncated_images_are_refused_by_name() {
     let dir = folder();
-    let noise =
-        RgbImage::from_fn(64, 64, |x, y| Rgb([((x * 37) ^ (y * 91)) as u8, x as u8, y as u8]));
-    for (name, format) in [("a.png", ImageFormat::Png), ("a.jpg", ImageFormat::Jpeg)] {
+    let noise = RgbPixels::from_fn(10, 9, |x, y| [((x * 37) ^ (y * 91)) as u8, x as u8, y as u8]);
+    for (name, bytes) in [("a.png", &noise.to_png().unwrap()[..]), ("a.jpg", RGB_JPEG)] {
         let path = dir.path().join(name);
-        noise.save_with_format(&path, format).unwrap();
-        let bytes = fs::read(&path).unwrap();
-        let input = InputSize { height: 64, width: 64 };
+        fs::write(&path, bytes).unwrap();
+        let input = InputSize { height: 9, width: 10 };
         let dataset = open(&path).unwrap();
         dataset.sample(0, &Recipe::default(), input).unwrap();
         for length in [0, 1, 20, bytes.len() / 2, bytes.len() - 40] {
@@ -216,20 +215,49 @@ fn truncated_images_are_refused_by_name() {
     }
 }
 
+fn write_png(path: &Path, color: ColorType, depth: BitDepth, samples: &[u8]) {
+    let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), 2, 2);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    encoder.write_header().unwrap().write_image_data(samples).unwrap();
+}
+
 #[test]
 fn grey_alpha_and_16_bit_images_become_rgb() {
     let dir = folder();
     let grey = dir.path().join("grey.png");
-    image::GrayImage::from_pixel(2, 2, image::Luma([9])).save(&grey).unwrap();
+    write_png(&grey, ColorType::Grayscale, BitDepth::Eight, &[9; 4]);
     let alpha = dir.path().join("alpha.png");
-    let transparent = image::Rgba([1, 2, 3, 0]);
-    image::RgbaImage::from_pixel(2, 2, transparent).save(&alpha).unwrap();
+    write_png(&alpha, ColorType::Rgba, BitDepth::Eight, &[1, 2, 3, 0].repeat(4));
     let deep = dir.path().join("deep.png");
-    let pixel = Rgb([257 * 4u16, 257 * 5, 65535]);
-    image::ImageBuffer::from_pixel(2, 2, pixel).save(&deep).unwrap();
+    // 257 v is v; what lies half-way goes up.
+    let pixel = [257 * 4 + 128u16, 257 * 5 + 129, 65535].map(u16::to_be_bytes).concat();
+    write_png(&deep, ColorType::Rgb, BitDepth::Sixteen, &pixel.repeat(4));
     let pixels: Vec<_> =
         samples(&open(dir.path()).unwrap(), TINY).iter().map(|s| s.pixels.pixel(1, 1)).collect();
-    assert_eq!(pixels, [[1, 2, 3], [4, 5, 255], [9, 9, 9]]);
+    assert_eq!(pixels, [[1, 2, 3], [4, 6, 255], [9, 9, 9]]);
+}
+
+/// Each form of both formats; what was right once stays so with every version of the decoders.
+#[test]
+fn pixels_are_what_they_were() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/image");
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    for (name, [width, height], expected) in [
+        ("cmyk.jpg", [10, 9], 0xefe2_da39),
+        ("grey.jpg", [10, 9], 0x9324_e7da),
+        ("rgb.jpg", [10, 9], 0x8d01_f036),
+        ("grey16.png", [8, 8], 0x9270_e751),
+        ("palette.png", [12, 8], 0xa823_7a5c),
+        ("rgb.png", [9, 10], 0xcc3f_e648),
+        ("rgba.png", [8, 9], 0xbd72_e4dd),
+    ] {
+        let dataset = open(&corpus.join(name)).unwrap();
+        let [sample] = &samples(&dataset, InputSize { height, width })[..] else {
+            panic!("{name}")
+        };
+        assert_eq!(crc.checksum(&sample.pixels.data), expected, "{name}");
+    }
 }
 
 #[test]

@@ -440,9 +440,7 @@ fn json(output: &Output) -> Value {
 }
 
 fn write_png(path: &str, seed: u64, width: usize, height: usize) {
-    let rgb = dead_leaves(seed, 0, width, height).data;
-    let image = image::RgbImage::from_raw(width as u32, height as u32, rgb).unwrap();
-    image.save(path).unwrap();
+    fs::write(path, dead_leaves(seed, 0, width, height).to_png().unwrap()).unwrap();
 }
 
 fn text(path: &Path) -> String {

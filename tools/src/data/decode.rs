@@ -7,10 +7,18 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{ImageFormat, ImageReader};
+use png::{BitDepth, ColorType, Transformations};
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::{DataError, RgbPixels};
 use crate::files;
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// Start of image, and the first byte of the next marker.
+const JPEG: &[u8] = &[0xFF, 0xD8, 0xFF];
+/// What an image may take in memory: a file of a few kilobytes can claim 65,535 rows and columns.
+const MOST_BYTES: usize = 512 << 20;
 
 /// Reads a .png or .jpeg file; the content decides which of the two it is.
 pub fn read_image(path: &Path) -> Result<RgbPixels, DataError> {
@@ -20,18 +28,90 @@ pub fn read_image(path: &Path) -> Result<RgbPixels, DataError> {
 }
 
 fn decode(bytes: &[u8]) -> Result<RgbPixels, String> {
-    let reader =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_complete(bytes) {
+    let decoded = match bytes {
+        _ if bytes.starts_with(PNG) => png(bytes),
+        _ if bytes.starts_with(JPEG) => jpeg(bytes),
+        _ => Err("it begins neither as a PNG file nor as a JPEG file".to_owned()),
+    };
+    let Decoded { width, height, channels, samples } = decoded.map_err(|e| one_line(&e))?;
+    Ok(RgbPixels { width, height, data: to_rgb(samples, channels) })
+}
+
+struct Decoded {
+    width: usize,
+    height: usize,
+    /// 1 grey, 2 grey with alpha, 3 RGB, 4 RGB with alpha.
+    channels: usize,
+    /// 8 bits each, in HWC order.
+    samples: Vec<u8>,
+}
+
+/// A buffer for the samples of an image, if they are not too many.
+fn buffer(length: Option<usize>) -> Result<Vec<u8>, String> {
+    match length.filter(|&length| length <= MOST_BYTES) {
+        Some(length) => Ok(vec![0; length]),
+        None => Err(format!("the image is larger than {} MiB", MOST_BYTES >> 20)),
+    }
+}
+
+fn png(bytes: &[u8]) -> Result<Decoded, String> {
+    let limits = png::Limits { bytes: MOST_BYTES };
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+    // Palettes become RGB, and fewer bits than eight become eight.
+    decoder.set_transformations(Transformations::EXPAND);
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
+    let mut samples = buffer(reader.output_buffer_size())?;
+    let frame = reader.next_frame(&mut samples).map_err(|e| e.to_string())?;
+    if frame.bit_depth == BitDepth::Sixteen {
+        samples = samples.chunks_exact(2).map(|s| rounded([s[0], s[1]])).collect();
+    }
+    let channels = match frame.color_type {
+        ColorType::Grayscale => 1,
+        ColorType::GrayscaleAlpha => 2,
+        ColorType::Rgb | ColorType::Indexed => 3,
+        ColorType::Rgba => 4,
+    };
+    let [width, height] = [frame.width, frame.height].map(|pixels| pixels as usize);
+    Ok(Decoded { width, height, channels, samples })
+}
+
+/// The nearest of 256 values to one of 65,536.
+fn rounded(sample: [u8; 2]) -> u8 {
+    let sample = u32::from(u16::from_be_bytes(sample));
+    ((sample + 128) / 257) as u8
+}
+
+fn jpeg(bytes: &[u8]) -> Result<Decoded, String> {
+    if !jpeg_is_complete(bytes) {
         return Err("the JPEG data ends early".to_owned());
     }
-    let image = reader.decode().map_err(|e| one_line(&e.to_string()))?;
-    let rgb = image.to_rgb8();
-    Ok(RgbPixels {
-        width: rgb.width() as usize,
-        height: rgb.height() as usize,
-        data: rgb.into_raw(),
-    })
+    let options = DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(Cursor::new(bytes), options);
+    decoder.decode_headers().map_err(|e| e.to_string())?;
+    let (space, channels) = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => (ColorSpace::Luma, 1),
+        // The decoder makes RGB of YCbCr, CMYK and YCCK.
+        _ => (ColorSpace::RGB, 3),
+    };
+    decoder.set_options(options.jpeg_set_out_colorspace(space));
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let length = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(channels));
+    let mut samples = buffer(length)?;
+    decoder.decode_into(&mut samples).map_err(|e| e.to_string())?;
+    Ok(Decoded { width, height, channels, samples })
+}
+
+fn to_rgb(samples: Vec<u8>, channels: usize) -> Vec<u8> {
+    match channels {
+        3 => samples,
+        4 => samples.chunks_exact(4).flat_map(|s| [s[0], s[1], s[2]]).collect(),
+        grey => samples.chunks_exact(grey).flat_map(|s| [s[0]; 3]).collect(),
+    }
 }
 
 fn one_line(message: &str) -> String {

@@ -60,6 +60,9 @@ pub enum DataError {
     #[error("{}: unreadable image ({reason}); replace or remove the file", path.display())]
     Decode { path: PathBuf, reason: String },
 
+    #[error("the image cannot be written as PNG: {0}")]
+    Encode(String),
+
     #[error(
         "{}: {bytes} bytes are not a whole number of 3073-byte CIFAR-10 records; \
          the file is cut short or not in the binary version of CIFAR-10",

@@ -47,6 +47,30 @@ pub struct RgbPixels {
 }
 
 impl RgbPixels {
+    /// The image with these bytes at column `x` and row `y`.
+    pub fn from_fn(width: usize, height: usize, at: impl Fn(usize, usize) -> [u8; 3]) -> Self {
+        let row = |y| (0..width).map(move |x| (x, y));
+        let data = (0..height).flat_map(row).flat_map(|(x, y)| at(x, y)).collect();
+        Self { width, height, data }
+    }
+
+    /// The bytes of a PNG file.
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] if an extent is 0 or above 2^31 - 1.
+    pub fn to_png(&self) -> Result<Vec<u8>, DataError> {
+        let [width, height] = [self.width, self.height].map(|n| u32::try_from(n).unwrap_or(0));
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        let written = encoder.write_header().and_then(|mut png| {
+            png.write_image_data(&self.data)?;
+            png.finish()
+        });
+        written.map_err(|error| DataError::Encode(error.to_string()))?;
+        Ok(file)
+    }
+
     /// The bytes of one pixel.
     pub fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
         let at = 3 * (y * self.width + x);

@@ -1,11 +1,9 @@
 //! The smoke test of a board: one image, this machine's result for it, and how the result of a Linux
 //! board's program is read.
 
-use std::io::Cursor;
 use std::path::Path;
 
 use fixnet::{KernelSet, Model, SessionError};
-use image::{ImageFormat, RgbImage};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -26,8 +24,6 @@ pub enum SmokeError {
     Data(#[from] DataError),
     #[error(transparent)]
     Session(#[from] SessionError),
-    #[error("the generated image cannot be encoded: {0}")]
-    Encode(#[from] image::ImageError),
     #[error(transparent)]
     Temporary(#[from] FileError),
 }
@@ -71,7 +67,7 @@ impl Smoke {
                 (name, file, extension.to_lowercase(), sample)
             }
             None => {
-                let file = generated(size)?;
+                let file = dead_leaves(0, 0, size.width, size.height).to_png()?;
                 let folder = ScratchFolder::new()?;
                 let path = folder.path().join("generated.png");
                 std::fs::write(&path, &file)
@@ -86,15 +82,6 @@ impl Smoke {
         let file_name = format!("self-test.{extension}");
         Ok(Self { name, file, file_name, flags, note, rgb, host })
     }
-}
-
-fn generated(size: InputSize) -> Result<Vec<u8>, SmokeError> {
-    let pixels = dead_leaves(0, 0, size.width, size.height);
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let image = RgbImage::from_raw(side(size.width), side(size.height), pixels.data);
-    let mut file = Cursor::new(Vec::new());
-    image.unwrap_or_default().write_to(&mut file, ImageFormat::Png)?;
-    Ok(file.into_inner())
 }
 
 /// What `run --json --checksums` prints, as far as it is needed.

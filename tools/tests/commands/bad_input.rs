@@ -5,7 +5,9 @@ use std::path::Path;
 
 use tempfile::tempdir;
 
-use crate::{fixnet, fixture, misuse, model, narrow, pictures, refusal, text, write_png};
+use crate::{
+    fixnet, fixture, misuse, model, narrow, pictures, refusal, text, write_png, write_rgb,
+};
 
 /// Bytes 16 to 20 of a model file: where the plan ends and the weights begin.
 fn plan_bytes(file: &[u8]) -> usize {
@@ -187,7 +189,7 @@ fn folders_without_usable_images_are_named() {
 fn pictures_of_the_wrong_size_are_named_with_the_remedy() {
     let folder = tempdir().unwrap();
     let picture = folder.path().join("wide.png");
-    image::RgbImage::new(40, 30).save(&picture).unwrap();
+    write_rgb(&picture, [40, 30], |_, _| [0; 3]);
     let (narrow, file, picture) = (narrow(), text(model()), text(&picture));
     for line in [
         refusal(&["compare", &narrow, &file, "--images", &picture]),

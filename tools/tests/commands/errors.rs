@@ -6,7 +6,7 @@ use std::fs;
 use tempfile::tempdir;
 
 use crate::files::readers;
-use crate::{fixture, misuse, model, narrow, refusal, text, write_png};
+use crate::{fixture, misuse, model, narrow, refusal, text, write_png, write_rgb};
 
 #[test]
 fn every_command_names_the_file_that_is_wrong_first() {
@@ -35,7 +35,7 @@ fn files_that_do_not_go_together_are_named_first() {
     let folder = tempdir().unwrap();
     let at = |name: &str| text(&folder.path().join(name));
     let (narrow, other, file) = (narrow(), fixture("basic-torchscript"), text(model()));
-    image::RgbImage::new(40, 30).save(at("wide.png")).unwrap();
+    write_rgb(Path::new(&at("wide.png")), [40, 30], |_, _| [0; 3]);
     write_png(&folder.path().join("0.png"), 0);
     let cases: &[(&str, &[&str])] = &[
         (&file, &["compare", &other, &file, "--limit", "1"]),

@@ -5,7 +5,9 @@ use std::fs;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::{fixnet, fixture, json, misuse, model, narrow, pictures, quantize_args, text};
+use crate::{
+    fixnet, fixture, json, misuse, model, narrow, pictures, quantize_args, text, write_rgb,
+};
 
 const COMMANDS: [&str; 8] =
     ["quantize", "compare", "run", "inspect", "bench", "check", "make-model", "fetch"];
@@ -291,9 +293,8 @@ fn the_arena_map_shows_a_streamed_stem_as_it_runs() {
 #[test]
 fn photos_of_any_size_are_resized_with_a_note() {
     let folder = tempdir().unwrap();
-    let photo = folder.path().join("photo.jpg");
-    let pixel = |x: u32, y: u32| image::Rgb([x as u8, (y * 2) as u8, (x ^ y) as u8]);
-    image::RgbImage::from_fn(99, 75, pixel).save(&photo).unwrap();
+    let photo = folder.path().join("photo.png");
+    write_rgb(&photo, [99, 75], |x, y| [x as u8, (y * 2) as u8, (x ^ y) as u8]);
     let (file, photo) = (text(model()), text(&photo));
     let run = |more: &[&str]| {
         let output = fixnet(&[&["run", &file, &photo, "--json"], more].concat()).output().unwrap();
@@ -306,7 +307,7 @@ fn photos_of_any_size_are_resized_with_a_note() {
     for key in ["input_crc32", "logits"] {
         assert_eq!(fitted[key], asked[key], "{key}");
     }
-    assert!(note.starts_with("photo.jpg: 99x75 pixels were resized to 21x16"), "{note}");
+    assert!(note.starts_with("photo.png: 99x75 pixels were resized to 21x16"), "{note}");
     assert_eq!(note.lines().count(), 1);
     assert_eq!(fitted["notes"], serde_json::json!([note.trim_end()]));
     assert_eq!((silence.as_str(), &asked["notes"]), ("", &serde_json::json!([])));

@@ -26,6 +26,7 @@ use std::sync::OnceLock;
 
 use assert_cmd::Command;
 use serde_json::Value;
+use tools::data::RgbPixels;
 
 /// An ONNX file of the tests: the option-A network has a 16x16 input and takes milliseconds.
 fn fixture(name: &str) -> String {
@@ -65,10 +66,14 @@ fn text(path: &Path) -> String {
     path.to_str().expect("a path of ASCII").to_owned()
 }
 
+/// A PNG file of `size`, width first.
+fn write_rgb(path: &Path, size: [usize; 2], pixel: impl Fn(usize, usize) -> [u8; 3]) {
+    fs::write(path, RgbPixels::from_fn(size[0], size[1], pixel).to_png().unwrap()).unwrap();
+}
+
 /// A smooth picture of 16x16 pixels.
 fn write_png(path: &Path, seed: u8) {
-    let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 15, y as u8 * 15, seed.wrapping_mul(60)]);
-    image::RgbImage::from_fn(16, 16, pixel).save(path).unwrap();
+    write_rgb(path, [16, 16], |x, y| [x as u8 * 15, y as u8 * 15, seed.wrapping_mul(60)]);
 }
 
 /// A folder with `count` pictures `0.png`, `1.png`, ...

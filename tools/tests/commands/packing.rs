@@ -8,7 +8,7 @@ use fixnet::KernelSet;
 use fixnet::format::Target;
 use tempfile::tempdir;
 
-use crate::{fixnet, json, misuse, refusal, text};
+use crate::{fixnet, json, misuse, refusal, text, write_rgb};
 
 /// Targets that have packed layouts.
 const TARGETS: [&str; 8] = [
@@ -83,8 +83,7 @@ fn packing_for_portable_gives_back_the_file() {
 fn a_packed_file_gives_the_same_bytes_or_is_refused_by_name() {
     let folder = tempdir().unwrap();
     let image = folder.path().join("0.png");
-    let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 8, y as u8 * 8, 60]);
-    image::RgbImage::from_fn(32, 32, pixel).save(&image).unwrap();
+    write_rgb(&image, [32, 32], |x, y| [x as u8 * 8, y as u8 * 8, 60]);
     let image = text(&image);
     let run = |file: &str| ["run", file, &image, "--checksums", "--json"].map(str::to_string);
     let portable = json(&run(&text(model())));
@@ -208,8 +207,7 @@ fn activations_of_seven_bits_are_multiplied_as_bytes() {
     assert_ne!(json(&["inspect", &portable, "--json"])["format_version"], "1.3");
     if runs_here("x86-64-avx2") {
         let image = folder.path().join("0.png");
-        let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 8, 90, y as u8 * 8]);
-        image::RgbImage::from_fn(32, 32, pixel).save(&image).unwrap();
+        write_rgb(&image, [32, 32], |x, y| [x as u8 * 8, 90, y as u8 * 8]);
         let run = |file: &str| json(&["run", file, &text(&image), "--checksums", "--json"]);
         let (packed, portable) = (run(&packed), run(&portable));
         assert_eq!(packed["logits"], portable["logits"]);

@@ -10,9 +10,9 @@ fn steps(criterion: &mut Criterion, path: &str) -> anyhow::Result<()> {
     for variant in variants(&AlignedBytes::from_slice(&bytes), set)? {
         let model = Model::new_checked(&variant.file)?;
         for case in cases(&variant, set)? {
-            let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, case.kernel)?);
+            let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, case.kernel, 1)?);
             let memory = memory.as_mut_slice();
-            let mut runner = Runner::new(&model, memory, set, case.kernel, case.step)?;
+            let mut runner = Runner::new(&model, memory, set, case.kernel, 1, case.step)?;
             let mut group = criterion.benchmark_group(format!("{} {}", case.network, case.what));
             group.throughput(Throughput::Elements(case.macs));
             group.bench_function(format!("{} {}", case.kernel, case.layout), |bencher| {

@@ -123,9 +123,10 @@ impl<'m> Runner<'m> {
         memory: &'m mut [u8],
         set: KernelSet,
         kernel: &str,
+        threads: usize,
         step: usize,
     ) -> anyhow::Result<Self> {
-        let session = Session::with_kernels(model, memory, set_with(set, kernel)?)?;
+        let session = Session::with_threads(model, memory, set_with(set, kernel)?, threads)?;
         anyhow::ensure!(model.step(step).is_some(), "there is no step {step}");
         let mut runner = Self { session, step };
         runner.fill();
@@ -144,8 +145,13 @@ impl<'m> Runner<'m> {
     ///
     /// # Errors
     /// A kernel that this machine does not have.
-    pub fn memory(model: &Model<'_>, set: KernelSet, kernel: &str) -> anyhow::Result<usize> {
-        Ok(model.required(set_with(set, kernel)?).arena())
+    pub fn memory(
+        model: &Model<'_>,
+        set: KernelSet,
+        kernel: &str,
+        threads: usize,
+    ) -> anyhow::Result<usize> {
+        Ok(model.required_by_threads(set_with(set, kernel)?, threads).arena())
     }
 
     /// Runs the step.
@@ -184,11 +190,12 @@ mod tests {
         let mut results: Vec<(usize, Vec<u8>)> = Vec::new();
         for variant in variants(SMALL, set).unwrap() {
             let model = Model::new_checked(&variant.file).unwrap();
-            for case in cases(&variant, set).unwrap() {
-                let bytes = Runner::memory(&model, set, case.kernel).unwrap();
+            for (threads, case) in (1..).zip(cases(&variant, set).unwrap()) {
+                let bytes = Runner::memory(&model, set, case.kernel, threads).unwrap();
                 let mut memory = AlignedBytes::zeroed(bytes);
                 let memory = memory.as_mut_slice();
-                let mut runner = Runner::new(&model, memory, set, case.kernel, case.step).unwrap();
+                let mut runner =
+                    Runner::new(&model, memory, set, case.kernel, threads, case.step).unwrap();
                 let output = runner.session.run_single(case.step).unwrap().to_vec();
                 match results.iter().find(|(step, _)| *step == case.step) {
                     Some((_, first)) => assert_eq!(&output, first, "{case:?}"),

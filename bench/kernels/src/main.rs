@@ -1,7 +1,7 @@
 //! `kernel-bench`: times, and with valgrind instructions, of every kernel on every layer shape.
 //!
-//!     kernel-bench FILE.fxn... [--callgrind] [--only=TEXT]   one JSON object on standard output
-//!     kernel-bench --one FILE.fxn STEP KERNEL RUNS   what is counted under valgrind
+//!     kernel-bench FILE.fxn... [--callgrind] [--only=TEXT] [--threads=N]   one JSON object on standard output
+//!     kernel-bench --one FILE.fxn STEP KERNEL THREADS RUNS   what is counted under valgrind
 
 use std::path::Path;
 use std::process::Command;
@@ -19,25 +19,28 @@ const LEAST_RUNS: usize = 5;
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [one, file, step, kernel, runs] = args.as_slice()
+    if let [one, file, step, kernel, threads, runs] = args.as_slice()
         && one == "--one"
     {
-        return run_one(Path::new(file), step.parse()?, kernel, runs.parse()?);
+        let (step, threads, runs) = (step.parse()?, threads.parse()?, runs.parse()?);
+        return run_one(Path::new(file), step, kernel, threads, runs);
     }
     let (flags, files): (Vec<&str>, Vec<&str>) =
         args.iter().map(String::as_str).partition(|arg| arg.starts_with("--"));
-    let (mut callgrind, mut only) = (false, "");
+    let (mut callgrind, mut only, mut threads) = (false, "", 1);
     for flag in flags {
         match flag.split_once('=') {
             None if flag == "--callgrind" => callgrind = true,
             Some(("--only", text)) => only = text,
-            _ => bail!("kernel-bench FILE.fxn... [--callgrind] [--only=TEXT]"),
+            Some(("--threads", text)) => threads = text.parse()?,
+            _ => bail!("kernel-bench FILE.fxn... [--callgrind] [--only=TEXT] [--threads=N]"),
         }
     }
     ensure!(!files.is_empty(), "give portable model files");
     let mut rows = Vec::new();
     for file in files {
-        rows.extend(measure(Path::new(file), callgrind, only).with_context(|| file.to_owned())?);
+        let measured = measure(Path::new(file), callgrind, only, threads);
+        rows.extend(measured.with_context(|| file.to_owned())?);
     }
     let set = KernelSet::detect();
     println!("{}", json!({ "peak_gmacs": peak::gmacs(), "kernels": set.name(), "rows": rows }));
@@ -45,7 +48,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Cases whose layer and kernel, as they are printed, have `only` in them.
-fn measure(path: &Path, callgrind: bool, only: &str) -> anyhow::Result<Vec<Value>> {
+fn measure(path: &Path, callgrind: bool, only: &str, threads: usize) -> anyhow::Result<Vec<Value>> {
     let (bytes, set) = (std::fs::read(path)?, KernelSet::detect());
     let portable = AlignedBytes::from_slice(&bytes);
     let mut rows = Vec::new();
@@ -58,9 +61,9 @@ fn measure(path: &Path, callgrind: bool, only: &str) -> anyhow::Result<Vec<Value
             if !format!("{} {} {}", case.network, case.what, case.kernel).contains(only) {
                 continue;
             }
-            let (best, median) = time(&variant, set, &case)?;
+            let (best, median) = time(&variant, set, &case, threads)?;
             let instructions = match callgrind && runs_in_valgrind(&variant, &case) {
-                true => Some(instructions(&file, &case)?),
+                true => Some(instructions(&file, &case, threads)?),
                 false => None,
             };
             rows.push(row(&case, best, median, instructions));
@@ -88,10 +91,16 @@ fn row(case: &Case, best: Duration, median: Duration, instructions: Option<u64>)
     })
 }
 
-fn time(variant: &Variant, set: KernelSet, case: &Case) -> anyhow::Result<(Duration, Duration)> {
+fn time(
+    variant: &Variant,
+    set: KernelSet,
+    case: &Case,
+    threads: usize,
+) -> anyhow::Result<(Duration, Duration)> {
     let model = Model::new_checked(&variant.file)?;
-    let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, case.kernel)?);
-    let mut runner = Runner::new(&model, memory.as_mut_slice(), set, case.kernel, case.step)?;
+    let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, case.kernel, threads)?);
+    let mut runner =
+        Runner::new(&model, memory.as_mut_slice(), set, case.kernel, threads, case.step)?;
     runner.run()?;
     let (begin, mut times) = (Instant::now(), Vec::new());
     while times.len() < LEAST_RUNS || begin.elapsed() < BUDGET {
@@ -103,11 +112,17 @@ fn time(variant: &Variant, set: KernelSet, case: &Case) -> anyhow::Result<(Durat
     Ok((times[0], times[times.len() / 2]))
 }
 
-fn run_one(path: &Path, step: usize, kernel: &str, runs: usize) -> anyhow::Result<()> {
+fn run_one(
+    path: &Path,
+    step: usize,
+    kernel: &str,
+    threads: usize,
+    runs: usize,
+) -> anyhow::Result<()> {
     let file = AlignedBytes::from_slice(&std::fs::read(path)?);
     let (model, set) = (Model::new_checked(&file)?, KernelSet::detect());
-    let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, kernel)?);
-    let mut runner = Runner::new(&model, memory.as_mut_slice(), set, kernel, step)?;
+    let mut memory = AlignedBytes::zeroed(Runner::memory(&model, set, kernel, threads)?);
+    let mut runner = Runner::new(&model, memory.as_mut_slice(), set, kernel, threads, step)?;
     for _ in 0..runs {
         runner.run()?;
     }
@@ -124,12 +139,12 @@ fn runs_in_valgrind(variant: &Variant, case: &Case) -> bool {
 }
 
 /// Instructions of one run: what it adds to a process that only gets ready.
-fn instructions(file: &Path, case: &Case) -> anyhow::Result<u64> {
+fn instructions(file: &Path, case: &Case, threads: usize) -> anyhow::Result<u64> {
     let count = |runs: &str| -> anyhow::Result<u64> {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
         valgrind.arg(std::env::current_exe()?).arg("--one").arg(file);
-        valgrind.args([&case.step.to_string(), case.kernel, runs]);
+        valgrind.args([&case.step.to_string(), case.kernel, &threads.to_string(), runs]);
         let output = valgrind.output().context("valgrind is not installed, or not in PATH")?;
         let text = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "valgrind: {}", text.lines().last().unwrap_or_default());

@@ -13,7 +13,7 @@ use tools::packing;
 use tools::pipeline::CompareOptions;
 
 use crate::generator::{Dice, Network};
-use crate::judge::{Accepted, Fault, JUDGED_IMAGES, fault};
+use crate::judge::{Accepted, CALIBRATION_IMAGES, Fault, fault};
 use crate::oracle::Outputs;
 
 const MIN_OUTPUT_SQNR_DB: f64 = 15.0;
@@ -104,10 +104,12 @@ pub fn faithful(
     if noise == 0.0 || nothing || sqnr >= MIN_OUTPUT_SQNR_DB {
         return Ok(());
     }
-    let images = Images::for_calibration(network.seed, JUDGED_IMAGES);
+    // All of them: of a layer of four values, three images whose values are small beside those that set
+    // its grid say nothing.
+    let images = Images::for_calibration(network.seed, CALIBRATION_IMAGES);
     let options = CompareOptions {
         kernels: KernelSet::REFERENCE,
-        layer_images: JUDGED_IMAGES,
+        layer_images: CALIBRATION_IMAGES,
         ..CompareOptions::default()
     };
     let lowered = &accepted.planned.lowered;

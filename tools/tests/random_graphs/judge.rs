@@ -21,9 +21,9 @@ use crate::generator::{Dice, Network, Softmax};
 use crate::oracle::{Oracle, Outputs};
 use crate::{int8, wire};
 
-const CALIBRATION_IMAGES: usize = 8;
+pub const CALIBRATION_IMAGES: usize = 8;
 /// The first of those: the proof is about arithmetic, not about what calibration has not seen.
-pub const JUDGED_IMAGES: usize = 3;
+const JUDGED_IMAGES: usize = 3;
 
 /// The kind of fault that one of tract's makes.
 const JUDGE: &str = "the float judge";

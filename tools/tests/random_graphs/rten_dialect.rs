@@ -48,7 +48,13 @@ fn counting_own_padding(
     implicit: &mut HashMap<String, [i64; 4]>,
 ) -> Vec<NodeProto> {
     let is = |name: &str| node.attribute.iter().any(|a| a.name == name && a.i == 1);
-    if node.op_type != "AveragePool" || !is("ceil_mode") || !is("count_include_pad") {
+    // SAME gives whole windows, and `ceil_mode` nothing to add.
+    let same = |a: &AttributeProto| a.name == "auto_pad" && a.s.starts_with(b"SAME");
+    if node.op_type != "AveragePool"
+        || !is("ceil_mode")
+        || !is("count_include_pad")
+        || node.attribute.iter().any(same)
+    {
         return vec![node];
     }
     let pads = node.attribute.iter().find(|a| a.name == "pads").map(|a| a.ints.clone());

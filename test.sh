@@ -141,7 +141,7 @@ aarch64_kernels() {
     local test=(test --quiet -p fixnet --features "write,threads" --test kernels)
     firmware/cargo.sh aarch64-unknown-linux-gnu "${test[@]}"
     firmware/cargo.sh aarch64-unknown-linux-gnu test --quiet -p fixnet --features write,threads \
-        --lib bands::
+        --lib parallel::
     # Those of ARMv8.0 on a processor that has nothing else.
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -cpu cortex-a53" \
         firmware/cargo.sh aarch64-unknown-linux-gnu "${test[@]}" neon::
@@ -152,7 +152,7 @@ cortex_m_kernels() {
     firmware/cargo.sh armv7-unknown-linux-gnueabihf test --quiet -p fixnet \
         --features write,threads,cortex-m --test kernels
     firmware/cargo.sh armv7-unknown-linux-gnueabihf test --quiet -p fixnet \
-        --features write,threads,cortex-m --lib bands::
+        --features write,threads,cortex-m --lib parallel::
 }
 
 # What of the images needs no board.

@@ -60,7 +60,7 @@ pub fn replace(bytes: &[u8], most: usize, seed: u32) -> Option<AlignedBytes> {
         network::network(choices)
     } else {
         let file = AlignedBytes::from_slice(bytes);
-        let spec = ModelSpec::of(&Model::new_checked(&file).ok()?);
+        let spec = ModelSpec::from_model(&Model::new_checked(&file).ok()?);
         network::packed(&spec, random.pick(&Target::ALL), choices)?
     };
     format::write(&spec).ok().filter(|file| file.len() <= most)

@@ -164,7 +164,7 @@ impl<'m> HybridModel<'m> {
         kernels: KernelSet,
         threads: usize,
     ) -> Result<HybridSession<'m, 'a>, HybridError> {
-        let plan = Session::of_plan(&self.model, arena, kernels, threads)?;
+        let plan = Session::for_plan(&self.model, arena, kernels, threads)?;
         Ok(HybridSession {
             model: self.model,
             first: self.first.as_ref().map(Loaded::session),

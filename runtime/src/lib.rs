@@ -28,7 +28,6 @@ extern crate self as fixnet;
 mod support;
 
 mod arena;
-mod bands;
 pub mod error;
 #[cfg(feature = "tract")]
 pub mod float;
@@ -37,6 +36,7 @@ pub mod format;
 pub mod hybrid;
 pub mod kernels;
 pub mod numerics;
+mod parallel;
 pub mod preprocess;
 pub mod profile;
 pub mod session;

@@ -11,10 +11,10 @@ use core::ops::Range;
 use zerocopy::FromBytes;
 
 use crate::arena::{self, Views};
-use crate::bands;
 use crate::error::{Fault, RunError, SessionError};
 use crate::format::{ALIGNMENT, Layer, Model, Operator, Step, align_up};
 use crate::kernels::{ConvArgs, KernelSet, LogitsArgs, Residual, SubsampleArgs};
+use crate::parallel;
 use crate::preprocess;
 
 /// What a hook learns about a step.
@@ -112,13 +112,13 @@ impl<'m, 'a> Session<'m, 'a> {
         threads: usize,
     ) -> Result<Self, SessionError> {
         match model.float_parts().count() {
-            0 => Self::of_plan(model, arena, kernels, threads),
+            0 => Self::for_plan(model, arena, kernels, threads),
             count => Err(SessionError::FloatParts { count }),
         }
     }
 
     /// A session of the int8 plan alone, whatever is around it.
-    pub(crate) fn of_plan(
+    pub(crate) fn for_plan(
         model: &Model<'m>,
         arena: &'a mut [u8],
         kernels: KernelSet,
@@ -280,7 +280,7 @@ impl<'m, 'a> Session<'m, 'a> {
         if let Operator::Logits { weights, channels, shift } = step.operator {
             let output = FromBytes::mut_from_bytes(output).map_err(|_| Fault::Arena)?;
             let args = LogitsArgs { input, weights, channels, shift, output };
-            return bands::logits(self.kernels, self.threads, args);
+            return parallel::logits(self.kernels, self.threads, args);
         }
         let output = <[i8]>::mut_from_bytes(output).map_err(|_| Fault::Arena)?;
         match step.operator {
@@ -301,15 +301,15 @@ impl<'m, 'a> Session<'m, 'a> {
                     output,
                     scratch,
                 };
-                bands::conv(self.kernels, self.threads, args)
+                parallel::conv(self.kernels, self.threads, args)
             }
             Operator::MaxPool { ref shape, clamp } => {
-                bands::max_pool(self.kernels, self.threads, shape, clamp, input, output)
+                parallel::max_pool(self.kernels, self.threads, shape, clamp, input, output)
             }
             Operator::AveragePool { ref shape, channel, ref requantization } => {
                 self.kernels.average_pool(shape, channel, requantization, input, output)
             }
-            Operator::AveragePoolInside { ref shape, channels, ref requantization } => {
+            Operator::AveragePoolExcludingPadding { ref shape, channels, ref requantization } => {
                 self.kernels.average_pool_inside(shape, channels, requantization, input, output)
             }
             Operator::Add(ref addition) => match operand {

@@ -49,7 +49,7 @@ pub fn variants(portable: &[u8], set: KernelSet) -> anyhow::Result<Vec<Variant>>
     let model = Model::new_checked(portable)?;
     anyhow::ensure!(model.target() == Target::Portable, "the file is packed; give a portable one");
     // A streamed map has no step of its own that could be measured.
-    let spec = ModelSpec::of(&model).with_whole_tensors();
+    let spec = ModelSpec::from_model(&model).with_whole_tensors();
     let variant = |form: WeightForm| -> anyhow::Result<Variant> {
         let layout = |step: usize| match spec.packed_weights(step, form) {
             Some(_) => form.layout,

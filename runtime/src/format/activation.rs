@@ -25,7 +25,7 @@ pub struct Activation {
 }
 
 impl Activation {
-    pub(super) fn of(tensor: u16, record: &TensorRecord) -> Self {
+    pub(super) fn new(tensor: u16, record: &TensorRecord) -> Self {
         Self {
             tensor,
             offset: record.offset as usize,

@@ -263,7 +263,7 @@ fn check_step(
     check_shape(step, record, kind, &input, &output)?;
     check_weights(model, step, record, kind, (&input, &output), free)?;
     check_constants(model, step, record, kind)?;
-    Ok(Work::of(record, kind, &input, &output))
+    Ok(Work::for_step(record, kind, &input, &output))
 }
 
 /// Each step computes the next layer of the list, and the list says so truthfully.

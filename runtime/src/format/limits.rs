@@ -93,7 +93,7 @@ pub(super) struct Work {
 
 impl Work {
     /// The work of one step.
-    pub fn of(
+    pub fn for_step(
         record: &StepRecord,
         kind: StepKind,
         input: &Activation,

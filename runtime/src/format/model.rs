@@ -11,10 +11,10 @@ use super::{
     NONE, Operator, PreprocessRecord, Step, StepKind, StepRecord, Target, TensorRecord, WeightForm,
     WeightLayout, Weights, Work,
 };
-use crate::bands;
 use crate::error::ModelError;
 use crate::kernels::{Choice, KernelFamily, KernelSet, Required};
 use crate::numerics::{Addition, Requantization};
+use crate::parallel;
 
 /// A model whose every offset, shape and range has been checked; see [`Model::new_checked`].
 ///
@@ -96,7 +96,7 @@ impl<'m> Model<'m> {
     }
 
     fn require(&self, kernels: Choice, threads: usize) -> Required {
-        let scratch = self.steps().map(|step| bands::scratch_bytes(kernels, &step, threads));
+        let scratch = self.steps().map(|step| parallel::scratch_bytes(kernels, &step, threads));
         let scratch = scratch.max().unwrap_or(0);
         Required { activations: self.header.arena_bytes as usize, scratch }
     }
@@ -143,7 +143,7 @@ impl<'m> Model<'m> {
             let record = self.steps.get(step)?;
             let kind = StepKind::from_code(record.kind)?;
             let (input, output) = (self.activation(record.input)?, self.activation(record.output)?);
-            Some(Work::of(record, kind, &input, &output))
+            Some(Work::for_step(record, kind, &input, &output))
         };
         work().unwrap_or_default()
     }
@@ -282,7 +282,7 @@ impl<'m> Model<'m> {
     /// Tensor `index`.
     #[must_use]
     pub fn activation(&self, index: u16) -> Option<Activation> {
-        self.tensors.get(usize::from(index)).map(|record| Activation::of(index, record))
+        self.tensors.get(usize::from(index)).map(|record| Activation::new(index, record))
     }
 
     fn activation_or_empty(&self, index: u16) -> Activation {
@@ -340,11 +340,13 @@ impl<'m> Model<'m> {
             StepKind::MaxPool => {
                 Operator::MaxPool { shape: pool_shape(record, input, output), clamp }
             }
-            StepKind::AveragePool if record.excludes_padding() => Operator::AveragePoolInside {
-                shape: pool_shape(record, input, output),
-                channels: self.channels(record)?,
-                requantization,
-            },
+            StepKind::AveragePool if record.excludes_padding() => {
+                Operator::AveragePoolExcludingPadding {
+                    shape: pool_shape(record, input, output),
+                    channels: self.channels(record)?,
+                    requantization,
+                }
+            }
             StepKind::AveragePool => Operator::AveragePool {
                 shape: pool_shape(record, input, output),
                 channel: self.channels(record)?.iter().next()?,

@@ -22,7 +22,7 @@ use crate::layouts;
 impl ModelSpec {
     /// The specification that [`write()`] makes this file from.
     #[must_use]
-    pub fn of(model: &Model<'_>) -> Self {
+    pub fn from_model(model: &Model<'_>) -> Self {
         let steps = model.steps.iter().zip(model.layers());
         let steps = steps.map(|(record, layer)| {
             let channels = model.channels(record);
@@ -75,7 +75,7 @@ impl ModelSpec {
             return None;
         }
         let tensor = |index: u16| {
-            self.tensors.get(usize::from(index)).map(|tensor| Activation::of(index, tensor))
+            self.tensors.get(usize::from(index)).map(|tensor| Activation::new(index, tensor))
         };
         let input = tensor(record.input)?;
         let earlier = self.steps.iter().take(index).rev().map(|step| &step.record);
@@ -117,7 +117,7 @@ impl ModelSpec {
 /// # Errors
 /// [`ModelError::BadWeights`] for the first step whose bytes are not the packing of any int8 weights.
 pub fn unpack(model: &Model<'_>) -> Result<AlignedBytes, ModelError> {
-    let spec = ModelSpec::of(model);
+    let spec = ModelSpec::from_model(model);
     for index in 0..spec.steps.len() {
         let is_conv = spec.conv_shape(index).is_some();
         if is_conv && spec.packed_weights(index, WeightForm::PORTABLE).is_none() {

@@ -36,7 +36,7 @@ pub enum Operator<'m> {
         requantization: Requantization,
     },
     /// With one pair of constants for each number of taps inside the map, from one tap on.
-    AveragePoolInside {
+    AveragePoolExcludingPadding {
         shape: PoolShape,
         channels: Channels<'m>,
         requantization: Requantization,

@@ -23,7 +23,7 @@ pub(crate) struct Kernel {
     pub computes: fn(&ConvShape) -> bool,
     /// Whether it is worth its preparations where another kernel of the set would do. It is not asked of
     /// packed weights, which are there, whether they were worth it or not.
-    pub pays: fn(&ConvShape) -> bool,
+    pub is_profitable: fn(&ConvShape) -> bool,
     /// Bytes of scratch.
     pub scratch_bytes: fn(&ConvShape, WeightLayout) -> usize,
     pub grain: Grain,
@@ -38,7 +38,7 @@ impl Kernel {
             name: "",
             reads: OHWI,
             computes: always,
-            pays: always,
+            is_profitable: always,
             scratch_bytes: |_, _| 0,
             grain,
             run: None,
@@ -63,7 +63,7 @@ pub(crate) struct Grain {
 /// What a portable file holds, and a packed one where no layout of its own is better.
 pub(crate) const OHWI: &[WeightForm] = &[WeightForm::PORTABLE];
 
-/// For [`Kernel::computes`] and [`Kernel::pays`].
+/// For [`Kernel::computes`] and [`Kernel::is_profitable`].
 pub(crate) fn always(_: &ConvShape) -> bool {
     true
 }
@@ -116,8 +116,8 @@ impl ConvKernel {
 
     /// Whether it is worth its preparations, where another kernel of its family would do.
     #[must_use]
-    pub fn pays(self, shape: &ConvShape) -> bool {
-        (self.0.pays)(shape)
+    pub fn is_profitable(self, shape: &ConvShape) -> bool {
+        (self.0.is_profitable)(shape)
     }
 
     /// How its work may be divided.
@@ -205,7 +205,7 @@ impl<F: Copy> Named<F> {
 pub(crate) struct Operators {
     pub max_pool: Named<MaxPool>,
     pub average_pool: Named<AveragePool>,
-    pub average_pool_inside: Named<AveragePoolInside>,
+    pub average_pool_inside: Named<AveragePoolExcludingPadding>,
     pub add: Named<Add>,
     pub add_in_place: Named<AddInPlace>,
     pub subsample: Named<Subsample>,
@@ -221,7 +221,8 @@ pub(crate) type MaxPool =
 /// Shape, the constants of a window, input, output.
 pub(crate) type AveragePool = fn(&PoolShape, Channel, &Requantization, &[i8], &mut [i8]);
 /// Shape, the constants by the number of taps inside, input, output.
-pub(crate) type AveragePoolInside = fn(&PoolShape, Channels<'_>, &Requantization, &[i8], &mut [i8]);
+pub(crate) type AveragePoolExcludingPadding =
+    fn(&PoolShape, Channels<'_>, &Requantization, &[i8], &mut [i8]);
 /// Two inputs, output.
 pub(crate) type Add = fn(&Addition, &[i8], &[i8], &mut [i8]);
 /// The first input, and the second, which is the output.
@@ -240,7 +241,7 @@ macro_rules! declare_code {
                     };
                     ($d token:ident: $d function:ident, $d($d argument:ident),+) => {
                         Some(|set, $d($d argument),+| {
-                            native::$d function(native::$d token::of(set)?, $d($d argument),+)
+                            native::$d function(native::$d token::from_set(set)?, $d($d argument),+)
                         })
                     };
                 }
@@ -302,7 +303,7 @@ macro_rules! token {
             ///
             /// # Errors
             /// [`Fault::Plan`](crate::error::Fault::Plan) if the set lacks the instructions.
-            pub fn of(set: crate::kernels::KernelSet) -> Result<Self, crate::error::Fault> {
+            pub fn from_set(set: crate::kernels::KernelSet) -> Result<Self, crate::error::Fault> {
                 let has = set.has(crate::kernels::KernelFamily::$token);
                 if has { Ok(Self(())) } else { Err(crate::error::Fault::Plan) }
             }

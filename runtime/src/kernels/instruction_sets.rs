@@ -41,7 +41,7 @@ macro_rules! instruction_sets {
 
             /// The family that files packed for `target` are for; none for portable files.
             #[must_use]
-            pub const fn of(target: Target) -> Option<Self> {
+            pub const fn for_target(target: Target) -> Option<Self> {
                 match target {
                     Target::Portable => None,
                     $($(Target::$target => Some(Self::$family),)?)+
@@ -140,7 +140,7 @@ impl Target {
 
     /// Whether this build knows how weights are laid out for it.
     pub(crate) fn is_known(self) -> bool {
-        KernelFamily::of(self).is_none_or(|family| family.set().is_some())
+        KernelFamily::for_target(self).is_none_or(|family| family.set().is_some())
     }
 }
 

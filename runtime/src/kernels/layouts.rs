@@ -35,8 +35,8 @@ impl Layouts {
         unpack: |_, _, _| None,
     };
 
-    fn of(form: WeightForm) -> Option<&'static Self> {
-        Some(&KernelFamily::of(form.target)?.set()?.layouts)
+    fn for_form(form: WeightForm) -> Option<&'static Self> {
+        Some(&KernelFamily::for_target(form.target)?.set()?.layouts)
     }
 }
 
@@ -50,7 +50,7 @@ pub fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
     if form.layout == WeightLayout::Ohwi {
         return (shape.output[2] as u64).checked_mul(u64::try_from(shape.patch_len()).ok()?);
     }
-    (Layouts::of(form)?.bytes)(form, shape)
+    (Layouts::for_form(form)?.bytes)(form, shape)
 }
 
 /// Packs OHWI weights; `None` if the target has no such layout for this shape, or if the weights
@@ -65,7 +65,7 @@ pub fn pack(form: WeightForm, shape: &ConvShape, ohwi: &[i8]) -> Option<std::vec
     if form.layout == WeightLayout::Ohwi {
         return Some(zerocopy::IntoBytes::as_bytes(ohwi).to_vec());
     }
-    (Layouts::of(form)?.pack)(form, shape, ohwi)
+    (Layouts::for_form(form)?.pack)(form, shape, ohwi)
 }
 
 /// The OHWI weights behind packed bytes; `None` if there are none.
@@ -78,6 +78,6 @@ pub fn unpack(form: WeightForm, shape: &ConvShape, packed: &[u8]) -> Option<std:
     if form.layout == WeightLayout::Ohwi {
         return Some(packed.iter().map(|&byte| byte as i8).collect());
     }
-    let weights = (Layouts::of(form)?.unpack)(form, shape, packed)?;
+    let weights = (Layouts::for_form(form)?.unpack)(form, shape, packed)?;
     (pack(form, shape, &weights)? == packed).then_some(weights)
 }

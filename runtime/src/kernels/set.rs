@@ -24,7 +24,7 @@ impl Choice {
     pub fn conv_kernel(self, shape: &ConvShape, form: WeightForm) -> ConvKernel {
         let packed = form.layout != WeightLayout::Ohwi;
         let able = |kernel: &ConvKernel| kernel.computes(shape, form);
-        let serves = |kernel: &ConvKernel| able(kernel) && (packed || kernel.pays(shape));
+        let serves = |kernel: &ConvKernel| able(kernel) && (packed || kernel.is_profitable(shape));
         let best = || self.set.conv_kernels().find(serves);
         self.conv.filter(able).or_else(best).unwrap_or(ConvKernel::GENERIC)
     }
@@ -38,7 +38,7 @@ impl Choice {
             Operator::Conv { shape, weights, .. } => self.conv_kernel(shape, weights.form).name(),
             Operator::MaxPool { .. } => max_pool.name,
             Operator::AveragePool { .. } => average_pool.name,
-            Operator::AveragePoolInside { .. } => average_pool_inside.name,
+            Operator::AveragePoolExcludingPadding { .. } => average_pool_inside.name,
             Operator::Add(_) => add.name,
             Operator::Subsample { .. } => subsample.name,
             Operator::Logits { .. } => logits.name,
@@ -85,7 +85,7 @@ impl KernelFamily {
     /// Whether it runs files whose weights are laid out for `target`.
     #[must_use]
     pub fn runs(self, target: Target) -> bool {
-        Self::of(target).is_none_or(|family| self.record().has(family))
+        Self::for_target(target).is_none_or(|family| self.record().has(family))
     }
 
     /// Convolution kernels of this family, best first; the last one computes whatever others do not.
@@ -129,12 +129,12 @@ impl fmt::Debug for KernelSet {
 
 impl KernelSet {
     /// The specification: slow, for tests.
-    pub const REFERENCE: Self = Self::of(&portable::REFERENCE);
+    pub const REFERENCE: Self = Self::new(&portable::REFERENCE);
     /// Portable Rust.
-    pub const GENERIC: Self = Self::of(&portable::GENERIC);
+    pub const GENERIC: Self = Self::new(&portable::GENERIC);
 
     /// Only of sets that are there.
-    const fn of(set: &'static InstructionSet) -> Self {
+    const fn new(set: &'static InstructionSet) -> Self {
         Self(Choice { set, conv: None })
     }
 
@@ -153,7 +153,7 @@ impl KernelSet {
     pub fn available() -> impl Iterator<Item = Self> {
         let sets = KernelFamily::ALL.into_iter().filter_map(KernelFamily::set);
         let there = sets.filter(|set| set.is_there.is_some_and(|is_there| is_there()));
-        there.map(Self::of)
+        there.map(Self::new)
     }
 
     /// This set with `kernel` for all convolutions that it computes, whether it pays there or not;

@@ -21,10 +21,10 @@ pub(crate) const BLOCK: usize = 16;
 /// Channels come in multiples of the longest vector of i16.
 const LANES: usize = 16;
 /// The inverse of 9 modulo 2^32.
-pub(super) const NINTH: i32 = 0x38e3_8e39;
-const _: () = assert!(NINTH.wrapping_mul(9) == 1);
+pub(super) const INVERSE_OF_9: i32 = 0x38e3_8e39;
+const _: () = assert!(INVERSE_OF_9.wrapping_mul(9) == 1);
 
-/// Whether Winograd's form computes this convolution.
+/// Whether Winograd's algorithm computes this convolution.
 #[must_use]
 pub(crate) fn computes(shape: &ConvShape) -> bool {
     let [_, _, in_c] = shape.input;
@@ -39,9 +39,9 @@ pub(crate) fn computes(shape: &ConvShape) -> bool {
         && out_c.is_multiple_of(BLOCK)
 }
 
-/// Whether it pays: one tile does not pay for the transform of the weights.
+/// Whether it is worth that: one tile does not pay for the transform of the weights.
 #[must_use]
-pub(super) fn pays(shape: &ConvShape) -> bool {
+pub(super) fn is_profitable(shape: &ConvShape) -> bool {
     shape.output[0] > TILE || shape.output[1] > TILE
 }
 

@@ -8,10 +8,10 @@
 use zerocopy::FromBytes;
 
 use crate::arena;
-use crate::bands;
 use crate::error::Fault;
 use crate::format::{Operator, Step};
 use crate::kernels::{ConvArgs, PoolShape, Residual};
+use crate::parallel;
 
 use super::{Hook, Session};
 
@@ -127,7 +127,7 @@ fn convolve<'s>(
         output: FromBytes::mut_from_bytes(output).map_err(|_| Fault::Arena)?,
         scratch: views.scratch,
     };
-    bands::conv(session.kernels, session.threads, args)?;
+    parallel::conv(session.kernels, session.threads, args)?;
     session.arena.get(start + within.start..start + within.end).ok_or(Fault::Arena)
 }
 
@@ -155,7 +155,7 @@ fn max_pool<'s>(
     let output = views.output.get_mut(within.clone()).ok_or(Fault::Arena)?;
     let output = FromBytes::mut_from_bytes(output).map_err(|_| Fault::Arena)?;
     let input = views.input.get(..rows.count * width * channels).ok_or(Fault::Arena)?;
-    bands::max_pool(session.kernels, session.threads, &part, clamp, input, output)?;
+    parallel::max_pool(session.kernels, session.threads, &part, clamp, input, output)?;
     session.arena.get(start + within.start..start + within.end).ok_or(Fault::Arena)
 }
 

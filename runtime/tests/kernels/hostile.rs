@@ -135,10 +135,10 @@ fn ask(shape: &ConvShape) {
             let form = WeightForm { target, layout };
             let _ = layouts::weights_bytes(form, shape);
             for kernel in ConvKernel::all() {
-                let _ = (kernel.computes(shape, form), kernel.pays(shape));
+                let _ = (kernel.computes(shape, form), kernel.is_profitable(shape));
                 let _ = kernel.scratch_bytes(shape, form);
             }
-            for family in Target::ALL.into_iter().filter_map(KernelFamily::of) {
+            for family in Target::ALL.into_iter().filter_map(KernelFamily::for_target) {
                 let _ = family.conv_kernel(shape, form);
             }
         }

@@ -192,7 +192,7 @@ fn layer_rows(
     let mut input = vec![0; model.input().elements()];
     rgb_to_input(model, &image.data, &mut input)?;
     let times = in_pool(pool, || time_layers_by_threads(model, kernels, threads, &input))?;
-    Ok(Row::of_layers(model, &times))
+    Ok(Row::for_layers(model, &times))
 }
 
 fn in_pool<T: Send>(pool: Option<&rayon::ThreadPool>, work: impl FnOnce() -> T + Send) -> T {

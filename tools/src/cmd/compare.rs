@@ -7,8 +7,8 @@ use fixnet::Model;
 use serde_json::json;
 
 use super::{
-    Bars, KernelArgs, LimitArgs, Shape, embedded_recipe, import_options, open_images, over_images,
-    parse_shape, positive, read_model, thread_count, whole_and_portable, with_spinner,
+    Bars, KernelArgs, LimitArgs, Shape, embedded_recipe, import_options, in_thread_pool,
+    open_images, parse_shape, positive, read_model, thread_count, whole_and_portable, with_spinner,
 };
 use crate::cmd::InFile;
 use crate::compare::{CompareOptions, Comparison, LAYER_IMAGES};
@@ -65,7 +65,7 @@ pub struct Args {
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    over_images(args.threads, || compare(args))
+    in_thread_pool(args.threads, || compare(args))
 }
 
 fn compare(args: &Args) -> anyhow::Result<ExitCode> {

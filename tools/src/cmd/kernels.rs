@@ -70,7 +70,7 @@ pub fn check_target(path: &Path, model: &Model<'_>, family: KernelFamily) -> any
 #[must_use]
 pub fn shown_family(model: &Model<'_>, asked: Option<KernelFamily>) -> KernelFamily {
     let here = asked.unwrap_or_else(|| KernelSet::detect().family());
-    match KernelFamily::of(model.target()) {
+    match KernelFamily::for_target(model.target()) {
         Some(family) if !here.runs(model.target()) => family,
         _ => here,
     }
@@ -104,7 +104,7 @@ pub fn whole_and_portable(
     let model = limits.check_model(path, bytes)?;
     let file = || path.display().to_string();
     let portable = fixnet::format::unpack(&model).with_context(file)?;
-    let spec = ModelSpec::of(&limits.check_model(path, &portable)?).with_whole_tensors();
+    let spec = ModelSpec::from_model(&limits.check_model(path, &portable)?).with_whole_tensors();
     fixnet::format::write(&spec).with_context(file)
 }
 

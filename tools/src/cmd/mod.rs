@@ -149,7 +149,7 @@ pub fn warn_once(note: &str, notes: &mut Vec<String>) {
 ///
 /// # Errors
 /// Threads that the system does not give.
-pub fn over_images<T: Send>(
+pub fn in_thread_pool<T: Send>(
     threads: Option<usize>,
     work: impl FnOnce() -> anyhow::Result<T> + Send,
 ) -> anyhow::Result<T> {
@@ -168,7 +168,7 @@ pub fn on_threads<T: Send>(
 ) -> anyhow::Result<T> {
     match threads {
         0 | 1 => work(),
-        _ => over_images(Some(threads), work),
+        _ => in_thread_pool(Some(threads), work),
     }
 }
 

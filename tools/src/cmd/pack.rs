@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         file()
     );
     let portable = format::unpack(&model).with_context(file)?;
-    let portable = ModelSpec::of(&args.limits.check_model(&args.file, &portable)?);
+    let portable = ModelSpec::from_model(&args.limits.check_model(&args.file, &portable)?);
     let packed = packing::pack(&portable, args.target, args.max_bytes).with_context(file)?;
     let bytes = format::write(&packed).with_context(file)?;
     let model = args.limits.check_model(&args.out, &bytes)?;

@@ -13,7 +13,7 @@ use fixnet::format::Target;
 use fixnet::hybrid::{HybridError, HybridModel};
 use fixnet::{KernelSet, Model};
 
-use super::{Bars, over_images, shown_family, warn_once, with_spinner};
+use super::{Bars, in_thread_pool, shown_family, warn_once, with_spinner};
 use crate::boards::{self, Board};
 use crate::compare::CompareOptions;
 use crate::files::Destination;
@@ -28,7 +28,7 @@ use inputs::Inputs;
 /// # Errors
 /// One line that says what to do.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    over_images(args.threads, || quantize(args))
+    in_thread_pool(args.threads, || quantize(args))
 }
 
 fn quantize(args: &Args) -> anyhow::Result<ExitCode> {

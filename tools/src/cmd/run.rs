@@ -188,7 +188,7 @@ fn fixnet_run_on(
         true => untimed(model, kernels),
         false => time_layers_by_threads(model, kernels, threads, input)?,
     };
-    let mut rows = Row::of_layers(model, &times);
+    let mut rows = Row::for_layers(model, &times);
     for (row, &crc32) in rows.iter_mut().zip(checksums.values()) {
         row.crc32 = Some(crc32);
     }

@@ -217,7 +217,7 @@ fn one_image(
     if float_classes != int8_classes {
         return Err(CompareError::Classes { float: float_classes, int8: int8_classes });
     }
-    let scores = Scores::of(&logits, &scores, sample.label);
+    let scores = Scores::for_image(&logits, &scores, sample.label);
     let layers = if with_layers {
         session.set_rgb(&sample.pixels.data)?;
         session.run_head()?;

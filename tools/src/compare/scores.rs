@@ -17,7 +17,7 @@ pub(super) struct Scores {
 
 impl Scores {
     /// One image, in real values.
-    pub fn of(float: &[f32], int8: &[f64], label: Option<usize>) -> Self {
+    pub fn for_image(float: &[f32], int8: &[f64], label: Option<usize>) -> Self {
         let errors = float.iter().zip(int8).map(|(&f, &q)| (f64::from(f) - q).abs());
         let largest = float.iter().map(|f| f64::from(f.abs())).fold(0.0, f64::max);
         Self {
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn errors_are_in_real_units() {
-        let scores = Scores::of(&[1.0, -2.0], &[1.5, -2.0], Some(0));
+        let scores = Scores::for_image(&[1.0, -2.0], &[1.5, -2.0], Some(0));
         assert_eq!((scores.error, scores.worst, scores.largest), (0.5, 0.5, 2.0));
         assert_eq!((scores.agree, scores.float_top, scores.int8_top), (1, [1, 1], [1, 1]));
     }

@@ -95,7 +95,7 @@ impl Disk {
         let failed = |reason| DeviceError::Io { path: path.to_owned(), reason };
         let number = fs::metadata(path).map_err(failed)?.rdev();
         let number = format!("{}:{}", major(number), minor(number));
-        Self::of_number(&number, system)
+        Self::by_number(&number, system)
             .map_err(failed)?
             .ok_or_else(|| DeviceError::Unknown { path: path.to_owned() })
     }
@@ -104,7 +104,7 @@ impl Disk {
     ///
     /// # Errors
     /// Those of reading the kernel's description.
-    pub fn of_number(number: &str, system: &System) -> io::Result<Option<Self>> {
+    pub fn by_number(number: &str, system: &System) -> io::Result<Option<Self>> {
         let folder = system.sys.join("dev/block").join(number);
         if !folder.is_dir() {
             return Ok(None);

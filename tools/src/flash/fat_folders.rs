@@ -19,7 +19,7 @@ const LAST_CLUSTER: u32 = 0x0fff_fff6;
 ///
 /// # Errors
 /// Any of reading and writing; [`io::ErrorKind::InvalidData`] if a folder is not as fatfs makes it.
-pub fn mend(file: &File, start: u64) -> io::Result<()> {
+pub fn fix_dot_entries(file: &File, start: u64) -> io::Result<()> {
     let volume = Volume::open(file, start)?;
     volume.mend_below(volume.root, 0)
 }

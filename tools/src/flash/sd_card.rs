@@ -137,7 +137,7 @@ pub fn write_image(mut file: &File, files: &[CardFile]) -> Result<(), SdCardErro
     // Counts the free clusters, which the volume then states.
     volume.stats()?;
     volume.unmount()?;
-    fat_folders::mend(file, u64::from(FIRST_SECTOR) * u64::from(SECTOR))?;
+    fat_folders::fix_dot_entries(file, u64::from(FIRST_SECTOR) * u64::from(SECTOR))?;
     file.sync_all()?;
     let read = read_image(file)?;
     let mut expected = files.to_vec();

@@ -43,7 +43,7 @@ pub fn fold_with_report(graph: &Graph) -> Result<(Graph, Vec<Absorbed>), FoldErr
     while index < folder.graph.nodes.len() {
         index = folder.visit(index)?;
     }
-    folder.graph.retain_live();
+    folder.graph.remove_dead_nodes();
     Ok((folder.graph, folder.absorbed))
 }
 

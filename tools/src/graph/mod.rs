@@ -164,7 +164,7 @@ impl Graph {
 impl Graph {
     /// Removes the nodes and values that the output does not depend on; the input stays.
     /// The order of what remains is kept.
-    pub fn retain_live(&mut self) {
+    pub fn remove_dead_nodes(&mut self) {
         let mut live = vec![false; self.values.len()];
         live[self.output] = true;
         for node in self.nodes.iter().rev() {

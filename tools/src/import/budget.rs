@@ -19,7 +19,7 @@ impl Default for Budget {
 
 impl Budget {
     /// A budget of its own.
-    pub fn of(elements: usize) -> Self {
+    pub fn new(elements: usize) -> Self {
         Self(elements)
     }
 

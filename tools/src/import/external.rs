@@ -31,7 +31,7 @@ pub(super) fn is_external(proto: &TensorProto) -> bool {
 
 impl ModelFolder {
     /// Folder of the model file at `path`.
-    pub fn of(path: &Path) -> Self {
+    pub fn containing(path: &Path) -> Self {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
         let target = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
         let real = target.and_then(|target| Some(target.parent()?.to_path_buf()));

@@ -36,7 +36,7 @@ pub(crate) use canonical::reads;
 pub use check::{Checked, NodeVerdict, Role, Verdict};
 pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
 pub use external::external_files;
-pub use part::{InputTensor, first_obstacle, load_end, load_part};
+pub use part::{InputTensor, first_unsupported, load_end, load_part};
 
 use canonical::Canonical;
 use external::ModelFolder;
@@ -112,16 +112,16 @@ impl OnnxFile {
         let damaged = |reason: String| Problem::NotOnnx { reason };
         let model = ModelProto::decode(bytes)
             .map_err(|e| damaged(e.to_string().escape_debug().to_string()))
-            .and_then(|model| Canonical::new(model, &ModelFolder::of(path)));
-        Self::of(path, model)
+            .and_then(|model| Canonical::new(model, &ModelFolder::containing(path)));
+        Self::for_file(path, model)
     }
 
     /// A model that was cut out of a canonical one.
     fn part(path: &Path, model: ModelProto) -> Result<Self, ImportError> {
-        Self::of(path, Canonical::assumed(model))
+        Self::for_file(path, Canonical::assumed(model))
     }
 
-    fn of(path: &Path, model: Result<Canonical, Problem>) -> Result<Self, ImportError> {
+    fn for_file(path: &Path, model: Result<Canonical, Problem>) -> Result<Self, ImportError> {
         let path = path.to_path_buf();
         match model {
             Ok(model) => Ok(Self { path, model }),
@@ -229,7 +229,7 @@ fn finish(graph: &GraphProto, mut importer: Importer<'_>) -> Result<ImportedGrap
     let output = logits(&mut importer, name, &end)?;
     let output_name = importer.file_tensor(&end, output);
     let (mut graph, input_shape) = importer.into_graph(output);
-    graph.retain_live();
+    graph.remove_dead_nodes();
     Ok(ImportedGraph {
         input_name: graph.values[graph.input].name.clone(),
         output_name,

@@ -41,7 +41,7 @@ impl OnnxFile {
 ///
 /// # Errors
 /// [`ImportError`] if the part's input is nothing that a network can start from.
-pub fn first_obstacle(
+pub fn first_unsupported(
     path: &Path,
     proto: &ModelProto,
 ) -> Result<Option<Box<NodeError>>, ImportError> {
@@ -86,7 +86,7 @@ fn open_end(graph: &GraphProto, mut importer: Importer<'_>) -> Result<ImportedGr
     let not_whole = || Problem::OutputNotVector { name: name.to_string(), shape: shape.clone() };
     let (output, layout) = part_output(&mut importer, name, &end).ok_or_else(not_whole)?;
     let (mut graph, input_shape) = importer.into_graph(output);
-    graph.retain_live();
+    graph.remove_dead_nodes();
     Ok(ImportedGraph {
         input_name: graph.values[graph.input].name.clone(),
         output_name: name.to_string(),

@@ -66,7 +66,7 @@ impl CostTable {
     ///
     /// # Errors
     /// The first line that is wrong.
-    pub fn of(target: Target) -> Result<Self, CostError> {
+    pub fn for_target(target: Target) -> Result<Self, CostError> {
         let file = COSTS.get_file(format!("{}.toml", target.name()));
         let text = file.and_then(|file| file.contents_utf8()).unwrap_or(NO_COSTS);
         let error = |error: toml::de::Error| {
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn every_kernel_of_every_target_has_a_cost() {
         for target in Target::ALL {
-            let Some(family) = KernelFamily::of(target) else { continue };
-            let table = CostTable::of(target).unwrap();
+            let Some(family) = KernelFamily::for_target(target) else { continue };
+            let table = CostTable::for_target(target).unwrap();
             assert!(!table.unit.is_empty() && !table.source.is_empty());
             for shape in shapes() {
                 for layout in WeightLayout::ALL {
@@ -176,12 +176,12 @@ mod tests {
     #[test]
     fn every_line_of_every_table_names_another_kernel_and_layout() {
         for target in Target::ALL {
-            let lines = CostTable::of(target).unwrap().cost;
+            let lines = CostTable::for_target(target).unwrap().cost;
             for (index, line) in lines.iter().enumerate() {
                 let same = |l: &Cost| (&l.kernel, &l.layout) == (&line.kernel, &line.layout);
                 assert_eq!(lines.iter().position(same), Some(index), "{}: twice", line.kernel);
                 let kernel = ConvKernel::from_name(&line.kernel);
-                let family = KernelFamily::of(target).unwrap();
+                let family = KernelFamily::for_target(target).unwrap();
                 let known = family.conv_kernels().any(|known| kernel == Some(known));
                 assert!(known, "{}: {}", target.name(), line.kernel);
                 let layouts = WeightLayout::ALL.map(WeightLayout::name);

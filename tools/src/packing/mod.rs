@@ -51,7 +51,7 @@ pub fn pack(
     max_bytes: Option<u64>,
 ) -> Result<ModelSpec, PackingError> {
     let name = target.name();
-    let layouts = match KernelFamily::of(target) {
+    let layouts = match KernelFamily::for_target(target) {
         None => Vec::new(),
         Some(family) => choose_layouts(portable, target, family, max_bytes)?,
     };
@@ -72,7 +72,7 @@ fn choose_layouts(
     family: KernelFamily,
     max_bytes: Option<u64>,
 ) -> Result<Vec<WeightLayout>, PackingError> {
-    let table = CostTable::of(target)?;
+    let table = CostTable::for_target(target)?;
     let mut layers = Vec::new();
     let mut fixed = write(portable).map_err(PackingError::Inconsistent)?.len() as u64;
     for (index, step) in portable.steps.iter().enumerate() {

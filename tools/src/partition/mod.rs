@@ -202,7 +202,7 @@ impl Whole {
         if image_of(&input).is_none() {
             return Err(PartitionError::NotAnImage { input: input.name, shape: input.shape });
         }
-        let scores = Scores::of(&proto)?;
+        let scores = Scores::find(&proto)?;
         let output = scores.tensor.clone();
         let flow = proto.graph.as_ref().and_then(|graph| Flow::new(graph, &input.name, &output));
         let flow = flow.ok_or(PartitionError::NoFlow)?;
@@ -287,7 +287,7 @@ impl Whole {
     fn reach(&mut self, from: usize) -> usize {
         let Some(end) = self.end(from) else { return from };
         let part = extract(&self.proto, &end, &self.output);
-        let obstacle = match import::first_obstacle(&self.path, &part) {
+        let obstacle = match import::first_unsupported(&self.path, &part) {
             // Nothing starts from such a tensor.
             Err(_) => return from,
             Ok(None) => return self.last(),

@@ -17,7 +17,7 @@ pub(super) struct Scores<'p> {
 
 impl<'p> Scores<'p> {
     /// The output, or what a Softmax makes it from behind which nothing computes.
-    pub fn of(proto: &'p ModelProto) -> Result<Self, PartitionError> {
+    pub fn find(proto: &'p ModelProto) -> Result<Self, PartitionError> {
         let Some(graph) = &proto.graph else {
             return Ok(Self { tensor: String::new(), softmax: None });
         };

@@ -23,7 +23,7 @@ pub fn time_float(lowered: &Lowered, session: &FloatSession) -> Result<Vec<Row>,
                 rows[layer].add(node.op, ticks);
                 next_layer = next_layer.max(layer + 1);
             }
-            None => strangers.push((next_layer, FloatRow::of_node(node, ticks))),
+            None => strangers.push((next_layer, FloatRow::for_node(node, ticks))),
         }
     }
     for (before, row) in strangers.into_iter().rev() {
@@ -41,7 +41,7 @@ struct FloatRow {
 }
 
 impl FloatRow {
-    fn of_node(node: FloatNode, ticks: u64) -> Self {
+    fn for_node(node: FloatNode, ticks: u64) -> Self {
         let row = float_row(&node);
         let mut row = Self { row, nodes: 0, longest: 0 };
         row.add(node.op, ticks);

@@ -99,7 +99,7 @@ pub(super) fn hex(crc32: u32) -> String {
 impl Row {
     /// A line for each layer of `model`, without checksums.
     #[must_use]
-    pub fn of_layers(model: &Model<'_>, times: &[LayerTime]) -> Vec<Self> {
+    pub fn for_layers(model: &Model<'_>, times: &[LayerTime]) -> Vec<Self> {
         let row = |(step, time): (fixnet::format::Step<'_>, &LayerTime)| Self {
             name: step.layer.name.to_string(),
             kernel: time.kernel.to_string(),

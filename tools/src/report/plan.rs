@@ -224,7 +224,8 @@ fn operator_text(operator: &Operator<'_>) -> String {
             text
         }
         Operator::MaxPool { shape, .. } => window("max-pool", shape.kernel, shape.strides),
-        Operator::AveragePool { shape, .. } | Operator::AveragePoolInside { shape, .. } => {
+        Operator::AveragePool { shape, .. }
+        | Operator::AveragePoolExcludingPadding { shape, .. } => {
             window("average-pool", shape.kernel, shape.strides)
         }
         Operator::Add(_) => "add".to_string(),

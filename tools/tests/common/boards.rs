@@ -87,7 +87,7 @@ impl Network {
     /// The same in a file of at most so many bytes.
     #[allow(dead_code, reason = "not every board has packed files of its own")]
     pub fn packed_within(self, target: Target, max_bytes: Option<u64>) -> Self {
-        let spec = ModelSpec::of(&Model::new_checked(&self.portable).unwrap());
+        let spec = ModelSpec::from_model(&Model::new_checked(&self.portable).unwrap());
         let packed = tools::packing::pack(&spec, target, max_bytes).unwrap();
         let file = fixnet::format::write(&packed).unwrap();
         let packed = Model::new_checked(&file).unwrap();

@@ -52,7 +52,7 @@ impl Kernel {
 
     fn disk(&self, number: &str) -> Disk {
         let system = System { sys: self.path().join("sys"), proc: self.path().join("proc") };
-        Disk::of_number(number, &system).unwrap().expect("a disk")
+        Disk::by_number(number, &system).unwrap().expect("a disk")
     }
 
     fn refusal(&self, number: &str) -> DeviceError {
@@ -126,7 +126,7 @@ fn a_locked_card_is_refused() {
 fn a_device_that_the_kernel_does_not_know_is_none() {
     let kernel = Kernel::new();
     let system = System { sys: kernel.path().join("sys"), proc: kernel.path().join("proc") };
-    assert_eq!(Disk::of_number("7:7", &system).unwrap(), None);
+    assert_eq!(Disk::by_number("7:7", &system).unwrap(), None);
 }
 
 #[test]

@@ -32,8 +32,8 @@ pub(crate) const fn computes(shape: &ConvShape) -> bool {
     shape.groups == 1 && shape.output[2] > 0 && shape.output[2].is_multiple_of(BLOCK)
 }
 
-/// Whether bringing weights into order pays.
-pub(super) const fn pays(shape: &ConvShape) -> bool {
+/// Whether there are pixels enough for bringing weights into order.
+pub(super) const fn is_profitable(shape: &ConvShape) -> bool {
     shape.output[0].saturating_mul(shape.output[1]) >= LEAST_PIXELS
 }
 

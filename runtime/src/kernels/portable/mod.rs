@@ -8,6 +8,10 @@ use super::declare::{Grain, InstructionSet, Kernel, Named, Operators};
 use super::layouts::Layouts;
 
 /// Rows may be parted anywhere, channels not.
+///
+/// Portable kernels take 0.15 ms for a million multiply-accumulates where those of AVX2 take 0.02, so a
+/// quarter of their least work is ample: two threads take 0.56 of the time of one at 1.18 million (measured
+/// as in the room of x86-64).
 const GRAIN: Grain = Grain { rows: 1, channels: 0, transforms: &[], least_work: 500_000 };
 
 /// All operators but convolutions as a module computes them.

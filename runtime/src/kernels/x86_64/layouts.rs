@@ -24,7 +24,7 @@ const LANES: usize = 16;
 
 /// What lies behind a layout for a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Arrangement {
     /// `bytes` a weight.
     Direct {
         bytes: usize,
@@ -38,13 +38,13 @@ enum Form {
     Winograd4Int8,
 }
 
-impl Form {
-    fn of(layout: WeightLayout, shape: &ConvShape) -> Option<Self> {
+impl Arrangement {
+    fn for_layout(layout: WeightLayout, shape: &ConvShape) -> Option<Self> {
         let [_, _, out_c] = shape.output;
         if shape.groups != 1 || out_c == 0 || !out_c.is_multiple_of(BLOCK) {
             return None;
         }
-        let form = match layout {
+        let arrangement = match layout {
             WeightLayout::Direct8 => Self::Direct { bytes: 1 },
             WeightLayout::Direct16 => Self::Direct { bytes: 2 },
             WeightLayout::Winograd2 => Self::Winograd2,
@@ -54,13 +54,13 @@ impl Form {
             WeightLayout::Winograd4Int8 => Self::Winograd4Int8,
             _ => return None,
         };
-        let strides = if form == Self::Strided4 { [2, 2] } else { [1, 1] };
+        let strides = if arrangement == Self::Strided4 { [2, 2] } else { [1, 1] };
         let windows = shape.kernel == [3, 3]
             && shape.dilations == [1, 1]
             && shape.strides == strides
             && shape.input[2] >= LANES
             && shape.input[2].is_multiple_of(LANES);
-        (windows || matches!(form, Self::Direct { .. } | Self::Stem4)).then_some(form)
+        (windows || matches!(arrangement, Self::Direct { .. } | Self::Stem4)).then_some(arrangement)
     }
 
     /// Transformed weights of a filter.
@@ -100,9 +100,9 @@ pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> 
     if layout == WeightLayout::U8s8 {
         return u8s8::weights_bytes(shape);
     }
-    let form = Form::of(layout, shape)?;
-    let weights = (shape.output[2] as u64).checked_mul(form.depth(shape) as u64)?;
-    weights.checked_mul((form.filters() * form.weight_bytes()) as u64)
+    let arrangement = Arrangement::for_layout(layout, shape)?;
+    let weights = (shape.output[2] as u64).checked_mul(arrangement.depth(shape) as u64)?;
+    weights.checked_mul((arrangement.filters() * arrangement.weight_bytes()) as u64)
 }
 
 #[cfg(feature = "write")]
@@ -114,7 +114,7 @@ mod host {
     use std::vec;
     use std::vec::Vec;
 
-    use super::{BLOCK, Form, u8s8};
+    use super::{Arrangement, BLOCK, u8s8};
     use crate::format::{WeightForm, WeightLayout};
     use crate::kernels::ConvShape;
     use crate::kernels::winograd;
@@ -125,11 +125,13 @@ mod host {
         [[3, 0, 0], [-3, 0, -3], [-1, 0, 1], [1, 0, 2], [0, 0, 6], [0, 6, 0]];
 
     /// Where value `k` of filter position `filter` of channel `oc` lies.
-    fn place(form: Form, depth: usize, oc: usize, filter: usize, k: usize) -> usize {
+    fn place(arrangement: Arrangement, depth: usize, oc: usize, filter: usize, k: usize) -> usize {
         let (block, pair) = (oc / BLOCK, k / 2);
-        let row = match form {
-            Form::Winograd4Int8 => (block * depth / 2 + pair) * form.filters() + filter,
-            _ => (block * form.filters() + filter) * depth / 2 + pair,
+        let row = match arrangement {
+            Arrangement::Winograd4Int8 => {
+                (block * depth / 2 + pair) * arrangement.filters() + filter
+            }
+            _ => (block * arrangement.filters() + filter) * depth / 2 + pair,
         };
         (row * BLOCK + oc % BLOCK) * 2 + k % 2
     }
@@ -144,49 +146,65 @@ mod host {
         if layout == WeightLayout::U8s8 {
             return u8s8::pack(shape, ohwi);
         }
-        let form = Form::of(layout, shape)?;
+        let arrangement = Arrangement::for_layout(layout, shape)?;
         // Sums times a power of two, from which the division is exact while they fit.
-        let sum_bits = match form {
-            Form::Winograd4 | Form::Winograd4Int8 | Form::Stem4 => 25,
-            Form::Winograd2 | Form::Strided4 => 29,
-            Form::Direct { .. } => 63,
+        let sum_bits = match arrangement {
+            Arrangement::Winograd4 | Arrangement::Winograd4Int8 | Arrangement::Stem4 => 25,
+            Arrangement::Winograd2 | Arrangement::Strided4 => 29,
+            Arrangement::Direct { .. } => 63,
         };
         let rows = ohwi.chunks_exact(shape.patch_len().max(1));
         let sum = |row: &[i8]| row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
         if rows.map(sum).any(|sum| sum * 128 >= 1 << sum_bits) {
             return None;
         }
-        let depth = form.depth(shape);
-        let mut values = vec![0i16; shape.output[2] * depth * form.filters()];
+        let depth = arrangement.depth(shape);
+        let mut values = vec![0i16; shape.output[2] * depth * arrangement.filters()];
         for oc in 0..shape.output[2] {
             for k in 0..depth {
-                for (filter, value) in transform(form, shape, ohwi, oc, k).into_iter().enumerate() {
-                    values[place(form, depth, oc, filter, k)] = value;
+                for (filter, value) in
+                    transform(arrangement, shape, ohwi, oc, k).into_iter().enumerate()
+                {
+                    values[place(arrangement, depth, oc, filter, k)] = value;
                 }
             }
         }
-        Some(match form.weight_bytes() {
+        Some(match arrangement.weight_bytes() {
             1 => values.into_iter().map(|value| value as u8).collect(),
             _ => values.into_iter().flat_map(i16::to_le_bytes).collect(),
         })
     }
 
     /// The values of channel `oc` and row value `k` at all filter positions.
-    fn transform(form: Form, shape: &ConvShape, ohwi: &[i8], oc: usize, k: usize) -> Vec<i16> {
+    fn transform(
+        arrangement: Arrangement,
+        shape: &ConvShape,
+        ohwi: &[i8],
+        oc: usize,
+        k: usize,
+    ) -> Vec<i16> {
         let len = shape.patch_len();
-        match form {
-            Form::Direct { .. } => {
+        match arrangement {
+            Arrangement::Direct { .. } => {
                 let weight = (k < len).then(|| ohwi[oc * len + k]);
                 vec![weight.unwrap_or(0).into()]
             }
-            Form::Winograd2 => winograd::transform2(winograd::filter(shape, ohwi, oc, k)).to_vec(),
-            Form::Winograd4 => winograd::transform4(winograd::filter(shape, ohwi, oc, k)).to_vec(),
-            Form::Winograd4Int8 => winograd::filter(shape, ohwi, oc, k).map(i16::from).to_vec(),
-            Form::Strided4 => {
+            Arrangement::Winograd2 => {
+                winograd::transform2(winograd::filter(shape, ohwi, oc, k)).to_vec()
+            }
+            Arrangement::Winograd4 => {
+                winograd::transform4(winograd::filter(shape, ohwi, oc, k)).to_vec()
+            }
+            Arrangement::Winograd4Int8 => {
+                winograd::filter(shape, ohwi, oc, k).map(i16::from).to_vec()
+            }
+            Arrangement::Strided4 => {
                 let filter = winograd::filter(shape, ohwi, oc, k);
                 two_axes(&STRIDED, |y, x| filter[y * 3 + x].into())
             }
-            Form::Stem4 => winograd::transform_stem(&ohwi[oc * len..(oc + 1) * len], k).to_vec(),
+            Arrangement::Stem4 => {
+                winograd::transform_stem(&ohwi[oc * len..(oc + 1) * len], k).to_vec()
+            }
         }
     }
 
@@ -214,11 +232,11 @@ mod host {
         if layout == WeightLayout::U8s8 {
             return u8s8::unpack(shape, packed);
         }
-        let form = Form::of(layout, shape)?;
-        let (depth, len, in_c) = (form.depth(shape), shape.patch_len(), shape.input[2]);
+        let arrangement = Arrangement::for_layout(layout, shape)?;
+        let (depth, len, in_c) = (arrangement.depth(shape), shape.patch_len(), shape.input[2]);
         let value = |oc: usize, filter: usize, k: usize| -> i16 {
-            let at = place(form, depth, oc, filter, k) * form.weight_bytes();
-            match form.weight_bytes() {
+            let at = place(arrangement, depth, oc, filter, k) * arrangement.weight_bytes();
+            match arrangement.weight_bytes() {
                 1 => (packed[at] as i8).into(),
                 _ => i16::from_le_bytes([packed[at], packed[at + 1]]),
             }
@@ -228,21 +246,21 @@ mod host {
             for k in 0..depth {
                 let row = &mut ohwi[oc * len..(oc + 1) * len];
                 let at = |filter: usize| value(oc, filter, k);
-                let taps: [i8; 9] = match form {
-                    Form::Direct { .. } => {
+                let taps: [i8; 9] = match arrangement {
+                    Arrangement::Direct { .. } => {
                         if let Some(weight) = row.get_mut(k) {
                             *weight = i8::try_from(at(0)).ok()?;
                         }
                         continue;
                     }
-                    Form::Stem4 => {
+                    Arrangement::Stem4 => {
                         winograd::restore_stem(core::array::from_fn(at), row, k)?;
                         continue;
                     }
-                    Form::Winograd2 => winograd::restore2(core::array::from_fn(at))?,
-                    Form::Winograd4 => winograd::restore4(core::array::from_fn(at))?,
-                    Form::Winograd4Int8 => core::array::from_fn(|tap| at(tap) as i8),
-                    Form::Strided4 => restore_strided(at)?,
+                    Arrangement::Winograd2 => winograd::restore2(core::array::from_fn(at))?,
+                    Arrangement::Winograd4 => winograd::restore4(core::array::from_fn(at))?,
+                    Arrangement::Winograd4Int8 => core::array::from_fn(|tap| at(tap) as i8),
+                    Arrangement::Strided4 => restore_strided(at)?,
                 };
                 for (tap, weight) in taps.into_iter().enumerate() {
                     row[tap * in_c + k] = weight;

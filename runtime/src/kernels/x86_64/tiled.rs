@@ -46,7 +46,7 @@ pub(super) const TAPS: usize = 9;
 
 /// What distinguishes the forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Form {
+pub(super) struct Algorithm {
     /// Output pixels on a side of a tile.
     pub tile: usize,
     /// Positions of a tile.
@@ -60,20 +60,20 @@ pub(super) struct Form {
 }
 
 /// Direct convolution.
-pub(super) const DIRECT: Form =
-    Form { tile: 1, positions: 1, filters: 1, max_bytes: 256 << 10, groups: 1 };
+pub(super) const DIRECT: Algorithm =
+    Algorithm { tile: 1, positions: 1, filters: 1, max_bytes: 256 << 10, groups: 1 };
 /// F(2x2, 3x3).
-pub(super) const WINOGRAD2: Form =
-    Form { tile: 2, positions: 16, filters: 16, max_bytes: 256 << 10, groups: 2 };
+pub(super) const WINOGRAD2: Algorithm =
+    Algorithm { tile: 2, positions: 16, filters: 16, max_bytes: 256 << 10, groups: 2 };
 /// F(4x4, 3x3).
-pub(super) const WINOGRAD4: Form =
-    Form { tile: 4, positions: 36, filters: 36, max_bytes: 512 << 10, groups: 2 };
+pub(super) const WINOGRAD4: Algorithm =
+    Algorithm { tile: 4, positions: 36, filters: 36, max_bytes: 512 << 10, groups: 2 };
 /// F(4x4, 3x3) at stride 2, over even and odd pixels apart.
-pub(super) const STRIDED4: Form =
-    Form { tile: 4, positions: 81, filters: 36, max_bytes: 512 << 10, groups: 1 };
+pub(super) const STRIDED4: Algorithm =
+    Algorithm { tile: 4, positions: 81, filters: 36, max_bytes: 512 << 10, groups: 1 };
 /// F(3x3, 4x4) over 2x2 pixels at a time: 7x7 at stride 2.
-pub(super) const STEM: Form =
-    Form { tile: 3, positions: 36, filters: 36, max_bytes: 128 << 10, groups: 2 };
+pub(super) const STEM: Algorithm =
+    Algorithm { tile: 3, positions: 36, filters: 36, max_bytes: 128 << 10, groups: 2 };
 
 /// The division of one convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub(super) struct Plan {
     pub pass: usize,
     /// Blocks of output channels whose transformed weights are there at once.
     pub kept: usize,
-    /// Transformed or turned weights of a block of output channels, in 16-bit values.
+    /// Transformed or interleaved weights of a block of output channels, in 16-bit values.
     pub block_weights: usize,
     /// Alignment of the buffers.
     pub alignment: usize,
@@ -124,8 +124,8 @@ impl Plan {
         Self::new(WINOGRAD4, AVX2, shape, shape.input[2], PART)
     }
 
-    /// F(4x4, 3x3) with OHWI weights that are turned, and transformed as they are multiplied.
-    pub fn winograd4_turned(shape: &ConvShape) -> Self {
+    /// F(4x4, 3x3) with OHWI weights that are interleaved, and transformed as they are multiplied.
+    pub fn winograd4_from_ohwi(shape: &ConvShape) -> Self {
         let plan = Self::winograd4(AVX512, shape);
         let block_weights = plan.depth.saturating_mul(BLOCK * TAPS) / 2;
         Self { block_weights, ..plan }.keeping(shape)
@@ -159,7 +159,7 @@ impl Plan {
 
     /// `conv_u8s8_avx2`: rows of bytes, two to a value.
     pub fn u8s8(shape: &ConvShape) -> Self {
-        let quads = Sections::of(shape).map_or(0, |sections| sections.quads);
+        let quads = Sections::for_shape(shape).map_or(0, |sections| sections.quads);
         Self::new(DIRECT, AVX2, shape, quads.saturating_mul(2), 0)
     }
 
@@ -176,18 +176,27 @@ impl Plan {
     }
 
     /// The plan of `form` for `shape` with `depth` values a row; `part` as in [`Plan::part`].
-    fn new(form: Form, width: Width, shape: &ConvShape, depth: usize, part: usize) -> Self {
+    fn new(
+        algorithm: Algorithm,
+        width: Width,
+        shape: &ConvShape,
+        depth: usize,
+        part: usize,
+    ) -> Self {
         let [out_h, out_w, _] = shape.output;
         let row = depth.saturating_add(LANES - 1) / LANES * LANES;
         // No constant is 0, which the optimiser need not find out: plans are in images without panics.
-        let tile = form.tile.max(1);
+        let tile = algorithm.tile.max(1);
         let all = out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile));
-        let most = form.max_bytes / 2 / form.positions.max(1) / row.max(1);
+        let most = algorithm.max_bytes / 2 / algorithm.positions.max(1) / row.max(1);
         let tiles = all.min(most.max(width.group)).max(1);
         let part = part.min(depth);
         // Parts of a row add to the products of all tiles.
-        let summed =
-            if part == 0 || part == depth { tiles.min(form.groups * width.group) } else { tiles };
+        let summed = if part == 0 || part == depth {
+            tiles.min(algorithm.groups * width.group)
+        } else {
+            tiles
+        };
         Self {
             depth,
             row,
@@ -197,10 +206,10 @@ impl Plan {
             summed,
             part,
             kept: 1,
-            pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).min(form.positions).max(1),
-            block_weights: part.saturating_mul(BLOCK * form.filters),
+            pass: (PASS_BYTES / 2 / BLOCK / depth.max(1)).min(algorithm.positions).max(1),
+            block_weights: part.saturating_mul(BLOCK * algorithm.filters),
             alignment: width.alignment,
-            positions: form.positions,
+            positions: algorithm.positions,
             padding: shape.input[2],
         }
     }
@@ -252,15 +261,15 @@ pub(super) fn computes(shape: &ConvShape) -> bool {
     shape.groups == 1 && out_c >= BLOCK && out_c.is_multiple_of(BLOCK)
 }
 
-/// Whether there are pixels enough for the weights that are turned.
-pub(super) fn pays(shape: &ConvShape) -> bool {
+/// Whether there are pixels enough for the weights that are interleaved.
+pub(super) fn is_profitable(shape: &ConvShape) -> bool {
     let [out_h, out_w, _] = shape.output;
     out_h.saturating_mul(out_w) > 2 * AVX2.group
 }
 
-/// Whether F(4x4, 3x3) of OHWI weights pays with AVX-512, where direct convolution by products of bytes
-/// would do: the weights are turned for more than one group of tiles.
-pub(super) fn winograd4_pays(shape: &ConvShape) -> bool {
+/// Whether F(4x4, 3x3) of OHWI weights is faster with AVX-512, where direct convolution by products of bytes
+/// would do: the weights are interleaved for more than one group of tiles.
+pub(super) fn winograd4_is_profitable(shape: &ConvShape) -> bool {
     let [out_h, out_w, _] = shape.output;
     let tile = WINOGRAD4.tile.max(1);
     out_h.div_ceil(tile).saturating_mul(out_w.div_ceil(tile)) > AVX512.group

@@ -54,7 +54,7 @@ pub(crate) struct Block<'w> {
 
 impl Sections {
     /// `None` if there is no such layout for the shape.
-    pub fn of(shape: &ConvShape) -> Option<Self> {
+    pub fn for_shape(shape: &ConvShape) -> Option<Self> {
         let ((low, high), out_c) = (shape.input_range, shape.output[2]);
         let few = i16::from(high) - i16::from(low) <= MOST;
         let quads = shape.patch_len().div_ceil(QUAD).checked_next_multiple_of(2)?;
@@ -85,7 +85,7 @@ impl Sections {
 /// See [`crate::layouts::weights_bytes`].
 pub(super) fn weights_bytes(shape: &ConvShape) -> Option<u64> {
     let blocks = (shape.output[2] / BLOCK) as u64;
-    blocks.checked_mul(Sections::of(shape)?.block_bytes() as u64)
+    blocks.checked_mul(Sections::for_shape(shape)?.block_bytes() as u64)
 }
 
 #[cfg(feature = "write")]
@@ -105,7 +105,7 @@ mod host {
 
     /// See [`crate::layouts::pack`]; the layout exists and `ohwi` has the shape's length.
     pub(in crate::kernels) fn pack(shape: &ConvShape, ohwi: &[i8]) -> Option<Vec<u8>> {
-        let sections = Sections::of(shape)?;
+        let sections = Sections::for_shape(shape)?;
         let mut packed = Vec::new();
         for rows in ohwi.chunks_exact(shape.patch_len().checked_mul(BLOCK)?) {
             pack_block(sections, shape, rows, &mut packed)?;
@@ -164,7 +164,7 @@ mod host {
     /// See [`crate::layouts::unpack`], which packs the result again to see that it is right; the layout
     /// exists and `packed` has its length.
     pub(in crate::kernels) fn unpack(shape: &ConvShape, packed: &[u8]) -> Option<Vec<i8>> {
-        let sections = Sections::of(shape)?;
+        let sections = Sections::for_shape(shape)?;
         let len = shape.patch_len();
         let mut ohwi = Vec::with_capacity(shape.output[2] * len);
         for bytes in packed.chunks_exact(sections.block_bytes()) {

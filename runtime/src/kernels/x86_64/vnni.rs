@@ -19,7 +19,7 @@ pub(crate) const VECTOR: usize = BLOCK * QUAD;
 /// Most bytes of rows at a time, unless a group of pixels has more: of a layer whose weights stay near,
 /// and of one whose weights come from far for every block of pixels.
 const ROWS_BYTES: [usize; 2] = [64 << 10, 256 << 10];
-/// Most bytes of weights that stay near; turned ones are made once a call.
+/// Most bytes of weights that stay near; interleaved ones are made once a call.
 const NEAR_BYTES: usize = 160 << 10;
 
 /// What is multiplied at a time: as many sums as there are registers for.
@@ -45,13 +45,13 @@ pub(crate) struct Plan {
     pub row: usize,
     /// Most output pixels of a block.
     pub pixels: usize,
-    /// Blocks of output channels whose turned weights are there at once; 0 for stored ones.
+    /// Blocks of output channels whose interleaved weights are there at once; 0 for stored ones.
     pub kept: usize,
 }
 
 impl Plan {
     /// Of stored weights.
-    pub fn stored(tile: Tile, shape: &ConvShape) -> Self {
+    pub fn packed(tile: Tile, shape: &ConvShape) -> Self {
         let [out_h, out_w, _] = shape.output;
         let row = row_bytes(shape);
         let bytes = ROWS_BYTES[usize::from(!weights_are_near(shape))];
@@ -60,9 +60,9 @@ impl Plan {
         Self { quads: quads(shape), row, pixels, kept: 0 }
     }
 
-    /// Of OHWI weights, which are turned while the layer runs.
-    pub fn turned(tile: Tile, shape: &ConvShape) -> Self {
-        let plan = Self::stored(tile, shape);
+    /// Of OHWI weights, which are interleaved while the layer runs.
+    pub fn from_ohwi(tile: Tile, shape: &ConvShape) -> Self {
+        let plan = Self::packed(tile, shape);
         let [out_h, out_w, out_c] = shape.output;
         let blocks = out_c / BLOCK;
         let again = out_h.saturating_mul(out_w) > plan.pixels && weights_are_near(shape);

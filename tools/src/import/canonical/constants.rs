@@ -52,7 +52,7 @@ pub(super) fn unify(
     folder: &ModelFolder,
     refused: &mut Refused,
 ) {
-    let mut unifier = Unifier { folder, sparse: Budget::of(MAX_SPARSE_ELEMENTS) };
+    let mut unifier = Unifier { folder, sparse: Budget::new(MAX_SPARSE_ELEMENTS) };
     unify_types(graph);
     let mut bad: HashMap<String, NodeProblem> = HashMap::new();
     for proto in &mut graph.initializer {

@@ -320,7 +320,7 @@ impl<'g> Speller<'g> {
 
     /// The integers of `tensor`, if they are constant whatever the shapes are.
     fn list(&self, tensor: &str, depth: usize) -> Option<Vec<i64>> {
-        let mut budget = Budget::of(MAX_LIST_WORK);
+        let mut budget = Budget::new(MAX_LIST_WORK);
         self.known(tensor, depth, &mut budget)?.as_ints().map(<[i64]>::to_vec)
     }
 

@@ -7,7 +7,7 @@ use core::arch::aarch64::{
 use crate::kernels::aarch64::native::requantize_block::{Sums, VECTORS};
 use crate::kernels::aarch64::winograd4::{GROUP, WINDOW};
 use crate::kernels::aarch64::winograd4::{PRODUCTS, STEM_TILE};
-use crate::kernels::winograd4::{BLOCK, NINTH};
+use crate::kernels::winograd4::{BLOCK, INVERSE_OF_9};
 
 /// Output channels of one vector.
 const LANES: usize = 4;
@@ -35,7 +35,7 @@ pub(super) fn transform<const T: usize>(
         }
         for (sums, row) in sums.iter_mut().zip(rows) {
             for (sum, value) in sums.iter_mut().zip(transform_6::<T>(row)) {
-                sum[vector] = vshrq_n_s32::<6>(vmulq_n_s32(value, NINTH));
+                sum[vector] = vshrq_n_s32::<6>(vmulq_n_s32(value, INVERSE_OF_9));
             }
         }
     }

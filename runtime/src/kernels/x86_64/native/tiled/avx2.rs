@@ -12,7 +12,7 @@ use core::arch::x86_64::{
 use core::ops::{Add, Sub};
 
 use super::ohwi;
-use super::vector::{Block, Sums, Turned, Vectors, Words};
+use super::vector::{Block, Interleaved, Sums, Vectors, Words};
 use crate::kernels::x86_64::native::Avx2;
 use crate::kernels::x86_64::tiled::{self, BLOCK, LANES, Width};
 
@@ -44,9 +44,9 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn turn(rows: *const i8, pitch: usize, vectors: usize, to: &mut Turned) {
+    unsafe fn interleave(rows: *const i8, pitch: usize, vectors: usize, to: &mut Interleaved) {
         // SAFETY: the caller vouches for AVX2 and for the values.
-        unsafe { ohwi::turn(rows, pitch, vectors, to) }
+        unsafe { ohwi::interleave(rows, pitch, vectors, to) }
     }
 }
 
@@ -191,7 +191,7 @@ impl Block for Block256 {
     type Sums = Sums256;
 
     #[inline(always)]
-    fn of([low, high]: [Sums256; 2]) -> Self {
+    fn from_sums([low, high]: [Sums256; 2]) -> Self {
         Self([low.0, high.0])
     }
 

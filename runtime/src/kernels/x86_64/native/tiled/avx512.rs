@@ -12,7 +12,7 @@ use core::ops::{Add, Sub};
 
 use super::avx2::wrapping;
 use super::ohwi;
-use super::vector::{Block, MOST_TURNED, Sums, Turned, Vectors, Words};
+use super::vector::{Block, Interleaved, MAX_VECTORS, Sums, Vectors, Words};
 use crate::kernels::x86_64::native::Avx512Vnni;
 use crate::kernels::x86_64::tiled::{self, BLOCK, LANES, Width};
 
@@ -44,13 +44,13 @@ impl Vectors for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn turn(rows: *const i8, pitch: usize, vectors: usize, to: &mut Turned) {
-        if vectors == MOST_TURNED {
+    unsafe fn interleave(rows: *const i8, pitch: usize, vectors: usize, to: &mut Interleaved) {
+        if vectors == MAX_VECTORS {
             // SAFETY: the caller vouches for the instructions and for the values.
-            unsafe { ohwi::turn_lines(rows, pitch, to) }
+            unsafe { ohwi::interleave_lines(rows, pitch, to) }
         } else {
             // SAFETY: the same.
-            unsafe { ohwi::turn(rows, pitch, vectors, to) }
+            unsafe { ohwi::interleave(rows, pitch, vectors, to) }
         }
     }
 }
@@ -162,7 +162,7 @@ impl Block for Sums512 {
     type Sums = Self;
 
     #[inline(always)]
-    fn of([sums, _]: [Self; 2]) -> Self {
+    fn from_sums([sums, _]: [Self; 2]) -> Self {
         sums
     }
 

@@ -7,7 +7,7 @@ use super::vector::{Sums, Vectors};
 use super::{Tiles, Window, ohwi};
 use crate::kernels::ConvShape;
 use crate::kernels::x86_64::native::patch_avx2;
-use crate::kernels::x86_64::tiled::{BLOCK, DIRECT, Form, LANES};
+use crate::kernels::x86_64::tiled::{Algorithm, BLOCK, DIRECT, LANES};
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +18,7 @@ pub(super) struct Direct;
 pub(super) struct DirectOhwi;
 
 impl Tiles for Direct {
-    const FORM: Form = DIRECT;
+    const ALGORITHM: Algorithm = DIRECT;
     const INVERSE: i32 = 1;
     const SHIFT: u32 = 0;
 
@@ -41,7 +41,7 @@ impl Tiles for Direct {
 }
 
 impl Tiles for DirectOhwi {
-    const FORM: Form = DIRECT;
+    const ALGORITHM: Algorithm = DIRECT;
     const INVERSE: i32 = Direct::INVERSE;
     const SHIFT: u32 = Direct::SHIFT;
 

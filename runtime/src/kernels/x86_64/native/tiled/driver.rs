@@ -35,8 +35,8 @@ pub(super) enum Source<'w> {
     Transformed(&'w [i8]),
     /// Blocks of `[pair of values][tap][output channel][2]`, transformed as they are multiplied.
     Taps(&'w [i8]),
-    /// What [`Tiles::weights`] turns into such blocks.
-    Turned(&'w [i8]),
+    /// What [`Tiles::weights`] interleaves into such blocks.
+    Ohwi(&'w [i8]),
     /// Blocks of [`crate::kernels::x86_64::u8s8`].
     Bytes(&'w [u8]),
 }
@@ -108,7 +108,7 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
     let rq = args.requantization;
     let task = Task::new::<T>(plan, source, &mut args)?;
     let [_, _, out_c] = task.shape.output;
-    let tiles = task.rows.div_ceil(T::FORM.tile) * task.tile_cols;
+    let tiles = task.rows.div_ceil(T::ALGORITHM.tile) * task.tile_cols;
     // Blocks of one size, give or take a tile.
     let blocks = tiles.div_ceil(plan.tiles);
     if plan.kept > 1 {
@@ -154,11 +154,11 @@ impl<'a> Task<'a> {
         let rows = args.output.len() / row;
         let input = args.input.get(..in_h.checked_mul(in_w)?.checked_mul(in_c)?)?;
         let blocks = (out_c % BLOCK == 0).then_some(out_c / BLOCK)?;
-        let values = blocks * T::FORM.filters * plan.depth.next_multiple_of(2) * BLOCK;
+        let values = blocks * T::ALGORITHM.filters * plan.depth.next_multiple_of(2) * BLOCK;
         let enough = match source {
             Source::Stored(weights) => weights.len() >= values,
             Source::Narrow(weights) => weights.len() >= values,
-            Source::Taps(weights) | Source::Turned(weights) => {
+            Source::Taps(weights) | Source::Ohwi(weights) => {
                 weights.len() >= out_c * shape.patch_len()
             }
             Source::Bytes(weights) => {
@@ -183,19 +183,19 @@ impl<'a> Task<'a> {
             output,
             residual,
             rows,
-            tile_cols: out_w.div_ceil(T::FORM.tile),
+            tile_cols: out_w.div_ceil(T::ALGORITHM.tile),
         })
     }
 
     /// The first output pixel of the tile behind that of `corner`.
     fn next_corner<T: Tiles>(&self, (top, left): (usize, usize)) -> (usize, usize) {
-        let next = left + T::FORM.tile;
-        if next < self.shape.output[1] { (top, next) } else { (top + T::FORM.tile, 0) }
+        let next = left + T::ALGORITHM.tile;
+        if next < self.shape.output[1] { (top, next) } else { (top + T::ALGORITHM.tile, 0) }
     }
 
     /// The first output pixel of a tile of the band: row, column.
     fn corner<T: Tiles>(&self, tile: usize) -> (usize, usize) {
-        (tile / self.tile_cols * T::FORM.tile, tile % self.tile_cols * T::FORM.tile)
+        (tile / self.tile_cols * T::ALGORITHM.tile, tile % self.tile_cols * T::ALGORITHM.tile)
     }
 
     /// Writes the rows of a block of tiles.
@@ -208,7 +208,7 @@ impl<'a> Task<'a> {
         block: TileBlock,
     ) -> Option<()> {
         let Plan { row, stride, tiles, .. } = self.plan;
-        let needed = (T::FORM.positions - 1) * stride + tiles * row + LANES;
+        let needed = (T::ALGORITHM.positions - 1) * stride + tiles * row + LANES;
         if buffers.rows.len() < needed || block.count > tiles {
             return None;
         }
@@ -243,7 +243,7 @@ impl<'a> Task<'a> {
         part: Range<usize>,
         to: &mut [i16],
     ) -> Option<()> {
-        let (Source::Transformed(weights) | Source::Turned(weights)) = self.source else {
+        let (Source::Transformed(weights) | Source::Ohwi(weights)) = self.source else {
             return Some(());
         };
         // SAFETY: the caller vouches for the instructions.
@@ -300,7 +300,7 @@ impl<'a> Task<'a> {
         part: Range<usize>,
     ) -> Option<()> {
         let depth = self.plan.depth.next_multiple_of(2) * BLOCK;
-        let first = oc / BLOCK * T::FORM.filters * depth;
+        let first = oc / BLOCK * T::ALGORITHM.filters * depth;
         let Buffers { rows, weights: buffer, products, .. } = buffers;
         let rows = rows.get(part.start..)?;
         let kept = if self.plan.kept < 2 { 0 } else { oc / BLOCK * self.plan.block_weights };
@@ -310,7 +310,7 @@ impl<'a> Task<'a> {
                 // SAFETY: the caller vouches for the instructions.
                 return unsafe { self.fused::<V>(rows, taps, held, products) };
             }
-            Source::Turned(_) => {
+            Source::Ohwi(_) => {
                 let taps = FromBytes::ref_from_bytes(buffer.get(kept..)?.as_bytes()).ok()?;
                 // SAFETY: the caller vouches for the instructions.
                 return unsafe { self.fused::<V>(rows, taps, held, products) };
@@ -328,7 +328,9 @@ impl<'a> Task<'a> {
                 return unsafe { self.passes::<V, T, _>(rows, weights, held, part, products) };
             }
             Source::Stored(weights) => (weights.get(first..)?, BLOCK * 2, depth),
-            Source::Transformed(_) => (buffer.get(kept..)?, T::FORM.filters * BLOCK * 2, BLOCK * 2),
+            Source::Transformed(_) => {
+                (buffer.get(kept..)?, T::ALGORITHM.filters * BLOCK * 2, BLOCK * 2)
+            }
         };
         // SAFETY: the caller vouches for the instructions.
         unsafe { self.passes::<V, T, _>(rows, weights, held, part, products) }
@@ -347,8 +349,8 @@ impl<'a> Task<'a> {
         products: &mut [i32],
     ) -> Option<()> {
         let Plan { row, stride, pass, .. } = self.plan;
-        for from in (0..T::FORM.positions).step_by(pass) {
-            let positions = from..T::FORM.positions.min(from + pass);
+        for from in (0..T::ALGORITHM.positions).step_by(pass) {
+            let positions = from..T::ALGORITHM.positions.min(from + pass);
             for group in parts(held.len(), V::WIDTH.group) {
                 let operands = Operands {
                     rows: rows.get((held.start + group.start) * row..)?,
@@ -410,7 +412,7 @@ impl<'a> Task<'a> {
         epilogue: &Epilogue<V::Block>,
     ) -> Option<()> {
         let stride = self.plan.products_stride();
-        let needed = (T::FORM.positions - 1) * stride + tiles.count * BLOCK;
+        let needed = (T::ALGORITHM.positions - 1) * stride + tiles.count * BLOCK;
         let products = products.get(..needed)?.as_ptr();
         // SAFETY: the caller vouches for the instructions, and products of all tiles are there.
         unsafe {
@@ -445,16 +447,16 @@ impl<'a> Task<'a> {
     ) {
         let [_, out_w, out_c] = self.shape.output;
         let at = (top * out_w + left) * out_c + oc;
-        if T::FORM.tile == 1 {
+        if T::ALGORITHM.tile == 1 {
             // SAFETY: the pixel is one of the band's.
             return unsafe { self.store_pixel::<V>(outputs, 0, at, epilogue) };
         }
-        let height = self.rows.saturating_sub(top).min(T::FORM.tile);
-        let width = out_w.saturating_sub(left).min(T::FORM.tile);
+        let height = self.rows.saturating_sub(top).min(T::ALGORITHM.tile);
+        let width = out_w.saturating_sub(left).min(T::ALGORITHM.tile);
         for y in 0..height {
             let at = at + y * out_w * out_c;
             for x in 0..width {
-                let (pixel, at) = (y * T::FORM.tile + x, at + x * out_c);
+                let (pixel, at) = (y * T::ALGORITHM.tile + x, at + x * out_c);
                 // SAFETY: `top + y < rows` and `left + x < out_w`, and `oc + BLOCK <= out_c`.
                 unsafe { self.store_pixel::<V>(outputs, pixel, at, epilogue) };
             }
@@ -474,7 +476,7 @@ impl<'a> Task<'a> {
         at: usize,
         epilogue: &Epilogue<V::Block>,
     ) {
-        let sums = V::Block::of([outputs[0][pixel], outputs[1][pixel]]);
+        let sums = V::Block::from_sums([outputs[0][pixel], outputs[1][pixel]]);
         let mut residual = None;
         if !self.residual.is_null() {
             // SAFETY: the caller vouches for the bytes; the load needs no alignment.

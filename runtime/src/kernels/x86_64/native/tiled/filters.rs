@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::vector::{MOST_TURNED, Turned, Vectors, Words};
+use super::vector::{Interleaved, MAX_VECTORS, Vectors, Words};
 use crate::kernels::ConvShape;
 use crate::kernels::x86_64::native::prefetch;
 use crate::kernels::x86_64::tiled::{BLOCK, LANES, TAPS};
@@ -22,7 +22,7 @@ pub(super) const ROW: usize = BLOCK * 2;
 pub(super) const PAIR: usize = TAPS * ROW;
 /// Bytes of a line of the cache: OHWI weights are read in whole ones, since the rows of many networks lie
 /// a power of two apart and would drive each other out of it.
-pub(super) const LINE: usize = MOST_TURNED * LANES;
+pub(super) const LINE: usize = MAX_VECTORS * LANES;
 const PAIRS: usize = LANES / 2;
 
 /// From blocks of `[pair of input channels][tap][output channel][2]`; `None` if a slice is too short.
@@ -73,14 +73,14 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
     if part.end > in_c {
         return None;
     }
-    let mut taps = [Turned::EMPTY; TAPS];
+    let mut taps = [Interleaved::EMPTY; TAPS];
     for first in part.clone().step_by(LINE) {
         let vectors = LINE.min(part.end - first) / LANES;
         for (tap, taps) in taps.iter_mut().enumerate() {
             // SAFETY: these channels are some of the block's filters', all of which are there.
             unsafe {
                 let rows = weights.as_ptr().add(tap * in_c + first);
-                V::turn(rows, TAPS * in_c, vectors, taps);
+                V::interleave(rows, TAPS * in_c, vectors, taps);
             }
         }
         let to = to.get_mut((first - part.start) / 2 * POSITIONS * ROW..)?;
@@ -89,7 +89,7 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
             // SAFETY: every tap has `vectors * PAIRS` pairs, and 36 rows of 32 values are writable.
             unsafe {
                 let from = taps.as_ptr().cast::<i8>().add(pair * ROW);
-                transform::<V::Words>(from, size_of::<Turned>(), to.as_mut_ptr());
+                transform::<V::Words>(from, size_of::<Interleaved>(), to.as_mut_ptr());
             }
         }
     }
@@ -102,7 +102,7 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
 /// # Safety
 /// The CPU has the instructions.
 #[inline(always)]
-pub(super) unsafe fn turn<V: Vectors>(
+pub(super) unsafe fn interleave<V: Vectors>(
     shape: &ConvShape,
     weights: &[i8],
     oc: usize,
@@ -112,16 +112,16 @@ pub(super) unsafe fn turn<V: Vectors>(
     let weights = weights.get(oc * TAPS * in_c..)?.get(..BLOCK * TAPS * in_c)?;
     let room = <[[[i8; ROW]; TAPS]]>::mut_from_prefix_with_elems(to.as_mut_bytes(), in_c / 2);
     let (to, _) = room.ok()?;
-    let mut turned = Turned::EMPTY;
+    let mut pairs = Interleaved::EMPTY;
     for first in (0..in_c).step_by(LINE) {
         let vectors = LINE.min(in_c - first) / LANES;
         for tap in 0..TAPS {
             // SAFETY: these channels are some of the block's filters', all of which are there.
             unsafe {
                 let rows = weights.as_ptr().add(tap * in_c + first);
-                V::turn(rows, TAPS * in_c, vectors, &mut turned);
+                V::interleave(rows, TAPS * in_c, vectors, &mut pairs);
             }
-            for (to, pair) in to[first / 2..].iter_mut().zip(&turned.0).take(vectors * PAIRS) {
+            for (to, pair) in to[first / 2..].iter_mut().zip(&pairs.0).take(vectors * PAIRS) {
                 to[tap] = *pair;
             }
         }

@@ -8,7 +8,7 @@ use super::strided4::Strided4;
 use super::u8s8::U8s8;
 use super::vector::Vectors;
 use super::winograd2::Winograd2;
-use super::winograd4::{Ohwi, Pairs, Turned, Winograd4, Winograd4From};
+use super::winograd4::{Ohwi, OhwiPairs, Pairs, Winograd4, Winograd4From};
 use crate::error::Fault;
 use crate::kernels::x86_64::native::{Avx2, Avx512Vnni};
 use crate::kernels::x86_64::tiled::{self, AVX512, Plan};
@@ -52,7 +52,7 @@ pub fn conv_winograd4_int8_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Resu
     conv::<_, Winograd4From<Pairs>>(token, plan, source, args)
 }
 
-/// See [`crate::kernels::portable::reference::conv`]; OHWI weights in 16 bits and pairs, turned while it runs.
+/// See [`crate::kernels::portable::reference::conv`]; OHWI weights in 16 bits and pairs, interleaved while it runs.
 pub fn conv_packed_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     let plan = Plan::direct_ohwi(args.shape);
     let source = Source::Transformed(args.weights.as_ohwi());
@@ -74,9 +74,9 @@ pub fn conv_winograd4_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<()
     if !is_exact(&args) {
         return conv_packed_avx2(token.avx2(), args);
     }
-    let plan = Plan::winograd4_turned(args.shape);
-    let source = Source::Turned(args.weights.as_ohwi());
-    conv::<_, Winograd4From<Turned>>(token, plan, source, args)
+    let plan = Plan::winograd4_from_ohwi(args.shape);
+    let source = Source::Ohwi(args.weights.as_ohwi());
+    conv::<_, Winograd4From<OhwiPairs>>(token, plan, source, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.

@@ -28,13 +28,13 @@ use self::transform::Outputs;
 use self::vector::{Sums, Vectors};
 use self::window::Window;
 use crate::kernels::ConvShape;
-use crate::kernels::x86_64::tiled::Form;
+use crate::kernels::x86_64::tiled::Algorithm;
 
 pub use self::kernels::*;
 
 /// A form, for any instruction set.
 trait Tiles {
-    const FORM: Form;
+    const ALGORITHM: Algorithm;
     /// What a pixel's sum is multiplied by, modulo 2^32, to be the convolution times `2^SHIFT`.
     const INVERSE: i32;
     const SHIFT: u32;

@@ -1,4 +1,4 @@
-//! Weights in OHWI order, turned into pairs of values side by side while a layer runs.
+//! Weights in OHWI order, interleaved into pairs of values side by side while a layer runs.
 
 use core::arch::x86_64::{
     __m128i, __m512i, _mm_loadu_si128, _mm_setzero_si128, _mm_storeu_si128, _mm_unpackhi_epi16,
@@ -9,7 +9,7 @@ use core::arch::x86_64::{
     _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-use super::vector::Turned;
+use super::vector::Interleaved;
 use crate::kernels::x86_64::tiled::{BLOCK, LANES};
 
 /// Output channels of one vector.
@@ -86,12 +86,17 @@ fn transpose(rows: [__m128i; HALF]) -> [__m128i; PAIRS] {
     ]
 }
 
-/// See [`Vectors::turn`](super::vector::Vectors::turn).
+/// See [`Vectors::interleave`](super::vector::Vectors::interleave).
 ///
 /// # Safety
 /// The values are readable.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn turn(rows: *const i8, pitch: usize, vectors: usize, to: &mut Turned) {
+pub(super) unsafe fn interleave(
+    rows: *const i8,
+    pitch: usize,
+    vectors: usize,
+    to: &mut Interleaved,
+) {
     for (vector, to) in to.0.chunks_exact_mut(PAIRS).take(vectors).enumerate() {
         for half in 0..2 {
             let row = |row: usize| {
@@ -110,12 +115,12 @@ pub(super) unsafe fn turn(rows: *const i8, pitch: usize, vectors: usize, to: &mu
     }
 }
 
-/// [`turn`] of [`MOST_TURNED`](super::vector::MOST_TURNED) vectors: four transpositions in one.
+/// [`interleave`] of [`MAX_VECTORS`](super::vector::MAX_VECTORS) vectors: four transpositions in one.
 ///
 /// # Safety
 /// The values are readable.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn turn_lines(rows: *const i8, pitch: usize, to: &mut Turned) {
+pub(super) unsafe fn interleave_lines(rows: *const i8, pitch: usize, to: &mut Interleaved) {
     // Quarters of both halves of the rows, alternating.
     let near = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
     let far = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);

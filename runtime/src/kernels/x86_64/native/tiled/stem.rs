@@ -17,8 +17,8 @@ use super::window::Pixels;
 use super::winograd4::Winograd4;
 use super::{Tiles, Window};
 use crate::kernels::ConvShape;
-use crate::kernels::winograd4::NINTH;
-use crate::kernels::x86_64::tiled::{BLOCK, Form, STEM};
+use crate::kernels::winograd4::INVERSE_OF_9;
+use crate::kernels::x86_64::tiled::{Algorithm, BLOCK, STEM};
 
 /// Pixels of twelve channels on a side of a window, and of the input.
 const WINDOW: usize = 6;
@@ -42,8 +42,8 @@ pub(super) struct Stem;
 pub(super) struct StemOhwi;
 
 impl Tiles for Stem {
-    const FORM: Form = STEM;
-    const INVERSE: i32 = NINTH;
+    const ALGORITHM: Algorithm = STEM;
+    const INVERSE: i32 = INVERSE_OF_9;
     const SHIFT: u32 = 6;
 
     #[inline(always)]
@@ -60,7 +60,7 @@ impl Tiles for Stem {
 }
 
 impl Tiles for StemOhwi {
-    const FORM: Form = STEM;
+    const ALGORITHM: Algorithm = STEM;
     const INVERSE: i32 = Stem::INVERSE;
     const SHIFT: u32 = Stem::SHIFT;
 

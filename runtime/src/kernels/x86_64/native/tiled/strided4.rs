@@ -8,8 +8,8 @@
 use super::transform::{self, Input, Output, Outputs};
 use super::vector::{Sums, Vectors, Words};
 use super::{Tiles, Window};
-use crate::kernels::winograd4::NINTH;
-use crate::kernels::x86_64::tiled::{Form, STRIDED4};
+use crate::kernels::winograd4::INVERSE_OF_9;
+use crate::kernels::x86_64::tiled::{Algorithm, STRIDED4};
 
 const WINDOW: usize = 9;
 const TILE: usize = 4;
@@ -21,8 +21,8 @@ const FILTERS: usize = 6;
 pub(super) struct Strided4;
 
 impl Tiles for Strided4 {
-    const FORM: Form = STRIDED4;
-    const INVERSE: i32 = NINTH;
+    const ALGORITHM: Algorithm = STRIDED4;
+    const INVERSE: i32 = INVERSE_OF_9;
     const SHIFT: u32 = 2;
 
     #[inline(always)]

@@ -13,7 +13,7 @@ use super::direct::Direct;
 use super::transform::Outputs;
 use super::vector::{Sums, Vectors};
 use super::window::Window;
-use crate::kernels::x86_64::tiled::{AVX2, BLOCK, DIRECT, Form, LANES};
+use crate::kernels::x86_64::tiled::{AVX2, Algorithm, BLOCK, DIRECT, LANES};
 use crate::kernels::x86_64::u8s8::{Block, QUAD_BYTES, Sections};
 use crate::kernels::{ConvShape, patch};
 
@@ -27,7 +27,7 @@ const HALF: usize = BLOCK / 2;
 pub(super) struct U8s8;
 
 impl Tiles for U8s8 {
-    const FORM: Form = DIRECT;
+    const ALGORITHM: Algorithm = DIRECT;
     const INVERSE: i32 = Direct::INVERSE;
     const SHIFT: u32 = Direct::SHIFT;
 
@@ -92,7 +92,7 @@ fn gather_inside(window: &Window<'_>, row: &mut [u8]) -> Option<()> {
 
 /// Bytes of a block of output channels; `None` if the shape has no such layout.
 pub(super) fn block_bytes(shape: &ConvShape) -> Option<usize> {
-    Some(Sections::of(shape)?.block_bytes())
+    Some(Sections::for_shape(shape)?.block_bytes())
 }
 
 /// Multiplies `count` rows, at most [`GROUP`], `step` values of 16 bits apart, with the block of output
@@ -107,7 +107,7 @@ pub(super) fn multiply(
     block: &[u8],
     products: &mut [i32],
 ) -> Option<()> {
-    let sections = Sections::of(shape)?;
+    let sections = Sections::for_shape(shape)?;
     let block = sections.split(block)?;
     match count {
         0 => Some(()),

@@ -29,24 +29,24 @@ pub trait Vectors {
     /// Adds the products of pairs of 16-bit values.
     fn add_products(sums: Self::Sums, a: Self::Words, b: Self::Words) -> Self::Sums;
 
-    /// Turns `vectors` times sixteen values of sixteen rows, `pitch` bytes apart, into pairs of values
+    /// Interleaves `vectors` times sixteen values of sixteen rows, `pitch` bytes apart, into pairs of values
     /// side by side.
     ///
     /// # Safety
     /// The CPU has the instructions, and all of these values are readable.
-    unsafe fn turn(rows: *const i8, pitch: usize, vectors: usize, to: &mut Turned);
+    unsafe fn interleave(rows: *const i8, pitch: usize, vectors: usize, to: &mut Interleaved);
 }
 
-/// Most vectors of sixteen bytes that are turned at a time: a line of the cache.
-pub const MOST_TURNED: usize = 4;
+/// Most vectors of sixteen bytes that are interleaved at a time: a line of the cache.
+pub const MAX_VECTORS: usize = 4;
 
 /// `[pair of values][row][2]`.
 #[repr(C, align(64))]
 #[derive(Debug, Clone, Copy)]
-pub struct Turned(pub [[i8; 2 * BLOCK]; MOST_TURNED * 8]);
+pub struct Interleaved(pub [[i8; 2 * BLOCK]; MAX_VECTORS * 8]);
 
-impl Turned {
-    pub const EMPTY: Self = Self([[0; 2 * BLOCK]; MOST_TURNED * 8]);
+impl Interleaved {
+    pub const EMPTY: Self = Self([[0; 2 * BLOCK]; MAX_VECTORS * 8]);
 }
 
 /// A vector of 16-bit values.
@@ -114,7 +114,7 @@ pub trait Block: Copy + Add<Output = Self> {
     type Sums: Sums;
 
     /// Of vectors of sums, of which the second is taken if it takes two.
-    fn of(sums: [Self::Sums; 2]) -> Self;
+    fn from_sums(sums: [Self::Sums; 2]) -> Self;
 
     /// # Safety
     /// The CPU has the instructions.

@@ -5,7 +5,7 @@
 use super::transform::{self, Input, Output, Outputs};
 use super::vector::{Sums, Vectors, Words};
 use super::{Tiles, Window};
-use crate::kernels::x86_64::tiled::{Form, WINOGRAD2};
+use crate::kernels::x86_64::tiled::{Algorithm, WINOGRAD2};
 
 const WINDOW: usize = 4;
 const TILE: usize = 2;
@@ -15,7 +15,7 @@ const TILE: usize = 2;
 pub(super) struct Winograd2;
 
 impl Tiles for Winograd2 {
-    const FORM: Form = WINOGRAD2;
+    const ALGORITHM: Algorithm = WINOGRAD2;
     const INVERSE: i32 = 1;
     const SHIFT: u32 = 2;
 

@@ -8,8 +8,8 @@ use super::transform::{self, Input, Output, Outputs};
 use super::vector::{Sums, Vectors, Words};
 use super::{Tiles, Window};
 use crate::kernels::ConvShape;
-use crate::kernels::winograd4::NINTH;
-use crate::kernels::x86_64::tiled::{Form, WINOGRAD4};
+use crate::kernels::winograd4::INVERSE_OF_9;
+use crate::kernels::x86_64::tiled::{Algorithm, WINOGRAD4};
 
 const WINDOW: usize = 6;
 const TILE: usize = 4;
@@ -50,11 +50,11 @@ pub(super) struct Ohwi;
 
 /// OHWI, brought into the order of [`Pairs`] alone: they are transformed as they are multiplied.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Turned;
+pub(super) struct OhwiPairs;
 
 impl Tiles for Winograd4 {
-    const FORM: Form = WINOGRAD4;
-    const INVERSE: i32 = NINTH;
+    const ALGORITHM: Algorithm = WINOGRAD4;
+    const INVERSE: i32 = INVERSE_OF_9;
     const SHIFT: u32 = 6;
 
     #[inline(always)]
@@ -71,7 +71,7 @@ impl Tiles for Winograd4 {
 }
 
 impl<O: Order> Tiles for Winograd4From<O> {
-    const FORM: Form = Winograd4::FORM;
+    const ALGORITHM: Algorithm = Winograd4::ALGORITHM;
     const INVERSE: i32 = Winograd4::INVERSE;
     const SHIFT: u32 = Winograd4::SHIFT;
 
@@ -128,7 +128,7 @@ impl Order for Ohwi {
     }
 }
 
-impl Order for Turned {
+impl Order for OhwiPairs {
     #[inline(always)]
     unsafe fn weights<V: Vectors>(
         shape: &ConvShape,
@@ -138,7 +138,7 @@ impl Order for Turned {
         to: &mut [i16],
     ) -> Option<()> {
         // SAFETY: the caller vouches for the instructions.
-        unsafe { filters::turn::<V>(shape, weights, oc, to) }
+        unsafe { filters::interleave::<V>(shape, weights, oc, to) }
     }
 }
 

@@ -43,7 +43,7 @@ impl Dots for Avx512Vnni {
     }
 
     #[inline(always)]
-    unsafe fn turn(
+    unsafe fn interleave(
         rows: *const i8,
         pitch: usize,
         count: usize,

@@ -60,7 +60,7 @@ impl<const VEX: bool> Dots for Dots256<VEX> {
     }
 
     #[inline(always)]
-    unsafe fn turn(
+    unsafe fn interleave(
         rows: *const i8,
         pitch: usize,
         count: usize,
@@ -72,11 +72,11 @@ impl<const VEX: bool> Dots for Dots256<VEX> {
         // SAFETY: the caller vouches for one encoding, `count` weights of each row, and their quads.
         unsafe {
             let (below, right) = (rows.add(LANES * pitch), LANES * VECTOR);
-            turn::<VEX>(rows, pitch, low, to, a);
-            turn::<VEX>(below, pitch, low, to.add(HALF), b);
+            interleave::<VEX>(rows, pitch, low, to, a);
+            interleave::<VEX>(below, pitch, low, to.add(HALF), b);
             if high > 0 {
-                turn::<VEX>(rows.add(HALF), pitch, high, to.add(right), c);
-                turn::<VEX>(below.add(HALF), pitch, high, to.add(right + HALF), d);
+                interleave::<VEX>(rows.add(HALF), pitch, high, to.add(right), c);
+                interleave::<VEX>(below.add(HALF), pitch, high, to.add(right + HALF), d);
             }
         }
     }
@@ -127,13 +127,13 @@ unsafe fn dot<const VEX: bool>(mut sums: __m256i, unsigned: __m256i, signed: __m
     sums
 }
 
-/// [`Dots::turn`] for half the rows and half a vector of each.
+/// [`Dots::interleave`] for half the rows and half a vector of each.
 ///
 /// # Safety
 /// As there.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn turn<const VEX: bool>(
+unsafe fn interleave<const VEX: bool>(
     rows: *const i8,
     pitch: usize,
     count: usize,

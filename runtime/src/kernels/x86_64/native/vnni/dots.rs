@@ -33,12 +33,12 @@ pub(in crate::kernels::x86_64::native) trait Dots {
     /// The CPU has the instructions, and these values are readable.
     unsafe fn load(from: *const i8, count: usize) -> Block<Self>;
 
-    /// Turns `count` weights, at most a vector's, of sixteen rows, `pitch` apart, into quads side by side:
+    /// Interleaves `count` weights, at most a vector's, of sixteen rows, `pitch` apart, into quads side by side:
     /// `[quad][row][4]`, the last filled up with zeros. Adds 128 times each row's weights to the sums.
     ///
     /// # Safety
     /// The CPU has the instructions, the weights are readable, and `to` has room for their quads.
-    unsafe fn turn(
+    unsafe fn interleave(
         rows: *const i8,
         pitch: usize,
         count: usize,

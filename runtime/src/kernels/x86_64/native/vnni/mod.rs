@@ -28,20 +28,20 @@ use crate::kernels::{ConvArgs, ConvShape, Residual};
 /// See [`crate::kernels::portable::reference::conv`]; weights in quads, as they are stored.
 pub fn conv_direct8_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the instructions.
-    unsafe { stored::<Avx512Vnni>(args) }
+    unsafe { packed::<Avx512Vnni>(args) }
 }
 
-/// See [`crate::kernels::portable::reference::conv`]; OHWI weights, turned into quads while it runs.
+/// See [`crate::kernels::portable::reference::conv`]; OHWI weights, interleaved into quads while it runs.
 pub fn conv_packed_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the instructions.
-    unsafe { turned::<Avx512Vnni>(args) }
+    unsafe { from_ohwi::<Avx512Vnni>(args) }
 }
 
 /// See [`conv_direct8_vnni`].
 pub fn conv_direct8_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has AVX2 and one of the encodings.
     unsafe {
-        if token.is_vex() { stored::<Dots256<true>>(args) } else { stored::<Dots256<false>>(args) }
+        if token.is_vex() { packed::<Dots256<true>>(args) } else { packed::<Dots256<false>>(args) }
     }
 }
 
@@ -49,23 +49,27 @@ pub fn conv_direct8_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), F
 pub fn conv_packed_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has AVX2 and one of the encodings.
     unsafe {
-        if token.is_vex() { turned::<Dots256<true>>(args) } else { turned::<Dots256<false>>(args) }
+        if token.is_vex() {
+            from_ohwi::<Dots256<true>>(args)
+        } else {
+            from_ohwi::<Dots256<false>>(args)
+        }
     }
 }
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn stored<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
-    let (plan, source) = (Plan::stored(D::TILE, args.shape), Source::Stored(args.weights.int8()));
+unsafe fn packed<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
+    let (plan, source) = (Plan::packed(D::TILE, args.shape), Source::Stored(args.weights.int8()));
     // SAFETY: the caller vouches for the instructions.
     unsafe { conv::<D>(plan, source, args) }
 }
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn turned<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
+unsafe fn from_ohwi<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
     let (plan, source) =
-        (Plan::turned(D::TILE, args.shape), Source::Turned(args.weights.as_ohwi()));
+        (Plan::from_ohwi(D::TILE, args.shape), Source::Ohwi(args.weights.as_ohwi()));
     // SAFETY: the caller vouches for the instructions.
     unsafe { conv::<D>(plan, source, args) }
 }
@@ -76,7 +80,7 @@ enum Source<'w> {
     /// Blocks of corrections and quads.
     Stored(&'w [i8]),
     /// OHWI.
-    Turned(&'w [i8]),
+    Ohwi(&'w [i8]),
 }
 
 /// The buffers in the scratch, at whole vectors.
@@ -139,7 +143,7 @@ unsafe fn run<D: Dots>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -
     // SAFETY: the caller vouches for the instructions.
     unsafe {
         if kept {
-            task.turn::<D>(0, &mut buffers)?;
+            task.interleave::<D>(0, &mut buffers)?;
         }
         let blocks = task.pixels.div_ceil(plan.pixels);
         let mut first = 0;
@@ -149,7 +153,7 @@ unsafe fn run<D: Dots>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -
             task.gather::<D>(first, count, &mut buffers)?;
             for oc in (0..out_c).step_by(together) {
                 if !kept {
-                    task.turn::<D>(oc, &mut buffers)?;
+                    task.interleave::<D>(oc, &mut buffers)?;
                 }
                 let end = out_c.min(oc + together);
                 let weights = task.weights(oc, kept, &buffers)?;
@@ -181,7 +185,7 @@ impl<'a> Task<'a> {
         let input = args.input.get(..in_h.checked_mul(in_w)?.checked_mul(in_c)?)?;
         let enough = match source {
             Source::Stored(weights) => weights.len() / plan.block_bytes() >= out_c / BLOCK,
-            Source::Turned(weights) => {
+            Source::Ohwi(weights) => {
                 plan.kept > 0 && weights.len() >= out_c.checked_mul(shape.patch_len())?
             }
         };
@@ -205,21 +209,21 @@ impl<'a> Task<'a> {
         })
     }
 
-    /// Turns the weights of as many blocks of output channels, from `oc` on, as are there at once; nothing
+    /// Interleaves the weights of as many blocks of output channels, from `oc` on, as are there at once; nothing
     /// where they are stored.
     ///
     /// # Safety
     /// The CPU has the instructions.
     #[inline(always)]
-    unsafe fn turn<D: Dots>(&self, oc: usize, buffers: &mut Buffers<'_>) -> Option<()> {
-        let Source::Turned(weights) = self.source else { return Some(()) };
+    unsafe fn interleave<D: Dots>(&self, oc: usize, buffers: &mut Buffers<'_>) -> Option<()> {
+        let Source::Ohwi(weights) = self.source else { return Some(()) };
         let len = self.shape.patch_len();
         let weights = weights.get(oc * len..self.shape.output[2] * len)?;
         let blocks = buffers.weights.chunks_exact_mut(self.plan.block_bytes());
         // Fewer of the last channels than there is room for.
         for (block, rows) in blocks.zip(weights.chunks_exact((BLOCK * len).max(1))) {
             // SAFETY: the caller vouches for the instructions.
-            unsafe { quads::turn::<D>(rows, len, block)? };
+            unsafe { quads::interleave::<D>(rows, len, block)? };
         }
         Some(())
     }
@@ -229,8 +233,8 @@ impl<'a> Task<'a> {
         let first = oc / BLOCK * self.plan.block_bytes();
         match self.source {
             Source::Stored(weights) => zerocopy::IntoBytes::as_bytes(weights).get(first..),
-            Source::Turned(_) if kept => buffers.weights.get(first..),
-            Source::Turned(_) => Some(buffers.weights),
+            Source::Ohwi(_) if kept => buffers.weights.get(first..),
+            Source::Ohwi(_) => Some(buffers.weights),
         }
     }
 
@@ -238,7 +242,7 @@ impl<'a> Task<'a> {
     fn behind(&self, oc: usize) -> *const u8 {
         let (weights, channel) = match self.source {
             Source::Stored(weights) => (weights, self.plan.block_bytes() / BLOCK),
-            Source::Turned(weights) => (weights, self.shape.patch_len()),
+            Source::Ohwi(weights) => (weights, self.shape.patch_len()),
         };
         weights.as_ptr().cast::<u8>().wrapping_add(oc * channel)
     }

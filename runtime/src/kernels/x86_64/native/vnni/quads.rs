@@ -1,4 +1,4 @@
-//! Weights in OHWI order, turned into quads side by side while a layer runs, with the correction of their
+//! Weights in OHWI order, interleaved into quads side by side while a layer runs, with the correction of their
 //! sums in front.
 
 use super::dots::{Block, CHAINS, Dots};
@@ -12,20 +12,20 @@ use crate::kernels::x86_64::vnni::{BLOCK, QUAD, VECTOR};
 /// # Safety
 /// The CPU has the instructions.
 #[inline(never)]
-pub(super) unsafe fn turn<D: Dots>(rows: &[i8], len: usize, to: &mut [u8]) -> Option<()> {
+pub(super) unsafe fn interleave<D: Dots>(rows: &[i8], len: usize, to: &mut [u8]) -> Option<()> {
     // SAFETY: the caller vouches for the instructions.
     unsafe {
         D::Vectors::run(
             #[inline(always)]
-            || turn_block::<D>(rows, len, to),
+            || interleave_block::<D>(rows, len, to),
         )
     }
 }
 
 /// # Safety
-/// As [`turn`].
+/// As [`interleave`].
 #[inline(always)]
-unsafe fn turn_block<D: Dots>(rows: &[i8], len: usize, to: &mut [u8]) -> Option<()> {
+unsafe fn interleave_block<D: Dots>(rows: &[i8], len: usize, to: &mut [u8]) -> Option<()> {
     let (correction, quads) = to.split_first_chunk_mut::<VECTOR>()?;
     if rows.len() / BLOCK < len || quads.len() / VECTOR < len.div_ceil(QUAD) {
         return None;
@@ -38,11 +38,11 @@ unsafe fn turn_block<D: Dots>(rows: &[i8], len: usize, to: &mut [u8]) -> Option<
         let mut sums = [Block::<D>::splat(0); CHAINS];
         let mut first = 0;
         while first + VECTOR <= len {
-            D::turn(rows.add(first), len, VECTOR, quads.add(first * BLOCK), &mut sums);
+            D::interleave(rows.add(first), len, VECTOR, quads.add(first * BLOCK), &mut sums);
             first += VECTOR;
         }
         if first < len {
-            D::turn(rows.add(first), len, len - first, quads.add(first * BLOCK), &mut sums);
+            D::interleave(rows.add(first), len, len - first, quads.add(first * BLOCK), &mut sums);
         }
         let [a, b, c, d] = sums;
         let negative = (a + b + (c + d)).product(Block::<D>::splat(-1));

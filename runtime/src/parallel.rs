@@ -18,11 +18,18 @@ use crate::kernels::{
     Choice, ConvArgs, ConvKernel, ConvShape, KernelSet, LogitsArgs, PoolShape, Residual, check,
 };
 
-/// Window elements, or products of a classifier, that are not worth a second thread.
+/// Window elements, or products of a classifier, that are not worth a second thread. Not measured: they are
+/// taken to cost two to three times what a multiply-accumulate of portable code does.
 const LEAST_WORK: usize = 200_000;
-/// What transforming the input, or weights, once more costs, in thousandths of a layer.
-const INPUT_TWICE: usize = 40;
-const WEIGHTS_TWICE: usize = 60;
+/// What transforming the input, or the weights, once more costs, in thousandths of a layer.
+///
+/// Callgrind's instructions of two threads over those of one, every layer of ResNet-18 at 224x224 divided the
+/// one way and then the other (`kernel-bench resnet18.fxn --callgrind --only=avx2 --threads=2`, AVX2,
+/// 2026-11-27). F(4x4, 3x3) on 56, 28, 14 and 7 rows: the input 78, 44, 20 and 9, the weights 4, 33, 76 and
+/// 527. Direct 3x3 convolutions: the input 47, 17, 7 and 3. So these are what layers in the middle cost;
+/// above and below them the choice is not close.
+const REPEATED_INPUT: usize = 40;
+const REPEATED_WEIGHTS: usize = 60;
 
 /// How a convolution is divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +41,7 @@ enum Division {
 }
 
 impl Division {
-    fn of(kernel: ConvKernel, shape: &ConvShape, form: WeightForm, threads: usize) -> Self {
+    fn choose(kernel: ConvKernel, shape: &ConvShape, form: WeightForm, threads: usize) -> Self {
         let [height, _, channels] = shape.output;
         let grain = kernel.grain();
         if threads < 2 || work(shape) < grain.least_work {
@@ -45,10 +52,10 @@ impl Division {
         let share = |extent: usize, part: usize| part.min(extent) * 1000 / extent.max(1);
         let rows = part(height, grain.rows);
         let by_rows = share(height, rows)
-            + if grain.transforms.contains(&form.layout) { WEIGHTS_TWICE } else { 0 };
+            + if grain.transforms.contains(&form.layout) { REPEATED_WEIGHTS } else { 0 };
         let by_channels = match grain.channels {
             0 => usize::MAX,
-            unit => share(channels, part(channels, unit)) + INPUT_TWICE,
+            unit => share(channels, part(channels, unit)) + REPEATED_INPUT,
         };
         if by_channels < by_rows && channels > part(channels, grain.channels) {
             Self::Channels(part(channels, grain.channels))
@@ -77,7 +84,12 @@ struct Share {
 }
 
 impl Share {
-    fn of(division: Division, shape: &ConvShape, form: WeightForm, kernels: Choice) -> Self {
+    fn for_division(
+        division: Division,
+        shape: &ConvShape,
+        form: WeightForm,
+        kernels: Choice,
+    ) -> Self {
         let kernel_bytes =
             |shape: &ConvShape| kernels.conv_kernel(shape, form).scratch_bytes(shape, form);
         match division {
@@ -86,8 +98,8 @@ impl Share {
             Division::Channels(channels) => {
                 let [height, width, all] = shape.output;
                 // A smaller block may need more: its kernel keeps more weights, or is another one.
-                let kernel =
-                    block_sizes(all, channels).map(|n| kernel_bytes(&of_channels(shape, n)));
+                let kernel = block_sizes(all, channels)
+                    .map(|n| kernel_bytes(&with_output_channels(shape, n)));
                 let output = height.saturating_mul(width).saturating_mul(channels);
                 let kernel = kernel.into_iter().max().unwrap_or(0);
                 Self { kernel: align_up(kernel), output: align_up(output) }
@@ -108,7 +120,7 @@ fn block_sizes(all: usize, channels: usize) -> [usize; 2] {
 }
 
 /// The same convolution to fewer channels.
-fn of_channels(shape: &ConvShape, channels: usize) -> ConvShape {
+fn with_output_channels(shape: &ConvShape, channels: usize) -> ConvShape {
     let [height, width, _] = shape.output;
     ConvShape { output: [height, width, channels], ..*shape }
 }
@@ -119,7 +131,7 @@ pub(crate) fn scratch_bytes(kernels: Choice, step: &Step<'_>, threads: usize) ->
         let Operator::Conv { shape, weights, .. } = &step.operator else { return None };
         if step.output.is_streamed() {
             // Its parts are divided by rows, however many there are at a time.
-            let share = Share::of(Division::Rows(1), shape, weights.form, kernels);
+            let share = Share::for_division(Division::Rows(1), shape, weights.form, kernels);
             return (threads > 1).then(|| share.bytes().saturating_mul(threads));
         }
         divided_bytes(kernels, shape, weights.form, threads)
@@ -134,12 +146,12 @@ fn divided_bytes(
     form: WeightForm,
     threads: usize,
 ) -> Option<usize> {
-    let division = Division::of(kernels.conv_kernel(shape, form), shape, form, threads);
+    let division = Division::choose(kernels.conv_kernel(shape, form), shape, form, threads);
     let parts = match division {
         Division::Rows(rows) => shape.output[0].div_ceil(rows),
         Division::Channels(channels) => shape.output[2].div_ceil(channels),
     };
-    let share = Share::of(division, shape, form, kernels);
+    let share = Share::for_division(division, shape, form, kernels);
     (parts > 1).then(|| share.bytes().saturating_mul(parts))
 }
 
@@ -156,14 +168,14 @@ pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) -> Re
         let threads = if work(&part) < grain.least_work { 1 } else { threads };
         Division::Rows(largest_part(rows, grain.rows, threads))
     } else {
-        Division::of(kernel, shape, form, threads)
+        Division::choose(kernel, shape, form, threads)
     };
     conv_divided(kernels, division, args)
 }
 
 fn conv_divided(kernels: KernelSet, division: Division, args: ConvArgs<'_>) -> Result<(), Fault> {
     let (shape, form) = (args.shape, args.weights.form);
-    let share = Share::of(division, shape, form, kernels.choice());
+    let share = Share::for_division(division, shape, form, kernels.choice());
     match division {
         Division::Rows(rows) if rows >= shape.output[0] => kernels.conv(args),
         Division::Rows(rows) => by_rows(kernels, rows, share, args),
@@ -243,7 +255,7 @@ fn by_channels(
             copy_columns(residual, all, &channels, output).ok_or(Fault::Plan)?;
         }
         kernels.conv(ConvArgs {
-            shape: &of_channels(shape, channels.len()),
+            shape: &with_output_channels(shape, channels.len()),
             input,
             weights: rows_of(weights, channels.clone(), all),
             channels: constants.part(channels),

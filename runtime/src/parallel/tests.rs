@@ -86,17 +86,17 @@ fn scratch_of_a_division_covers_every_block() {
             let kernel = kernels.conv_kernel(&shape, form);
             let mut divisions = Vec::new();
             for threads in 1..=33 {
-                let division = Division::of(kernel, &shape, form, threads);
+                let division = Division::choose(kernel, &shape, form, threads);
                 if !divisions.contains(&division) {
                     divisions.push(division);
                 }
             }
             for division in divisions {
                 let Division::Channels(channels) = division else { continue };
-                let share = Share::of(division, &shape, form, kernels);
+                let share = Share::for_division(division, &shape, form, kernels);
                 let [height, width, all] = shape.output;
                 let needed = |first: usize| {
-                    let block = of_channels(&shape, channels.min(all - first));
+                    let block = with_output_channels(&shape, channels.min(all - first));
                     kernels.conv_kernel(&block, form).scratch_bytes(&block, form)
                 };
                 for first in (0..all).step_by(channels) {
@@ -113,7 +113,7 @@ fn scratch_of_a_division_covers_every_block() {
 
 fn families() -> impl Iterator<Item = KernelFamily> {
     let targets = crate::format::Target::ALL.into_iter();
-    targets.filter_map(KernelFamily::of).chain([KernelFamily::Generic])
+    targets.filter_map(KernelFamily::for_target).chain([KernelFamily::Generic])
 }
 
 /// The family, with each form of weights that it reads.
@@ -140,7 +140,7 @@ fn no_division_changes_a_byte() {
         let constants = Channels { bias: &bias, multipliers: &multipliers };
         let shortcut = values(height * width * channels, 5);
         let run = |kernels: KernelSet, division: Division, weights: Weights<'_>, in_place| {
-            let share = Share::of(division, shape, weights.form, kernels.choice());
+            let share = Share::for_division(division, shape, weights.form, kernels.choice());
             let parts = match division {
                 Division::Rows(rows) => height.div_ceil(rows),
                 Division::Channels(block) => channels.div_ceil(block),
@@ -230,7 +230,7 @@ fn bands_of_a_pool_and_parts_of_a_classifier_are_those_of_the_whole() {
 #[test]
 fn small_layers_stay_whole_and_short_maps_are_divided_by_channels() {
     let of = |shape: &ConvShape, threads| {
-        Division::of(kernel("conv_winograd4_stored_avx2"), shape, WeightForm::PORTABLE, threads)
+        Division::choose(kernel("conv_winograd4_stored_avx2"), shape, WeightForm::PORTABLE, threads)
     };
     assert_eq!(of(&shape([8, 8, 32], 32, 3, 1), 2), Division::Rows(8));
     assert_eq!(of(&shape([56, 56, 64], 64, 3, 1), 1), Division::Rows(56));
@@ -342,7 +342,7 @@ impl Case {
         let name = kernel.name();
         let mut done = Vec::new();
         for threads in thread_counts() {
-            let division = Division::of(kernel, shape, form, threads);
+            let division = Division::choose(kernel, shape, form, threads);
             if done.contains(&division) {
                 continue;
             }
@@ -390,7 +390,8 @@ fn every_division_of_the_networks_layers_gives_the_same_bytes_in_the_planned_scr
                 }
                 // What is chosen for a block need not be what is chosen for the whole.
                 let chosen = kernels.conv_kernel(&shape, form);
-                let differs = |n| kernels.conv_kernel(&of_channels(&shape, n), form) != chosen;
+                let differs =
+                    |n| kernels.conv_kernel(&with_output_channels(&shape, n), form) != chosen;
                 if (1..=shape.output[2] / 16).any(|blocks| differs(blocks * 16)) {
                     case.check(kernels, chosen, weights, &want);
                 }

@@ -212,7 +212,7 @@ mod tests {
         let mut memory = AlignedBytes::zeroed(model.required(KernelSet::GENERIC).arena());
         for kernel in ["conv_winograd4_avx2", "conv_abacus"] {
             let memory = memory.as_mut_slice();
-            assert!(Runner::new(&model, memory, KernelSet::GENERIC, kernel, 0).is_err());
+            assert!(Runner::new(&model, memory, KernelSet::GENERIC, kernel, 1, 0).is_err());
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod crop;
 mod guard;
+mod pad;
 mod padding;
 mod sizes;
 
@@ -109,7 +110,11 @@ impl FloatModel {
         // tract's rewriting fails on some networks that it can run as they are, or breaks them.
         let rewritten = guarded(|| match crop::meets_stride(&network)? {
             true => network.clone().into_runnable(),
-            false => network.clone().into_optimized()?.into_runnable(),
+            false => {
+                let mut network = network.clone().into_optimized()?;
+                pad::by_rows(&mut network)?;
+                network.into_runnable()
+            }
         });
         let runnable = rewritten.or_else(|_| guarded(|| network.into_runnable()));
         let runnable = runnable.map_err(FloatError::Load)?;

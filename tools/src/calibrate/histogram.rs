@@ -40,8 +40,8 @@ impl Histogram {
         self.widen_to(max.max(-min));
         let scale = (-f64::from(self.exponent)).exp2() as f32;
         for &value in values {
-            let bin = (value * scale).floor() as i64 + HALF as i64;
-            self.counts[bin.clamp(0, 2 * HALF as i64 - 1) as usize] += 1;
+            let bin = floor(value * scale) + HALF as i32;
+            self.counts[bin.clamp(0, 2 * HALF as i32 - 1) as usize] += 1;
         }
     }
 
@@ -115,6 +115,12 @@ impl Histogram {
     fn is_empty_counts(&self) -> bool {
         self.counts.iter().all(|&count| count == 0)
     }
+}
+
+/// The largest whole number that is not above `value`, without a call of the C library.
+fn floor(value: f32) -> i32 {
+    let whole = value as i32;
+    whole - i32::from(value < whole as f32)
 }
 
 #[cfg(test)]

@@ -313,17 +313,11 @@ impl<'m, 'a> HybridSession<'m, 'a> {
         let start = clock.ticks();
         let input = self.model.input();
         for (to, value) in self.plan.input_mut().iter_mut().zip(values) {
-            *to = quantize(value, &input);
+            *to = input.quantize(value);
         }
         ticks.push(clock.ticks().saturating_sub(start));
         Ok(())
     }
-}
-
-/// The nearest step of the tensor's grid, halves to even; a NaN is 0.
-fn quantize(real: f32, tensor: &Activation) -> i8 {
-    let steps = real / tensor.scale + f32::from(tensor.zero_point);
-    steps.round_ties_even().clamp(-128.0, 127.0) as i8
 }
 
 /// The real values of the plan's output become the tail's input.

@@ -8,8 +8,8 @@ use std::boxed::Box;
 use std::vec;
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_core::ops::array::{Pad, PadMode};
 use tract_onnx::tract_core::internal::{EvalContext, StaticName};
+use tract_onnx::tract_core::ops::array::{Pad, PadMode};
 use tract_onnx::tract_core::ops::{EvalOp, Op, TypedOp};
 use tract_onnx::tract_hir::internal::{args_1, as_op, bail, op_as_typed_op, op_out_of_plan};
 
@@ -111,4 +111,42 @@ fn copy(from: &[f32], to: &mut [f32], axes: &[Axis]) -> Option<()> {
         copy(from, to, inner)?;
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pads_as_tract_does() {
+        let shapes: [(&[usize], &[(usize, usize)]); 6] = [
+            (&[], &[]),
+            (&[5], &[(2, 1)]),
+            (&[1, 3, 4, 5], &[(0, 0), (0, 0), (3, 2), (1, 0)]),
+            (&[2, 3, 4], &[(1, 0), (0, 2), (0, 0)]),
+            (&[2, 0, 3], &[(1, 1), (2, 0), (0, 1)]),
+            (&[1, 1, 1, 1, 2], &[(0, 0), (4, 0), (0, 1), (2, 2), (0, 0)]),
+        ];
+        for (shape, pads) in shapes {
+            for value in [0.0f32, -0.0, -1.5] {
+                let values: vec::Vec<f32> =
+                    (1u8..).map(f32::from).take(shape.iter().product()).collect();
+                let input = Tensor::from_shape(shape, &values).unwrap().into_tvalue();
+                let mode = PadMode::Constant(tensor0(value).into());
+                let pad = Pad { pads: pads.to_vec(), mode };
+                let context = EvalContext::out_of_plan();
+                let want = pad.eval(&context, tvec!(input.clone())).unwrap();
+                let by_rows = PadRows { pad, value: value.to_bits() };
+                assert_eq!(
+                    by_rows.eval(&context, tvec!(input)).unwrap(),
+                    want,
+                    "{shape:?} {value}"
+                );
+            }
+        }
+        let pad = Pad { pads: vec![(1, 1)], ..Pad::default() };
+        let input = Tensor::zero::<f32>(&[2, 2]).unwrap().into_tvalue();
+        let error = PadRows { pad, value: 0 }.eval(&EvalContext::out_of_plan(), tvec!(input));
+        assert!(error.unwrap_err().to_string().contains("1 pads for a tensor of rank 2"));
+    }
 }

@@ -45,6 +45,14 @@ impl Activation {
         self.height * self.width * self.channels
     }
 
+    /// The nearest step of the tensor's grid, halves to even; a NaN is 0.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn quantize(&self, real: f32) -> i8 {
+        let steps = real / self.scale + f32::from(self.zero_point);
+        steps.round_ties_even().clamp(-128.0, 127.0) as i8
+    }
+
     /// Number of bytes in the arena.
     #[must_use]
     pub const fn bytes(&self) -> usize {

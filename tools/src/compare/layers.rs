@@ -1,15 +1,15 @@
 //! Per-layer fidelity: accumulated (the int8 network's own inputs) and isolated (the float
 //! network's inputs, quantized), as SQNR and cosine.
 
+use fixnet::Session;
 use fixnet::format::{Activation, Step};
+use fixnet::hybrid::HybridError;
 use fixnet::session::{Hook, StepInfo};
-use fixnet::{RunError, Session};
 use serde::Serialize;
 
 use super::{CompareError, Subjects, fill};
 use crate::data::RgbPixels;
 use crate::graph::InputLayout;
-use crate::lower::TensorId;
 
 /// Where an error of zero would make it infinite.
 const MAX_SQNR_DB: f64 = 200.0;
@@ -81,7 +81,7 @@ impl LayerSums {
 /// The float network's tensors for one image.
 pub(super) struct LayerJudge<'s> {
     subjects: &'s Subjects<'s>,
-    /// NCHW values per tensor.
+    /// HWC values, as many as the model's tensor of that index has elements.
     tensors: Vec<Vec<f32>>,
 }
 
@@ -95,43 +95,60 @@ impl<'s> LayerJudge<'s> {
         fill(session.input_mut(), &input)?;
         let mut tensors = session.run()?;
         tensors.insert(subjects.network.input.min(tensors.len()), input);
-        Ok(Self { subjects, tensors })
+        let tensors = tensors.iter().enumerate().map(|(index, values)| {
+            let activation = subjects.model.activation(index as u16);
+            let elements = activation.map_or(0, |activation| activation.elements());
+            let other = CompareError::Elements { index, float: values.len(), int8: elements };
+            activation.and_then(|activation| hwc(values, &activation)).ok_or(other)
+        });
+        Ok(Self { subjects, tensors: tensors.collect::<Result<_, _>>()? })
     }
 
     /// Runs the session, whose input is set, and judges every layer; its logits are lost.
-    pub fn judge(&self, session: &mut Session<'_, '_>) -> Result<Vec<LayerSums>, RunError> {
+    pub fn judge(&self, session: &mut Session<'_, '_>) -> Result<Vec<LayerSums>, CompareError> {
         let mut hook = Collect { judge: self, sums: Vec::new() };
-        session.run_with(&mut hook)?;
-        let mut sums = hook.sums;
+        session.run_with(&mut hook).map_err(HybridError::from)?;
+        let mut sums = hook.sums.into_iter().collect::<Result<Vec<_>, _>>()?;
         let model = *session.model();
         for (step, sums) in model.steps().zip(&mut sums) {
-            self.set_quantized(session, &step.input);
+            self.set_quantized(session, &step.input)?;
             if let Some(operand) = &step.operand {
-                self.set_quantized(session, operand);
+                self.set_quantized(session, operand)?;
             }
-            sums.isolated = self.sums(&step, session.run_single(step.index)?);
+            let output = session.run_single(step.index).map_err(HybridError::from)?;
+            sums.isolated = self.sums(&step, output)?;
         }
         Ok(sums)
     }
 
-    fn tensor(&self, id: TensorId) -> &[f32] {
-        self.tensors.get(id).map_or(&[], Vec::as_slice)
+    fn tensor(&self, activation: &Activation) -> Result<&[f32], CompareError> {
+        let index = usize::from(activation.tensor);
+        let missing = CompareError::Elements { index, float: 0, int8: activation.elements() };
+        self.tensors.get(index).map(Vec::as_slice).ok_or(missing)
     }
 
     /// Writes the float network's tensor, quantized, to its place in the arena.
-    fn set_quantized(&self, session: &mut Session<'_, '_>, activation: &Activation) {
-        let values = self.tensor(usize::from(activation.tensor));
-        let zero = f32::from(activation.zero_point);
-        let Some(bytes) = session.tensor_mut(activation.tensor) else { return };
-        for (byte, value) in bytes.iter_mut().zip(hwc(values, activation)) {
-            let real = (value / activation.scale + zero).round_ties_even();
-            *byte = real.clamp(-128.0, 127.0) as i8 as u8;
+    fn set_quantized(
+        &self,
+        session: &mut Session<'_, '_>,
+        activation: &Activation,
+    ) -> Result<(), CompareError> {
+        let values = self.tensor(activation)?;
+        let missing = CompareError::Elements {
+            index: activation.tensor.into(),
+            float: values.len(),
+            int8: 0,
+        };
+        let bytes = session.tensor_mut(activation.tensor).ok_or(missing)?;
+        for (byte, &value) in bytes.iter_mut().zip(values) {
+            *byte = activation.quantize(value) as u8;
         }
+        Ok(())
     }
 
-    fn sums(&self, step: &Step<'_>, output: &[u8]) -> Sums {
+    fn sums(&self, step: &Step<'_>, output: &[u8]) -> Result<Sums, CompareError> {
         let activation = &step.output;
-        let values = self.tensor(usize::from(activation.tensor));
+        let values = self.tensor(activation)?;
         let scale = f64::from(activation.scale);
         let mut sums = Sums::default();
         let mut add = |float: f32, int8: f64| {
@@ -142,40 +159,54 @@ impl<'s> LayerJudge<'s> {
             sums.error += (float - int8) * (float - int8);
         };
         if activation.wide {
-            for (word, &float) in output.chunks_exact(4).zip(values) {
-                let word = word.first_chunk().map_or(0, |w| i32::from_le_bytes(*w));
-                add(float, f64::from(word));
+            for (word, &float) in output.as_chunks::<4>().0.iter().zip(values) {
+                add(float, f64::from(i32::from_le_bytes(*word)));
             }
         } else {
             let zero = f64::from(activation.zero_point);
-            for (&byte, float) in output.iter().zip(hwc(values, activation)) {
+            for (&byte, &float) in output.iter().zip(values) {
                 add(float, f64::from(byte as i8) - zero);
             }
         }
-        sums
+        Ok(sums)
     }
 }
 
-/// NCHW values in HWC order.
-fn hwc<'v>(values: &'v [f32], activation: &Activation) -> impl Iterator<Item = f32> + use<'v> {
+/// NCHW values in HWC order; none if they are not as many as the tensor's.
+fn hwc(values: &[f32], activation: &Activation) -> Option<Vec<f32>> {
+    /// Pixels that are turned at a time, so that their values stay in the cache.
+    const BLOCK: usize = 16;
     let [height, width, channels] = activation.shape();
     let plane = height * width;
-    (0..plane).flat_map(move |at| {
-        (0..channels).map(move |c| values.get(c * plane + at).copied().unwrap_or(0.0))
-    })
+    if values.len() != activation.elements() || values.is_empty() {
+        return None;
+    }
+    let mut turned = vec![0.0; values.len()];
+    for (block, pixels) in turned.chunks_mut(BLOCK * channels).enumerate() {
+        for (channel, values) in values.chunks_exact(plane).enumerate() {
+            let values = values.iter().skip(block * BLOCK);
+            for (pixel, &value) in pixels.chunks_exact_mut(channels).zip(values) {
+                pixel[channel] = value;
+            }
+        }
+    }
+    Some(turned)
 }
 
 struct Collect<'j, 's> {
     judge: &'j LayerJudge<'s>,
-    sums: Vec<LayerSums>,
+    sums: Vec<Result<LayerSums, CompareError>>,
 }
 
 impl Hook for Collect<'_, '_> {
     fn after(&mut self, info: &StepInfo<'_>, output: &[u8]) {
-        let mut sums = LayerSums::default();
-        if let Some(step) = self.judge.subjects.model.step(info.index) {
-            sums.accumulated = self.judge.sums(&step, output);
-        }
+        let step = self.judge.subjects.model.step(info.index);
+        let step = step.ok_or_else(|| CompareError::Layers {
+            found: "(none)".to_string(),
+            expected: info.layer.name.to_string(),
+        });
+        let sums = step.and_then(|step| self.judge.sums(&step, output));
+        let sums = sums.map(|accumulated| LayerSums { accumulated, ..LayerSums::default() });
         self.sums.push(sums);
     }
 }

@@ -117,6 +117,10 @@ pub enum CompareError {
         "the model file has layer {found} where the network has {expected}: it was made from another network"
     )]
     Layers { found: String, expected: String },
+    #[error(
+        "tensor {index} of the model file has {int8} values and the network's {float}: it was made from another network"
+    )]
+    Elements { index: usize, float: usize, int8: usize },
 }
 
 /// What one image contributes.
@@ -222,7 +226,7 @@ fn one_image(
         session.set_rgb(&sample.pixels.data)?;
         session.run_head()?;
         let judge = LayerJudge::new(subjects, &sample.pixels)?;
-        Some(judge.judge(session.plan()).map_err(HybridError::from)?)
+        Some(judge.judge(session.plan())?)
     } else {
         None
     };

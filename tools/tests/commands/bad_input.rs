@@ -97,6 +97,22 @@ fn another_networks_model_is_refused() {
     let (other, file) = (fixture("basic-torchscript"), text(model()));
     let line = refusal(&["compare", &other, &file, "--limit", "1"]);
     assert!(line.contains("another network"), "{line}");
+    // The same layers and classes, but half the channels: what differs are the tensors inside.
+    let folder = tempfile::tempdir().unwrap();
+    let [wide, thin, thin_file] =
+        ["wide.onnx", "thin.onnx", "thin.fxn"].map(|n| folder.path().join(n));
+    for (out, width) in [(&wide, "0.5"), (&thin, "0.25")] {
+        let out = out.to_str().unwrap();
+        fixnet(&["make-model", "resnet8", "--width-multiplier", width, "--out", out])
+            .assert()
+            .success();
+    }
+    let [wide, thin, thin_file] = [text(&wide), text(&thin), text(&thin_file)];
+    let images = ["--calib-limit", "2", "--limit", "1"];
+    let quantize = ["quantize", &thin, "--out", &thin_file];
+    fixnet(&[&quantize[..], &images].concat()).assert().success();
+    let line = refusal(&["compare", &wide, &thin_file, "--limit", "1"]);
+    assert!(line.contains("tensor 1 of the model file has"), "{line}");
     let args = ["bench", &file, "--against", "tract"];
     let line = refusal(&args);
     assert!(line.contains("--model"), "{line}");

@@ -119,8 +119,9 @@ mod tests {
 
     #[test]
     fn pads_as_tract_does() {
-        let shapes: [(&[usize], &[(usize, usize)]); 6] = [
-            (&[], &[]),
+        let none: (&[usize], &[(usize, usize)]) = (&[], &[]);
+        let shapes = [
+            none,
             (&[5], &[(2, 1)]),
             (&[1, 3, 4, 5], &[(0, 0), (0, 0), (3, 2), (1, 0)]),
             (&[2, 3, 4], &[(1, 0), (0, 2), (0, 0)]),

@@ -9,9 +9,6 @@
 use super::{ConvShape, KernelFamily};
 use crate::format::{WeightForm, WeightLayout};
 
-#[cfg(feature = "write")]
-pub use super::winograd;
-
 /// An instruction set's own orders of weights: all but OHWI. Forms have its target.
 pub(crate) struct Layouts {
     /// Bytes of weights; `None` if there is no such layout, or not for this shape.

@@ -26,11 +26,13 @@ mod cortex_m;
 mod declare;
 mod instruction_sets;
 pub mod layouts;
+#[cfg(any(has_aarch64, has_x86_64, has_cortex_m3, has_cortex_m4))]
+mod packing;
 mod patch;
 mod portable;
 mod set;
 #[cfg(feature = "write")]
-pub mod winograd;
+mod winograd;
 #[cfg(any(has_aarch64, has_x86_64))]
 mod winograd4;
 #[cfg(has_x86_64)]

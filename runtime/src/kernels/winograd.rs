@@ -3,35 +3,40 @@
 //! `U = G g G^T` with the integer forms of Lavin and Gray's `G` (arXiv:1509.09308); F(2x2) gives four
 //! times the convolution, F(4x4) 576 times (see `kernels::winograd4`).
 
-use crate::kernels::ConvShape;
-
 /// Taps of a filter, `[ky][kx]`.
-pub const TAPS: usize = 9;
+const TAPS: usize = 9;
 
 /// Rows of `G` for F(2x2, 3x3).
 const G2: [[i32; 3]; 4] = [[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]];
 /// Rows of `G` for F(4x4, 3x3).
 const G4: [[i32; 3]; 6] = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 12]];
 
+/// Rows of `G` for F(4x4, 3x3) at stride 2: five points of the outer taps, which meet even pixels, and the middle
+/// tap.
+const STRIDED: [[i32; 3]; 6] =
+    [[3, 0, 0], [-3, 0, -3], [-1, 0, 1], [1, 0, 2], [0, 0, 6], [0, 6, 0]];
+
 /// Rows of `G` for F(3x3, 4x4).
 const STEM: [[i32; 4]; 6] =
     [[6, 0, 0, 0], [-4, -4, -4, -4], [-4, 4, -4, 4], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 12]];
 
 /// `G g G^T` for F(2x2, 3x3): |u| <= 1152.
-#[must_use]
-pub fn transform2(filter: [i8; TAPS]) -> [i16; 16] {
-    transform(&G2, filter)
+pub(super) fn transform2(filter: [i8; TAPS]) -> [i16; 16] {
+    transform(&G2, |y, x| filter[y * 3 + x])
 }
 
 /// `G g G^T` for F(4x4, 3x3): |u| <= 18,432.
-#[must_use]
-pub fn transform4(filter: [i8; TAPS]) -> [i16; 36] {
-    transform(&G4, filter)
+pub(super) fn transform4(filter: [i8; TAPS]) -> [i16; 36] {
+    transform(&G4, |y, x| filter[y * 3 + x])
+}
+
+/// `G g G^T` for F(4x4, 3x3) at stride 2: |u| <= 4,608.
+pub(super) fn transform_strided(filter: [i8; TAPS]) -> [i16; 36] {
+    transform(&STRIDED, |y, x| filter[y * 3 + x])
 }
 
 /// The filter behind its transform; `None` if there is none.
-#[must_use]
-pub fn restore2(transformed: [i16; 16]) -> Option<[i8; TAPS]> {
+pub(super) fn restore2(transformed: [i16; 16]) -> Option<[i8; TAPS]> {
     // Corners hold 4 g; rows 1 and 2 of G differ by twice the middle tap.
     let at = |y: usize, x: usize| i32::from(transformed[y * 4 + x]);
     let ends = [0, 3].map(|y| [at(y, 0) / 4, (at(y, 1) - at(y, 2)) / 4, at(y, 3) / 4]);
@@ -43,8 +48,7 @@ pub fn restore2(transformed: [i16; 16]) -> Option<[i8; TAPS]> {
 }
 
 /// The filter behind its transform; `None` if there is none.
-#[must_use]
-pub fn restore4(transformed: [i16; 36]) -> Option<[i8; TAPS]> {
+pub(super) fn restore4(transformed: [i16; 36]) -> Option<[i8; TAPS]> {
     let at = |y: usize, x: usize| i32::from(transformed[y * 6 + x]);
     // Rows 1 and 2 of G differ by eight times the middle tap.
     let row = |y: usize| [at(y, 0) / 6, (at(y, 2) - at(y, 1)) / 8, at(y, 5) / 12];
@@ -59,25 +63,23 @@ pub fn restore4(transformed: [i16; 36]) -> Option<[i8; TAPS]> {
 
 /// `G g G^T` for F(3x3, 4x4) of channel `k` of a 7x7 window over three channels whose 2x2 pixels are one
 /// of twelve, `[row][column][channel]`: |u| <= 32,768, of which only the negative end is reached.
-#[must_use]
-pub fn transform_stem(window: &[i8], k: usize) -> [i16; 36] {
-    let tap = |y: usize, x: usize| {
-        let at = stem_tap(k, y, x).and_then(|at| window.get(at));
-        at.map_or(0, |&weight| i32::from(weight))
-    };
-    core::array::from_fn(|position| {
-        let (rows, columns) = (STEM[position / 6], STEM[position % 6]);
-        let sums = (0..4).map(|y| {
-            let row: i32 = (0..4).map(|x| tap(y, x) * columns[x]).sum();
-            row * rows[y]
-        });
-        sums.sum::<i32>() as i16
-    })
+pub(super) fn transform_stem(window: &[i8], k: usize) -> [i16; 36] {
+    transform(&STEM, |y, x| stem_tap(k, y, x).and_then(|at| window.get(at)).copied().unwrap_or(0))
+}
+
+/// The filter behind its transform: each tap has a row of [`STRIDED`] to itself.
+pub(super) fn restore_strided(transformed: [i16; 36]) -> Option<[i8; TAPS]> {
+    const ROWS: [(usize, i16); 3] = [(0, 3), (5, 6), (4, 6)];
+    let mut taps = [0; TAPS];
+    for (tap, weight) in taps.iter_mut().enumerate() {
+        let ((y, by_y), (x, by_x)) = (ROWS[tap / 3], ROWS[tap % 3]);
+        *weight = i8::try_from(transformed[y * 6 + x] / (by_y * by_x)).ok()?;
+    }
+    Some(taps)
 }
 
 /// Writes the taps behind a transform of channel `k` to its window; `None` if there are none.
-#[must_use]
-pub fn restore_stem(transformed: [i16; 36], window: &mut [i8], k: usize) -> Option<()> {
+pub(super) fn restore_stem(transformed: [i16; 36], window: &mut [i8], k: usize) -> Option<()> {
     // The outer taps have rows of their own; rows 1 and 2 give the sums of even and odd taps.
     let axis = |r: [i32; 6]| {
         let (first, last) = (r[0] / 6, r[5] / 12);
@@ -110,33 +112,24 @@ fn narrow(rows: [[i32; 3]; 3]) -> Option<[i8; TAPS]> {
     Some(filter)
 }
 
-fn transform<const N: usize, const P: usize>(g: &[[i32; 3]; N], filter: [i8; TAPS]) -> [i16; P] {
-    let tap = |y: usize, x: usize| i32::from(filter[y * 3 + x]);
+fn transform<const T: usize, const N: usize, const P: usize>(
+    g: &[[i32; T]; N],
+    tap: impl Fn(usize, usize) -> i8,
+) -> [i16; P] {
     core::array::from_fn(|position| {
         let (rows, columns) = (g[position / N], g[position % N]);
-        let sums = (0..3).map(|y| {
-            let row: i32 = (0..3).map(|x| tap(y, x) * columns[x]).sum();
+        let sums = (0..T).map(|y| {
+            let row: i32 = (0..T).map(|x| i32::from(tap(y, x)) * columns[x]).sum();
             row * rows[y]
         });
-        // At most 12 * 12 * 128.
+        // The rows' factors bound the values to 16 bits.
         sums.sum::<i32>() as i16
     })
 }
 
-/// The taps of output channel `oc` and input channel `ic` of OHWI weights.
-#[must_use]
-pub fn filter(shape: &ConvShape, ohwi: &[i8], oc: usize, ic: usize) -> [i8; TAPS] {
-    let in_c = shape.group_channels();
-    core::array::from_fn(|tap| ohwi.get((oc * TAPS + tap) * in_c + ic).copied().unwrap_or(0))
-}
-
-/// Whether no sum over all input channels, whatever the input, leaves the 26 bits from which F(4x4)
-/// divides exactly.
-#[must_use]
-pub fn sums_fit4(shape: &ConvShape, ohwi: &[i8]) -> bool {
-    let rows = ohwi.chunks_exact(shape.patch_len().max(1));
-    rows.map(|row| row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>())
-        .all(|sum| sum * 128 < 1 << 25)
+/// The taps of input channel `ic` of a window of `in_c` channels in OHWI order.
+pub(super) fn taps(window: &[i8], in_c: usize, ic: usize) -> [i8; TAPS] {
+    core::array::from_fn(|tap| window.get(tap * in_c + ic).copied().unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! any weights sees to it that they keep it.
 
 use super::ConvShape;
+use super::packing::Filter;
 
 /// Output pixels on a side of a tile.
 pub(super) const TILE: usize = 4;
@@ -53,4 +54,9 @@ pub(crate) fn is_stem(shape: &ConvShape) -> bool {
         && shape.dilations == [1, 1]
         && shape.groups == 1
         && shape.input[2] == 3
+}
+
+/// What its weights become where they are stored.
+pub(super) fn filter(shape: &ConvShape) -> Filter {
+    if is_stem(shape) { Filter::Stem4 } else { Filter::Winograd4 }
 }

@@ -15,38 +15,39 @@
 use super::{direct, winograd};
 use crate::format::{Target, WeightForm, WeightLayout};
 use crate::kernels::ConvShape;
+use crate::kernels::packing::{Filter, Packing};
+
+/// What is packed; none if there is no such layout, or not for this shape. Direct8 has the size of bytes.
+fn packing(form: WeightForm, shape: &ConvShape) -> Option<Packing> {
+    let (filter, width) = match (form.target, form.layout) {
+        (Target::CortexM4, WeightLayout::Direct8) => (Filter::Weight, 1),
+        (Target::CortexM4, WeightLayout::Direct16) => (Filter::Weight, 2),
+        (Target::CortexM4, WeightLayout::Winograd2) => (Filter::Winograd2, 2),
+        (_, WeightLayout::Winograd4) => (Filter::Winograd4, 2),
+        _ => return None,
+    };
+    let (exists, depth) = match filter {
+        Filter::Weight => (direct::PACKED.computes(shape), direct::padded_len(shape)),
+        _ => (winograd::computes(shape), shape.input[2]),
+    };
+    exists.then_some(Packing { filter, depth, width })
+}
 
 /// See [`crate::layouts::weights_bytes`].
 pub(super) fn weights_bytes(form: WeightForm, shape: &ConvShape) -> Option<u64> {
-    let out_c = shape.output[2] as u64;
-    let direct = || {
-        let bytes = out_c.checked_mul(direct::padded_len(shape) as u64)?;
-        direct::PACKED.computes(shape).then_some(bytes)
-    };
-    let transformed = |positions: u64| {
-        let bytes = out_c.checked_mul(shape.input[2] as u64)?.checked_mul(2 * positions)?;
-        winograd::computes(shape).then_some(bytes)
-    };
-    match (form.target, form.layout) {
-        (Target::CortexM4, WeightLayout::Direct8) => direct(),
-        (Target::CortexM4, WeightLayout::Direct16) => direct()?.checked_mul(2),
-        (Target::CortexM4, WeightLayout::Winograd2) => transformed(16),
-        (_, WeightLayout::Winograd4) => transformed(36),
-        _ => None,
-    }
+    packing(form, shape)?.bytes(shape)
 }
 
 #[cfg(feature = "write")]
-pub(super) use packing::{pack, unpack};
+pub(super) use write::{pack, unpack};
 
 #[cfg(feature = "write")]
-mod packing {
+mod write {
+    use std::vec;
     use std::vec::Vec;
 
-    use super::{ConvShape, Target, WeightForm, WeightLayout, direct};
-    use crate::kernels::winograd::{
-        TAPS, filter, restore2, restore4, sums_fit4, transform2, transform4,
-    };
+    use super::*;
+    use crate::kernels::packing::sums_fit;
 
     /// Elements of an entry.
     const ENTRY: usize = direct::STEP;
@@ -54,148 +55,68 @@ mod packing {
     const PLACES: [usize; ENTRY] = [0, 2, 1, 3];
 
     /// See [`crate::layouts::pack`]; the layout exists and `ohwi` has the shape's length.
-    pub(in crate::kernels) fn pack(
-        form: WeightForm,
-        shape: &ConvShape,
-        ohwi: &[i8],
-    ) -> Option<Vec<u8>> {
-        let halfwords = match form.layout {
-            WeightLayout::Direct8 => direct8(shape, ohwi)?,
-            WeightLayout::Direct16 => direct16(shape, ohwi),
-            WeightLayout::Winograd2 if sums_fit2(shape, ohwi) => {
-                transformed(form, shape, |oc, ic| transform2(filter(shape, ohwi, oc, ic)))
-            }
-            WeightLayout::Winograd4 if sums_fit4(shape, ohwi) => {
-                transformed(form, shape, |oc, ic| transform4(filter(shape, ohwi, oc, ic)))
-            }
-            _ => return None,
-        };
-        Some(halfwords.into_iter().flat_map(i16::to_le_bytes).collect())
+    pub fn pack(form: WeightForm, shape: &ConvShape, ohwi: &[i8]) -> Option<Vec<u8>> {
+        if form.layout == WeightLayout::Direct8 {
+            return pack_direct8(shape, ohwi);
+        }
+        let packing = packing(form, shape)?;
+        packing.pack(shape, ohwi, place(form, packing))
     }
 
     /// See [`crate::layouts::unpack`]; the layout exists and `packed` has its length.
-    pub(in crate::kernels) fn unpack(
-        form: WeightForm,
-        shape: &ConvShape,
-        packed: &[u8],
-    ) -> Option<Vec<i8>> {
-        let (pairs, _) = packed.as_chunks::<2>();
-        let halfwords: Vec<i16> = pairs.iter().copied().map(i16::from_le_bytes).collect();
-        let (len, padded) = (shape.patch_len(), direct::padded_len(shape));
-        let of_all = |weight: &dyn Fn(usize, usize) -> Option<i8>| {
-            let indices = (0..shape.output[2]).flat_map(|oc| (0..len).map(move |k| (oc, k)));
-            indices.map(|(oc, k)| weight(oc, k)).collect()
-        };
-        match form.layout {
-            WeightLayout::Direct8 => of_all(&|oc, k| {
-                let value = *halfwords.get(oc / 2 * padded + place(k))?;
-                let first = value as i8;
-                let second = (i32::from(value) - i32::from(first)) / 256;
-                if oc % 2 == 0 { Some(first) } else { i8::try_from(second).ok() }
-            }),
-            WeightLayout::Direct16 => of_all(&|oc, k| {
-                let value = halfwords.get(index16(padded, oc, k))?;
-                i8::try_from(*value).ok()
-            }),
-            WeightLayout::Winograd2 => restored(form, shape, &halfwords, restore2),
-            WeightLayout::Winograd4 => restored(form, shape, &halfwords, restore4),
-            _ => None,
+    pub fn unpack(form: WeightForm, shape: &ConvShape, packed: &[u8]) -> Option<Vec<i8>> {
+        if form.layout == WeightLayout::Direct8 {
+            return unpack_direct8(shape, packed);
+        }
+        let packing = packing(form, shape)?;
+        packing.unpack(shape, packed, place(form, packing))
+    }
+
+    /// Where value `k` of the row of output channel `oc`, at a position, lies.
+    fn place(form: WeightForm, packing: Packing) -> impl Fn(usize, usize, usize) -> usize {
+        let Packing { filter, depth, .. } = packing;
+        move |oc, k, position| {
+            let first = (oc / 2 * filter.positions() + position) * depth * 2;
+            first
+                + match (form.target, form.layout) {
+                    (Target::CortexM3, WeightLayout::Winograd4) => k * 2 + oc % 2,
+                    _ => (k / ENTRY * 2 + oc % 2) * ENTRY + PLACES[k % ENTRY],
+                }
         }
     }
 
-    /// Where element `k` of a sum lies among all.
-    fn place(k: usize) -> usize {
-        k / ENTRY * ENTRY + PLACES[k % ENTRY]
-    }
-
-    /// Where element `k` of channel `oc` lies if each pair has `len` of them a channel.
-    fn index16(len: usize, oc: usize, k: usize) -> usize {
-        ((oc / 2 * (len / ENTRY) + k / ENTRY) * 2 + oc % 2) * ENTRY + PLACES[k % ENTRY]
-    }
-
-    fn direct16(shape: &ConvShape, ohwi: &[i8]) -> Vec<i16> {
-        let padded = direct::padded_len(shape);
-        let mut packed = std::vec![0; shape.output[2] * padded];
-        for (oc, row) in ohwi.chunks_exact(shape.patch_len().max(1)).enumerate() {
-            for (k, &weight) in row.iter().enumerate() {
-                packed[index16(padded, oc, k)] = weight.into();
-            }
-        }
-        packed
+    /// Where the halfword of elements `k` of a pair of channels lies.
+    fn place8(shape: &ConvShape, pair: usize, k: usize) -> usize {
+        pair * direct::padded_len(shape) + k / ENTRY * ENTRY + PLACES[k % ENTRY]
     }
 
     /// `None` if a pair does not fit 16 bits, or if 256 times the second channel's sum might not fit 32.
-    fn direct8(shape: &ConvShape, ohwi: &[i8]) -> Option<Vec<i16>> {
-        let (len, padded) = (shape.patch_len(), direct::padded_len(shape));
-        let mut packed = std::vec![0; shape.output[2] / 2 * padded];
+    fn pack_direct8(shape: &ConvShape, ohwi: &[i8]) -> Option<Vec<u8>> {
+        let len = shape.patch_len();
+        let mut packed = vec![[0; 2]; shape.output[2] / 2 * direct::padded_len(shape)];
         for (pair, rows) in ohwi.chunks_exact((2 * len).max(1)).enumerate() {
             let (first, second) = rows.split_at(len);
-            let sum: u64 = second.iter().map(|w| u64::from(w.unsigned_abs())).sum();
-            if sum * 128 >= 1 << 23 {
+            if !sums_fit(len, second, 23) {
                 return None;
             }
             for (k, (&first, &second)) in first.iter().zip(second).enumerate() {
                 let value = i32::from(second) * 256 + i32::from(first);
-                packed[pair * padded + place(k)] = i16::try_from(value).ok()?;
+                *packed.get_mut(place8(shape, pair, k))? = i16::try_from(value).ok()?.to_le_bytes();
             }
         }
-        Some(packed)
+        Some(packed.into_flattened())
     }
 
-    /// Whether four times no sum, whatever the input, leaves 32 bits.
-    fn sums_fit2(shape: &ConvShape, ohwi: &[i8]) -> bool {
-        let rows = ohwi.chunks_exact(shape.patch_len().max(1));
-        rows.map(|row| row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>())
-            .all(|sum| sum * 128 < 1 << 29)
-    }
-
-    /// Where position `at` of `positions` of a pair of channels lies.
-    fn transformed_index(
-        (target, in_c): (Target, usize),
-        (positions, at): (usize, usize),
-        (oc, ic): (usize, usize),
-    ) -> usize {
-        let first = (oc / 2 * positions + at) * in_c * 2;
-        match target {
-            Target::CortexM3 => first + ic * 2 + oc % 2,
-            _ => first + index16(in_c, oc % 2, ic),
-        }
-    }
-
-    fn transformed<const N: usize>(
-        form: WeightForm,
-        shape: &ConvShape,
-        transform: impl Fn(usize, usize) -> [i16; N],
-    ) -> Vec<i16> {
-        let (in_c, out_c) = (shape.input[2], shape.output[2]);
-        let mut packed = std::vec![0; in_c * out_c * N];
-        for oc in 0..out_c {
-            for ic in 0..in_c {
-                for (at, value) in transform(oc, ic).into_iter().enumerate() {
-                    packed[transformed_index((form.target, in_c), (N, at), (oc, ic))] = value;
-                }
-            }
-        }
-        packed
-    }
-
-    fn restored<const N: usize>(
-        form: WeightForm,
-        shape: &ConvShape,
-        packed: &[i16],
-        restore: impl Fn([i16; N]) -> Option<[i8; TAPS]>,
-    ) -> Option<Vec<i8>> {
-        let (in_c, out_c) = (shape.input[2], shape.output[2]);
-        let mut ohwi = std::vec![0; in_c * out_c * TAPS];
-        for oc in 0..out_c {
-            for ic in 0..in_c {
-                let value = |at| packed[transformed_index((form.target, in_c), (N, at), (oc, ic))];
-                let taps = restore(core::array::from_fn(value))?;
-                for (tap, weight) in taps.into_iter().enumerate() {
-                    ohwi[(oc * TAPS + tap) * in_c + ic] = weight;
-                }
-            }
-        }
-        Some(ohwi)
+    fn unpack_direct8(shape: &ConvShape, packed: &[u8]) -> Option<Vec<i8>> {
+        let (halfwords, _) = packed.as_chunks::<2>();
+        let len = shape.patch_len();
+        let weight = |at: usize| {
+            let (oc, k) = (at / len, at % len);
+            let value = i16::from_le_bytes(*halfwords.get(place8(shape, oc / 2, k))?);
+            let first = value as i8;
+            let second = (i32::from(value) - i32::from(first)) / 256;
+            if oc % 2 == 0 { Some(first) } else { i8::try_from(second).ok() }
+        };
+        (0..shape.output[2] * len).map(weight).collect()
     }
 }

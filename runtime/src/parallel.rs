@@ -63,6 +63,14 @@ impl Division {
             Self::Rows(rows)
         }
     }
+
+    /// How many parts there are.
+    fn parts(self, shape: &ConvShape) -> usize {
+        match self {
+            Self::Rows(rows) => shape.output[0].div_ceil(rows),
+            Self::Channels(channels) => shape.output[2].div_ceil(channels),
+        }
+    }
 }
 
 /// Multiply-accumulates of a convolution.
@@ -147,10 +155,7 @@ fn divided_bytes(
     threads: usize,
 ) -> Option<usize> {
     let division = Division::choose(kernels.conv_kernel(shape, form), shape, form, threads);
-    let parts = match division {
-        Division::Rows(rows) => shape.output[0].div_ceil(rows),
-        Division::Channels(channels) => shape.output[2].div_ceil(channels),
-    };
+    let parts = division.parts(shape);
     let share = Share::for_division(division, shape, form, kernels);
     (parts > 1).then(|| share.bytes().saturating_mul(parts))
 }

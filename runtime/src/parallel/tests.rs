@@ -131,56 +131,25 @@ fn forms_of(
 
 #[test]
 fn no_division_changes_a_byte() {
-    for (index, shape) in shapes().iter().enumerate() {
-        let [height, width, channels] = shape.output;
-        let input = values(shape.input.iter().product(), 1 + index as u32);
-        let ohwi = values(channels * shape.patch_len(), 77);
-        let bias: Vec<i32> = (0..channels as i32).map(|c| c * 1000 - 20_000).collect();
-        let multipliers = vec![1 << 18; channels];
-        let constants = Channels { bias: &bias, multipliers: &multipliers };
-        let shortcut = values(height * width * channels, 5);
-        let run = |kernels: KernelSet, division: Division, weights: Weights<'_>, in_place| {
-            let share = Share::for_division(division, shape, weights.form, kernels.choice());
-            let parts = match division {
-                Division::Rows(rows) => height.div_ceil(rows),
-                Division::Channels(block) => channels.div_ceil(block),
-            };
-            let mut scratch = AlignedBytes::zeroed(share.bytes() * parts);
-            scratch.as_mut_slice().fill(0xA5);
-            let mut output = shortcut.clone();
-            let residual = match in_place {
-                None => Residual::None,
-                Some(true) => Residual::InPlace,
-                Some(false) => Residual::Separate(&shortcut),
-            };
-            let args = ConvArgs {
-                shape,
-                input: &input,
-                weights,
-                channels: constants,
-                requantization: &RQ,
-                residual,
-                first_row: 0,
-                output: &mut output,
-                scratch: scratch.as_mut_slice(),
-            };
-            conv_divided(kernels, division, args).unwrap();
-            output
-        };
-        for in_place in [None, Some(true), Some(false)] {
-            let whole = Division::Rows(height);
-            let want = run(KernelSet::REFERENCE, whole, Weights::ohwi(&ohwi), in_place);
+    for (index, shape) in shapes().into_iter().enumerate() {
+        let mut case = Case::new(shape, index);
+        // Any weights, which some layouts do not take.
+        case.ohwi = values(case.ohwi.len(), 77);
+        for residual in 0..3 {
+            case.residual = residual;
+            let (ohwi, whole) = (Weights::ohwi(&case.ohwi), Division::Rows(shape.output[0]));
+            let want = case.run_divided(KernelSet::REFERENCE, whole, ohwi);
             for kernels in KernelSet::available() {
-                for (form, bytes) in forms(kernels, shape, &ohwi) {
+                for (form, bytes) in forms(kernels, &shape, &case.ohwi) {
                     let weights = Weights { form, bytes: &bytes };
-                    let grain = kernels.conv_kernel(shape, form).grain();
+                    let grain = kernels.conv_kernel(&shape, form).grain();
                     let rows = (1..=5).map(|part| Division::Rows(part * grain.rows));
                     let blocks = (1..=5).map(|part| Division::Channels(part * grain.channels));
                     let blocks = blocks.filter(|_| grain.channels > 0);
                     for division in rows.chain(blocks) {
-                        let got = run(kernels, division, weights, in_place);
+                        let got = case.run_divided(kernels, division, weights);
                         let name = kernels.name();
-                        assert_eq!(got, want, "{name} {form:?} {division:?} {in_place:?}");
+                        assert_eq!(got, want, "{name} {form:?} {division:?} {residual}");
                     }
                 }
             }
@@ -302,6 +271,41 @@ impl Case {
         }
     }
 
+    fn args<'a>(
+        &'a self,
+        weights: Weights<'a>,
+        output: &'a mut [i8],
+        scratch: &'a mut [u8],
+    ) -> ConvArgs<'a> {
+        ConvArgs {
+            shape: &self.shape,
+            input: &self.input,
+            weights,
+            channels: Channels { bias: &self.bias, multipliers: &self.multipliers },
+            requantization: &RQ,
+            residual: match self.residual {
+                0 => Residual::None,
+                1 => Residual::InPlace,
+                _ => Residual::Separate(&self.shortcut),
+            },
+            first_row: 0,
+            output,
+            scratch,
+        }
+    }
+
+    /// Runs divided so, in as much scratch as its shares have.
+    fn run_divided(&self, kernels: KernelSet, division: Division, weights: Weights<'_>) -> Vec<i8> {
+        let share = Share::for_division(division, &self.shape, weights.form, kernels.choice());
+        let parts = division.parts(&self.shape);
+        let mut scratch = AlignedBytes::zeroed(share.bytes() * parts);
+        scratch.as_mut_slice().fill(0xA5);
+        let mut output = self.shortcut.clone();
+        let args = self.args(weights, &mut output, scratch.as_mut_slice());
+        conv_divided(kernels, division, args).unwrap();
+        output
+    }
+
     /// Runs on some threads, in as much scratch as is planned less `missing` bytes.
     fn run(
         &self,
@@ -315,21 +319,7 @@ impl Case {
         let planned = divided_bytes(kernels.choice(), shape, form, threads).unwrap_or(whole);
         let mut scratch = Guarded::new(planned - missing);
         let mut output = Guarded::from_int8(&self.shortcut);
-        let args = ConvArgs {
-            shape,
-            input: &self.input,
-            weights,
-            channels: Channels { bias: &self.bias, multipliers: &self.multipliers },
-            requantization: &RQ,
-            residual: match self.residual {
-                0 => Residual::None,
-                1 => Residual::InPlace,
-                _ => Residual::Separate(&self.shortcut),
-            },
-            first_row: 0,
-            output: output.as_mut_int8(),
-            scratch: scratch.as_mut_slice(),
-        };
+        let args = self.args(weights, output.as_mut_int8(), scratch.as_mut_slice());
         let result = conv(kernels, threads, args);
         output.assert_intact();
         scratch.assert_intact();

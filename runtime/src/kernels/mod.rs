@@ -24,6 +24,7 @@ pub(crate) mod check;
 #[cfg(any(has_cortex_m3, has_cortex_m4))]
 mod cortex_m;
 mod declare;
+mod divide;
 mod instruction_sets;
 pub mod layouts;
 #[cfg(any(has_aarch64, has_x86_64, has_cortex_m3, has_cortex_m4))]

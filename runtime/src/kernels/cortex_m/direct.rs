@@ -18,6 +18,8 @@ pub(crate) struct Form {
     pub channels: usize,
 }
 
+/// OHWI weights: four pixels and one channel at a time.
+pub(crate) const ROWS: Form = Form { pixels: 4, channels: 1 };
 /// Packed weights, which the layouts are for.
 pub(crate) const PACKED: Form = Form { pixels: 2, channels: 2 };
 

@@ -14,8 +14,6 @@ const fn packed(layout: WeightLayout) -> WeightForm {
     WeightForm { target: Target::CortexM3, layout }
 }
 
-/// Four pixels and one channel at a time.
-pub(super) const DIRECT: direct::Form = direct::Form { pixels: 4, channels: 1 };
 /// F(4x4, 3x3) of values in 32 bits, as MLA takes them.
 pub(super) const WINOGRAD4: winograd::Form = winograd::Form { side: 4, value_bytes: 4 };
 
@@ -30,8 +28,8 @@ pub(crate) static M3: InstructionSet = InstructionSet {
             scratch_bytes: |shape, _| WINOGRAD4.scratch_bytes(shape),
         }
         conv_direct_cortex_m3(CortexM3) {
-            computes: |shape| DIRECT.computes(shape),
-            scratch_bytes: |shape, _| DIRECT.scratch_bytes(shape),
+            computes: |shape| direct::ROWS.computes(shape),
+            scratch_bytes: |shape, _| direct::ROWS.scratch_bytes(shape),
         }
     },
     layouts: layouts_of!(layouts),

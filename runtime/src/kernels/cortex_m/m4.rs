@@ -14,8 +14,6 @@ const fn packed(layout: WeightLayout) -> WeightForm {
     WeightForm { target: Target::CortexM4, layout }
 }
 
-/// From OHWI weights: four pixels and one channel at a time.
-pub(super) const DIRECT: direct::Form = direct::Form { pixels: 4, channels: 1 };
 /// F(4x4, 3x3) of pairs of values, as SMLAD takes them.
 pub(super) const WINOGRAD4: winograd::Form = winograd::Form { side: 4, value_bytes: 2 };
 /// F(2x2, 3x3), likewise.
@@ -47,8 +45,8 @@ pub(crate) static M4: InstructionSet = InstructionSet {
             scratch_bytes: |shape, _| direct::PACKED.scratch_bytes(shape),
         }
         conv_direct_cortex_m4(CortexM4) {
-            computes: |shape| DIRECT.computes(shape),
-            scratch_bytes: |shape, _| DIRECT.scratch_bytes(shape),
+            computes: |shape| direct::ROWS.computes(shape),
+            scratch_bytes: |shape, _| direct::ROWS.scratch_bytes(shape),
         }
     },
     layouts: layouts_of!(layouts),

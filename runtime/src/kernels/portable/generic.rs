@@ -4,10 +4,9 @@
 //! which lie in the same order. No panics: slices are walked by iterators. They end together, and no
 //! product of extents overflows, as [`super::check`] has seen to.
 
-use zerocopy::FromBytes;
-
 use crate::error::Fault;
 use crate::format::{Channels, align_up};
+use crate::kernels::divide::buffer;
 use crate::kernels::{ConvArgs, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, patch};
 use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
 
@@ -19,12 +18,11 @@ pub fn conv_scratch_bytes(shape: &ConvShape) -> usize {
 
 /// See [`super::reference::conv`].
 #[inline(never)]
-pub fn conv(args: ConvArgs<'_>) -> Result<(), Fault> {
+pub fn conv(mut args: ConvArgs<'_>) -> Result<(), Fault> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let len = shape.patch_len();
-    let scratch = args.scratch.get_mut(..len * 2).ok_or(Fault::Plan)?;
-    let patch = <[i16]>::mut_from_bytes(scratch).map_err(|_| Fault::Plan)?;
+    let patch = buffer(&mut args.scratch, len * 2).ok_or(Fault::Plan)?;
     let group_out = out_c.checked_div(shape.groups).unwrap_or(0).max(1);
     let per_group = args.weights.as_ohwi().chunks_exact((group_out * len).max(1));
     for (pixel, output) in args.output.chunks_exact_mut(out_c.max(1)).enumerate() {

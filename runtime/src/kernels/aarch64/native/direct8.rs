@@ -3,11 +3,10 @@
 
 use core::ops::Range;
 
-use zerocopy::FromBytes;
-
 use crate::error::Fault;
 use crate::format::{Channels, WeightLayout, align_up};
 use crate::kernels::aarch64::direct8::{BLOCK, STEP, padded_len, pair_bytes, patch_bytes};
+use crate::kernels::divide::{buffer, parts};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 use crate::numerics::Requantization;
 
@@ -39,16 +38,16 @@ pub(super) struct Block<'v> {
     pub out_c: usize,
 }
 
-impl<'v> Block<'v> {
-    /// The pixels in tiles of at most `most` groups of `group`, of one size, give or take one group: windows,
-    /// and where the first output lies.
-    pub fn tiles(self, most: usize, group: usize) -> impl Iterator<Item = (&'v [i8], usize)> {
-        let windows = self.padded * group;
-        let tiles = even_parts(self.patches.len() / windows.max(1), most);
-        tiles.map(move |tile| {
-            let patches = self.patches.get(tile.start * windows..tile.end * windows);
-            (patches.unwrap_or_default(), self.first + tile.start * group * self.out_c)
-        })
+impl Block<'_> {
+    /// The groups of windows, of `group` each, in tiles of at most `most`.
+    pub fn tiles(&self, most: usize, group: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        parts(self.patches.len() / (self.padded * group).max(1), most)
+    }
+
+    /// The windows from a pixel on, and where its first output lies.
+    #[inline(always)]
+    pub fn tile(&self, pixel: usize) -> Option<(&[i8], usize)> {
+        Some((self.patches.get(pixel * self.padded..)?, self.first + pixel * self.out_c))
     }
 }
 
@@ -92,13 +91,9 @@ fn run<I: Direct8Isa>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
     let (len, padded) = (args.shape.patch_len(), padded_len(args.shape));
     let bytes = padded.saturating_mul(BLOCK);
     let weights = args.weights;
-    let scratch = core::mem::take(&mut args.scratch);
-    let patch_bytes = align_up(patch_bytes(args.shape, I::GROUP));
-    let (patches, rest) = scratch.split_at_mut_checked(patch_bytes)?;
-    let (pair, packed) = rest.split_at_mut_checked(pair_bytes(args.shape, I::GROUP))?;
     let room = Room {
-        patches: <[i8]>::mut_from_bytes(patches).ok()?,
-        pair: <[i8]>::mut_from_bytes(pair).ok()?,
+        patches: buffer(&mut args.scratch, align_up(patch_bytes(args.shape, I::GROUP)))?,
+        pair: buffer(&mut args.scratch, pair_bytes(args.shape, I::GROUP))?,
     };
     if weights.form.layout != WeightLayout::Ohwi {
         let weights = weights.int8();
@@ -107,7 +102,7 @@ fn run<I: Direct8Isa>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
             tiles(block(index)?, Range8::Symmetric)
         });
     }
-    let packed = <[i8]>::mut_from_bytes(packed.get_mut(..bytes)?).ok()?;
+    let packed = buffer(&mut args.scratch, bytes)?;
     let (rows, len) = (weights.as_ohwi(), len * BLOCK);
     with_blocks(isa, args, room, |isa, index, tiles| {
         let rows = rows.get(index * len..(index + 1) * len)?;
@@ -139,7 +134,7 @@ impl Room<'_> {
         let whole_steps = (shape.kernel[1] * shape.input[2]).is_multiple_of(STEP);
         for (to, first) in groups.zip(pixels.clone().step_by(I::GROUP)) {
             if I::GROUP == 1 {
-                gather(shape, input, position(first), to);
+                gather(shape, input, position(first), to)?;
                 continue;
             }
             let whole = whole_steps && first + 1 < pixels.end;
@@ -147,7 +142,7 @@ impl Room<'_> {
                 continue;
             }
             for (window, pixel) in self.pair.chunks_exact_mut(padded).zip(first..pixels.end) {
-                gather(shape, input, position(pixel), window);
+                gather(shape, input, position(pixel), window)?;
             }
             let from = &*self.pair;
             isa.weave(Rows { from, count: 1, len: padded, below: 0, beside: padded }, to)?;
@@ -197,7 +192,7 @@ fn with_blocks<I: Direct8Isa>(
     let padded = padded_len(args.shape);
     let pixels = args.output.len() / out_c.max(1);
     let group = padded * I::GROUP;
-    for groups in even_parts(pixels.div_ceil(I::GROUP), room.patches.len() / group.max(1)) {
+    for groups in parts(pixels.div_ceil(I::GROUP), room.patches.len() / group.max(1)) {
         let first = groups.start * I::GROUP;
         room.gather(isa, &args, first..pixels.min(groups.end * I::GROUP))?;
         for block in 0..out_c / BLOCK {
@@ -221,23 +216,28 @@ fn with_blocks<I: Direct8Isa>(
     Some(())
 }
 
-/// `0..count` in parts of at most `most`, of one size, give or take one.
-fn even_parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let parts = count.div_ceil(most.max(1));
-    (0..parts).map(move |part| part * count / parts..(part + 1) * count / parts)
-}
-
 /// Copies the window behind an output pixel in OHWI order and fills it up with zeros; padding is the zero
-/// point.
+/// point. `None` if a slice is too short.
 #[inline]
-fn gather(shape: &ConvShape, input: &[i8], position: (usize, usize), patch: &mut [i8]) {
-    if gather_short_rows(shape, input, position, patch).is_none() {
-        gather_any(shape, input, position, patch);
+fn gather(
+    shape: &ConvShape,
+    input: &[i8],
+    position: (usize, usize),
+    patch: &mut [i8],
+) -> Option<()> {
+    match gather_short_rows(shape, input, position, patch) {
+        None => gather_any(shape, input, position, patch),
+        done => done,
     }
 }
 
 /// See [`gather`].
-fn gather_any(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: &mut [i8]) {
+fn gather_any(
+    shape: &ConvShape,
+    input: &[i8],
+    (oy, ox): (usize, usize),
+    patch: &mut [i8],
+) -> Option<()> {
     let [in_h, in_w, in_c] = shape.input;
     let [kernel_h, kernel_w] = shape.kernel;
     let left = ox * shape.strides[1];
@@ -246,33 +246,35 @@ fn gather_any(shape: &ConvShape, input: &[i8], (oy, ox): (usize, usize), patch: 
     let whole =
         shape.dilations[1] == 1 && left >= shape.pads[1] && left + kernel_w <= in_w + shape.pads[1];
     for ky in 0..kernel_h {
-        let Some(row) = patch.get_mut(ky * run..) else { return };
+        let row = patch.get_mut(ky * run..)?;
         let y = (oy * shape.strides[0] + ky * shape.dilations[0]).checked_sub(shape.pads[0]);
         let Some(y) = y.filter(|&y| y < in_h) else {
-            row.get_mut(..run).unwrap_or_default().fill(shape.input_zero_point);
+            row.get_mut(..run)?.fill(shape.input_zero_point);
             continue;
         };
         if whole {
             let from = (y * in_w + left - shape.pads[1]) * in_c;
-            copy(row, input.get(from..).unwrap_or_default(), run);
+            copy(row, input.get(from..)?, run)?;
             continue;
         }
         for kx in 0..kernel_w {
-            let Some(cell) = row.get_mut(kx * in_c..) else { return };
+            let cell = row.get_mut(kx * in_c..)?;
             let x = (left + kx * shape.dilations[1]).checked_sub(shape.pads[1]);
-            match x.filter(|&x| x < in_w).and_then(|x| input.get((y * in_w + x) * in_c..)) {
-                Some(from) => copy(cell, from, in_c),
-                None => cell.get_mut(..in_c).unwrap_or_default().fill(shape.input_zero_point),
+            match x.filter(|&x| x < in_w) {
+                Some(x) => copy(cell, input.get((y * in_w + x) * in_c..)?, in_c)?,
+                None => cell.get_mut(..in_c)?.fill(shape.input_zero_point),
             }
         }
     }
-    if let Some(rest) = patch.get_mut(kernel_h * run..).filter(|rest| !rest.is_empty()) {
+    let rest = patch.get_mut(kernel_h * run..)?;
+    if !rest.is_empty() {
         rest.fill(0);
     }
+    Some(())
 }
 
 /// Copies a window of short rows without padding, a vector or two a row; what comes behind a row is
-/// written later. None if it is no such window, or too near the end of the input.
+/// written later. `None` if it is no such window, or too near the end of the input.
 #[inline]
 fn gather_short_rows(
     shape: &ConvShape,
@@ -283,43 +285,45 @@ fn gather_short_rows(
     const MOST: usize = 32;
     let [in_h, in_w, in_c] = shape.input;
     let [kernel_h, kernel_w] = shape.kernel;
-    let y = (oy * shape.strides[0]).checked_sub(shape.pads[0])?;
-    let x = (ox * shape.strides[1]).checked_sub(shape.pads[1])?;
     let run = kernel_w * in_c;
-    let inside = y + kernel_h <= in_h && x + kernel_w <= in_w && shape.dilations == [1, 1];
-    let mut from = input.get((y * in_w + x) * in_c..)?;
-    let ends = [(kernel_h - 1) * run + MOST, (kernel_h - 1) * in_w * in_c + MOST];
-    if !inside || run > MOST || patch.len() < ends[0] || from.len() < ends[1] {
+    if run > MOST || shape.dilations != [1, 1] {
         return None;
     }
-    let mut to = patch;
-    for _ in 0..kernel_h {
-        *to.first_chunk_mut::<MOST>()? = *from.first_chunk()?;
-        to = to.get_mut(run..)?;
-        from = from.get(in_w * in_c..).unwrap_or_default();
+    let y = (oy * shape.strides[0]).checked_sub(shape.pads[0])?;
+    let x = (ox * shape.strides[1]).checked_sub(shape.pads[1])?;
+    let inside = y + kernel_h <= in_h && x + kernel_w <= in_w;
+    let from = input.get((y * in_w + x) * in_c..)?;
+    let ends = [(kernel_h - 1) * run + MOST, (kernel_h - 1) * in_w * in_c + MOST];
+    if !inside || patch.len() < ends[0] || from.len() < ends[1] {
+        return None;
     }
-    to.fill(0);
+    for row in 0..kernel_h {
+        let from = from.get(row * in_w * in_c..)?.first_chunk()?;
+        *patch.get_mut(row * run..)?.first_chunk_mut::<MOST>()? = *from;
+    }
+    patch.get_mut(kernel_h * run..)?.fill(0);
     Some(())
 }
 
 /// Copies `len` elements. Where both sides go on, short runs are copied in whole vectors: what comes
-/// behind them is written later.
+/// behind them is written later. `None` if there are fewer.
 #[inline(always)]
-fn copy(to: &mut [i8], from: &[i8], len: usize) {
+fn copy(to: &mut [i8], from: &[i8], len: usize) -> Option<()> {
     match len {
-        ..=16 if vectors::<16>(to, from) => {}
-        17..=32 if vectors::<32>(to, from) => {}
-        33..=64 if vectors::<64>(to, from) => {}
-        _ => to.iter_mut().zip(from).take(len).for_each(|(to, &from)| *to = from),
+        ..=16 if vectors::<16>(to, from).is_some() => {}
+        17..=32 if vectors::<32>(to, from).is_some() => {}
+        33..=64 if vectors::<64>(to, from).is_some() => {}
+        _ => {
+            let (to, from) = (to.get_mut(..len)?, from.get(..len)?);
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        }
     }
+    Some(())
 }
 
 /// Copies `N` elements, if there are as many.
 #[inline(always)]
-fn vectors<const N: usize>(to: &mut [i8], from: &[i8]) -> bool {
-    let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) else {
-        return false;
-    };
-    *to = *from;
-    true
+fn vectors<const N: usize>(to: &mut [i8], from: &[i8]) -> Option<()> {
+    *to.first_chunk_mut::<N>()? = *from.first_chunk()?;
+    Some(())
 }

@@ -42,29 +42,29 @@ impl Direct8Isa for Dotprod {
 #[target_feature(enable = "neon,dotprod")]
 fn compute(block: Block<'_>, output: &mut [i8]) -> Option<()> {
     let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?;
-    for (patches, at) in block.tiles(PIXELS, 1) {
-        match patches.len() / block.padded {
-            1 => some_pixels::<1>(rq, &block, patches, at, output)?,
-            2 => some_pixels::<2>(rq, &block, patches, at, output)?,
-            3 => some_pixels::<3>(rq, &block, patches, at, output)?,
-            4 => some_pixels::<4>(rq, &block, patches, at, output)?,
-            5 => some_pixels::<5>(rq, &block, patches, at, output)?,
-            _ => some_pixels::<PIXELS>(rq, &block, patches, at, output)?,
+    for tile in block.tiles(PIXELS, 1) {
+        match tile.len() {
+            1 => some_pixels::<1>(rq, &block, tile.start, output)?,
+            2 => some_pixels::<2>(rq, &block, tile.start, output)?,
+            3 => some_pixels::<3>(rq, &block, tile.start, output)?,
+            4 => some_pixels::<4>(rq, &block, tile.start, output)?,
+            5 => some_pixels::<5>(rq, &block, tile.start, output)?,
+            _ => some_pixels::<PIXELS>(rq, &block, tile.start, output)?,
         }
     }
     Some(())
 }
 
-/// A tile of `P` windows, whose first output is `output[at]`.
+/// A tile of `P` windows, from pixel `first` on.
 #[target_feature(enable = "neon,dotprod")]
 fn some_pixels<const P: usize>(
     requantizer: &Requantizer<'_>,
     block: &Block<'_>,
-    patches: &[i8],
-    at: usize,
+    first: usize,
     output: &mut [i8],
 ) -> Option<()> {
     let Block { padded, weights, out_c, .. } = *block;
+    let (patches, at) = block.tile(first)?;
     let long = patches.len() >= P * padded && weights.len() >= BLOCK * padded;
     if !long || !padded.is_multiple_of(STEP) {
         return None;

@@ -63,11 +63,11 @@ fn compute(block: Block<'_>, output: &mut [i8]) -> Option<()> {
         let twice = if pair % PAIR == 0 { vzip1q_s64(bias, bias) } else { vzip2q_s64(bias, bias) };
         vreinterpretq_s32_s64(twice)
     });
-    for (patches, at) in block.tiles(PIXELS, PAIR) {
-        match patches.len() / block.padded / PAIR {
-            1 => some_pairs::<1>(rq, &bias, &block, patches, at, output)?,
-            2 => some_pairs::<2>(rq, &bias, &block, patches, at, output)?,
-            _ => some_pairs::<PIXELS>(rq, &bias, &block, patches, at, output)?,
+    for tile in block.tiles(PIXELS, PAIR) {
+        match tile.len() {
+            1 => some_pairs::<1>(rq, &bias, &block, tile.start * PAIR, output)?,
+            2 => some_pairs::<2>(rq, &bias, &block, tile.start * PAIR, output)?,
+            _ => some_pairs::<PIXELS>(rq, &bias, &block, tile.start * PAIR, output)?,
         }
     }
     Some(())
@@ -93,17 +93,17 @@ macro_rules! multiply {
     )*}};
 }
 
-/// A tile of `P` pairs of windows, whose first output is `output[at]`.
+/// A tile of `P` pairs of windows, from pixel `first` on.
 #[target_feature(enable = "neon,i8mm")]
 fn some_pairs<const P: usize>(
     requantizer: &Requantizer<'_>,
     bias: &PairSums,
     block: &Block<'_>,
-    patches: &[i8],
-    at: usize,
+    first: usize,
     output: &mut [i8],
 ) -> Option<()> {
     let Block { padded, weights, out_c, .. } = *block;
+    let (patches, at) = block.tile(first)?;
     let long = patches.len() >= P * PAIR * padded && weights.len() >= BLOCK * padded;
     if !long || !padded.is_multiple_of(STEP) {
         return None;

@@ -3,15 +3,14 @@
 use core::marker::PhantomData;
 use core::ptr;
 
-use super::copy;
 use super::direct::{self, Direct, Part, Rows};
-use super::rows_call::{self, PreparedRows};
-use super::winograd::{self, Tiles, Winograd};
-use super::winograd_call::{WinogradCall, can_transform};
+use super::rows_call::{RowsCall, RowsIsa, WidenCall};
+use super::winograd::{self, Winograd};
+use super::winograd_call::WinogradCall;
 use crate::error::Fault;
 use crate::format::WeightLayout;
 use crate::kernels::ConvArgs;
-use crate::kernels::cortex_m::{direct as direct_plan, m4, winograd as winograd_plan};
+use crate::kernels::cortex_m::{direct as direct_plan, m4, winograd::Form};
 use crate::kernels::declare::token;
 
 token! {
@@ -21,23 +20,23 @@ token! {
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) from packed weights.
-pub fn conv_winograd4_cortex_m4(token: CortexM4, args: ConvArgs<'_>) -> Result<(), Fault> {
-    winograd::conv(F4(token), args).ok_or(Fault::Plan)
+pub fn conv_winograd4_cortex_m4(_token: CortexM4, args: ConvArgs<'_>) -> Result<(), Fault> {
+    winograd::conv::<F4>(args).ok_or(Fault::Plan)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(2x2, 3x3) from packed weights.
-pub fn conv_winograd2_cortex_m4(token: CortexM4, args: ConvArgs<'_>) -> Result<(), Fault> {
-    winograd::conv(F2(token), args).ok_or(Fault::Plan)
+pub fn conv_winograd2_cortex_m4(_token: CortexM4, args: ConvArgs<'_>) -> Result<(), Fault> {
+    winograd::conv::<F2>(args).ok_or(Fault::Plan)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; packed weights, in 8 bits or in 16.
 pub fn conv_direct_packed_cortex_m4(token: CortexM4, args: ConvArgs<'_>) -> Result<(), Fault> {
-    direct::conv(token, args).ok_or(Fault::Plan)
+    direct::conv::<2, _>(token, args).ok_or(Fault::Plan)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; OHWI weights.
 pub fn conv_direct_cortex_m4(token: CortexM4, args: ConvArgs<'_>) -> Result<(), Fault> {
-    direct::conv(PlainRows(token), args).ok_or(Fault::Plan)
+    direct::conv::<4, _>(token, args).ok_or(Fault::Plan)
 }
 
 /// Steps that follow each other without a branch: `M4_UNROLLED`.
@@ -74,6 +73,8 @@ unsafe extern "C" {
         gap: usize,
         rows: usize,
     );
+    fn fixnet_m4_direct_rows(call: &RowsCall);
+    fn fixnet_m4_widen_rows(call: &WidenCall);
     fn fixnet_m4_winograd4_input(patch: *const i8, values: *mut u32, position_bytes: usize);
     fn fixnet_m4_winograd2_input(patch: *const i8, values: *mut u32, position_bytes: usize);
     fn fixnet_m4_winograd4(call: &WinogradCall);
@@ -83,11 +84,6 @@ unsafe extern "C" {
 impl Direct<2> for CortexM4 {
     const FORM: direct_plan::Form = direct_plan::PACKED;
     type Call<'a> = PreparedCall<'a>;
-
-    #[inline(always)]
-    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) -> bool {
-        copy::gather(from, rows, to)
-    }
 
     #[inline(always)]
     fn widen(self, from: &[i8], [_, second]: [usize; 2], rows: Rows, patch: &mut [u32]) -> bool {
@@ -178,96 +174,30 @@ pub(crate) struct PreparedCall<'a> {
     part: PhantomData<Part<'a>>,
 }
 
-/// `conv_direct_cortex_m4`.
-#[derive(Clone, Copy)]
-struct PlainRows(#[allow(dead_code, reason = "the proof is in holding it")] CortexM4);
-
-impl Direct<4> for PlainRows {
-    const FORM: direct_plan::Form = m4::DIRECT;
-    type Call<'a> = PreparedRows<'a>;
-
-    #[inline(always)]
-    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) -> bool {
-        copy::gather(from, rows, to)
-    }
-
-    #[inline(always)]
-    fn widen(self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) -> bool {
-        rows_call::M4.widen(from, starts, rows, patch)
-    }
-
-    fn prepare(self, part: Part<'_>) -> Option<PreparedRows<'_>> {
-        rows_call::M4.prepare(part)
-    }
-
-    #[inline(always)]
-    fn tile(self, call: &PreparedRows<'_>, patch: &[u32], outputs: [&mut [i8]; 4]) -> bool {
-        rows_call::M4.tile(call, patch, outputs)
-    }
+// SAFETY: these are the functions for it; `M4_UNROLLED` steps of `M4_STEP_ROWS`.
+unsafe impl RowsIsa for CortexM4 {
+    const RUN: unsafe extern "C" fn(&RowsCall) = fixnet_m4_direct_rows;
+    const WIDEN: unsafe extern "C" fn(&WidenCall) = fixnet_m4_widen_rows;
+    const UNROLLED: usize = UNROLLED;
+    const STEP_BYTES: usize = 52;
 }
 
 /// `conv_winograd4_cortex_m4`.
-#[derive(Clone, Copy)]
-struct F4(CortexM4);
+struct F4;
 
-impl Winograd for F4 {
-    const FORM: winograd_plan::Form = m4::WINOGRAD4;
-
-    #[inline(always)]
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool {
-        copy::pixels(from, stride, to)
-    }
-
-    #[inline(always)]
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool {
-        let fits = can_transform(Self::FORM, patch, values, position_bytes);
-        if fits {
-            // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
-            unsafe {
-                fixnet_m4_winograd4_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
-            }
-        }
-        fits
-    }
-
-    #[inline(always)]
-    fn tiles(self, tiles: Tiles<'_>) -> bool {
-        let Some(call) = WinogradCall::new(tiles, Self::FORM) else { return false };
-        // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
-        unsafe { fixnet_m4_winograd4(&call) }
-        true
-    }
+// SAFETY: these are the functions of its form.
+unsafe impl Winograd for F4 {
+    const FORM: Form = m4::WINOGRAD4;
+    const INPUT: unsafe extern "C" fn(*const i8, *mut u32, usize) = fixnet_m4_winograd4_input;
+    const TILES: unsafe extern "C" fn(&WinogradCall) = fixnet_m4_winograd4;
 }
 
 /// `conv_winograd2_cortex_m4`.
-#[derive(Clone, Copy)]
-struct F2(CortexM4);
+struct F2;
 
-impl Winograd for F2 {
-    const FORM: winograd_plan::Form = m4::WINOGRAD2;
-
-    #[inline(always)]
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool {
-        copy::pixels(from, stride, to)
-    }
-
-    #[inline(always)]
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool {
-        let fits = can_transform(Self::FORM, patch, values, position_bytes);
-        if fits {
-            // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
-            unsafe {
-                fixnet_m4_winograd2_input(patch.as_ptr(), values.as_mut_ptr(), position_bytes);
-            }
-        }
-        fits
-    }
-
-    #[inline(always)]
-    fn tiles(self, tiles: Tiles<'_>) -> bool {
-        let Some(call) = WinogradCall::new(tiles, Self::FORM) else { return false };
-        // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
-        unsafe { fixnet_m4_winograd2(&call) }
-        true
-    }
+// SAFETY: these are the functions of its form.
+unsafe impl Winograd for F2 {
+    const FORM: Form = m4::WINOGRAD2;
+    const INPUT: unsafe extern "C" fn(*const i8, *mut u32, usize) = fixnet_m4_winograd2_input;
+    const TILES: unsafe extern "C" fn(&WinogradCall) = fixnet_m4_winograd2;
 }

@@ -1,11 +1,10 @@
 //! The driver of direct convolution, which [`direct`](crate::kernels::cortex_m::direct) plans: safe code that
 //! walks over tiles and takes care of padding, borders and the clamp.
 
-use zerocopy::FromBytes;
-
-use super::Epilogue;
+use super::{Epilogue, copy};
 use crate::format::WeightLayout;
 use crate::kernels::cortex_m::direct::{Buffers as Layout, Form, STEP, padded_len};
+use crate::kernels::divide::buffer;
 use crate::kernels::{ConvArgs, ConvShape};
 
 /// Rows of values in an HWC map: `count` of them, `run` long, `pitch` apart.
@@ -43,9 +42,6 @@ pub(crate) trait Direct<const P: usize>: Copy {
     /// A part that can be computed.
     type Call<'a>;
 
-    /// Copies `rows`, which begin at `from`, to `to` without gaps, and [`STEP`] zeros behind them.
-    fn gather(self, from: &[i8], rows: Rows, to: &mut [i8]) -> bool;
-
     /// Widens `rows`, whole steps, of each pixel's window into the beginning of `patch`. The first pixel's
     /// begin at `from`, the others' at distances in `starts`.
     fn widen(self, from: &[i8], starts: [usize; P], rows: Rows, patch: &mut [u32]) -> bool;
@@ -66,16 +62,12 @@ struct Buffers<'s> {
 }
 
 impl<'s> Buffers<'s> {
-    fn new(scratch: &'s mut [u8], layout: &Layout) -> Option<Self> {
-        let (patch, rest) = scratch.split_at_mut_checked(layout.patch)?;
-        let (windows, rest) = rest.split_at_mut_checked(layout.windows)?;
-        let (rows, rest) = rest.split_at_mut_checked(layout.rows)?;
-        let (spare, _) = rest.split_at_mut_checked(layout.spare)?;
+    fn new(scratch: &mut &'s mut [u8], layout: &Layout) -> Option<Self> {
         Some(Self {
-            patch: FromBytes::mut_from_bytes(patch).ok()?,
-            windows: FromBytes::mut_from_bytes(windows).ok()?,
-            rows,
-            spare: FromBytes::mut_from_bytes(spare).ok()?,
+            patch: buffer(scratch, layout.patch)?,
+            windows: buffer(scratch, layout.windows)?,
+            rows: buffer(scratch, layout.rows)?,
+            spare: buffer(scratch, layout.spare)?,
         })
     }
 }
@@ -84,10 +76,9 @@ impl<'s> Buffers<'s> {
 pub(crate) fn conv<const P: usize, I: Direct<P>>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
     let [_, out_w, out_c] = args.shape.output;
     let layout = Layout::new(I::FORM, args.shape);
-    let scratch = core::mem::take(&mut args.scratch);
-    let Buffers { patch, windows, rows, spare } = Buffers::new(scratch, &layout)?;
+    let Buffers { patch, windows, rows, spare } = Buffers::new(&mut args.scratch, &layout)?;
     let epilogue = Epilogue::begin(&mut args)?;
-    let [first, last] = parts(I::FORM, &args, epilogue, rows);
+    let [first, last] = parts(I::FORM, &args, epilogue, rows)?;
     // A single block of channels may be the one behind whose rows steps read.
     let (first, last) = if first.channels == 0 { (last, first) } else { (first, last) };
     let (split, in_one) = (first.channels, last.channels == 0);
@@ -135,32 +126,33 @@ fn in_two<const P: usize, I: Direct<P>>(
     isa.tile(first, patch, before) & isa.tile(last, patch, behind)
 }
 
-/// All output channels, in one part or, where steps read behind the last row of weights, in two.
+/// All output channels, in one part or, where steps read behind the last row of weights, in two. `None` if there
+/// are no weights for the second.
 fn parts<'a>(
     form: Form,
     args: &ConvArgs<'a>,
     epilogue: Epilogue<'a>,
     last: &'a mut [u8],
-) -> [Part<'a>; 2] {
+) -> Option<[Part<'a>; 2]> {
     let (layout, weights) = (args.weights.form.layout, args.weights.bytes);
     let (out_c, len) = (args.shape.output[2], args.shape.patch_len());
     let padded = padded_len(args.shape);
     let whole = layout != WeightLayout::Ohwi || len == padded;
     let split = if whole { out_c } else { out_c.saturating_sub(form.channels) };
     if !whole {
-        // What lies between and behind these rows meets values of 0. There are weights, as was checked.
-        for (to, from) in last.iter_mut().zip(weights.get(split * len..).unwrap_or_default()) {
+        // What lies between and behind these rows meets values of 0.
+        for (to, from) in last.iter_mut().zip(weights.get(split * len..)?) {
             *to = *from;
         }
     }
-    [(0, split, weights), (split, out_c, &*last)].map(|(from, to, weights)| Part {
+    Some([(0, split, weights), (split, out_c, &*last)].map(|(from, to, weights)| Part {
         layout,
         weights,
         row_bytes: len,
         channels: to - from,
         steps: padded / STEP,
         epilogue: Epilogue { channels: epilogue.channels.part(from..to), ..epilogue },
-    })
+    }))
 }
 
 /// Where windows come from.
@@ -222,7 +214,7 @@ impl<'a> Job<'a> {
                     done &= self.gather((top, column(pixel)), window);
                     continue;
                 }
-                done &= isa.gather(from, self.rows, window);
+                done &= copy::gather(from, self.rows, window);
             }
         } else {
             for pixel in 0..P {

@@ -4,54 +4,32 @@
 use core::marker::PhantomData;
 use core::ptr;
 
-use super::direct::{Part, Rows};
+use super::direct::{Direct, Part, Rows};
 use crate::format::WeightLayout;
-use crate::kernels::cortex_m::direct::STEP;
+use crate::kernels::cortex_m::direct::{Form, ROWS, STEP};
 
 /// Words of a step in a patch.
 const STEP_WORDS: usize = 8;
 /// What half of the constant that makes two products positive adds to a sum on Cortex-M3.
 const EXCESS: u32 = 0x7F00;
 
-/// The functions of one kind of processor. Each reads and writes what its call's pointers say, keeps the
-/// registers that a procedure call keeps, and uses less than 1 KiB of stack.
-pub(super) struct Kernel {
-    run: unsafe extern "C" fn(&RowsCall),
-    widen: unsafe extern "C" fn(&WidenCall),
+/// The functions of one kind of processor.
+///
+/// # Safety
+/// Each reads and writes what its call's pointers say, keeps the registers that a procedure call keeps, and uses
+/// less than 1 KiB of stack; holders of a token may call them.
+pub(super) unsafe trait RowsIsa: Copy {
+    const RUN: unsafe extern "C" fn(&RowsCall);
+    const WIDEN: unsafe extern "C" fn(&WidenCall);
     /// Steps that follow each other without a branch, and the bytes of one.
-    unrolled: usize,
-    step_bytes: usize,
+    const UNROLLED: usize;
+    const STEP_BYTES: usize;
 }
-
-unsafe extern "C" {
-    #[cfg(native_cortex_m3)]
-    fn fixnet_m3_direct(call: &RowsCall);
-    #[cfg(native_cortex_m3)]
-    fn fixnet_m3_widen(call: &WidenCall);
-    #[cfg(native_cortex_m4)]
-    fn fixnet_m4_direct_rows(call: &RowsCall);
-    #[cfg(native_cortex_m4)]
-    fn fixnet_m4_widen_rows(call: &WidenCall);
-}
-
-/// `M3_UNROLLED` steps of `M3_STEP`.
-#[cfg(native_cortex_m3)]
-pub(super) const M3: Kernel =
-    Kernel { run: fixnet_m3_direct, widen: fixnet_m3_widen, unrolled: 8, step_bytes: 88 };
-
-/// `M4_UNROLLED` steps of `M4_STEP_ROWS`.
-#[cfg(native_cortex_m4)]
-pub(super) const M4: Kernel = Kernel {
-    run: fixnet_m4_direct_rows,
-    widen: fixnet_m4_widen_rows,
-    unrolled: 12,
-    step_bytes: 52,
-};
 
 /// The arguments of a tile, in the order of its frame.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct RowsCall {
+pub(super) struct RowsCall {
     patch: *const u32,
     patch_end: *const u32,
     weights: *const u8,
@@ -69,7 +47,7 @@ struct RowsCall {
 }
 
 #[repr(C)]
-struct WidenCall {
+pub(super) struct WidenCall {
     from: [*const i8; 4],
     patch: *mut u32,
     row_bytes: usize,
@@ -86,9 +64,12 @@ pub(crate) struct PreparedRows<'a> {
     part: PhantomData<Part<'a>>,
 }
 
-impl Kernel {
+impl<I: RowsIsa> Direct<4> for I {
+    const FORM: Form = ROWS;
+    type Call<'a> = PreparedRows<'a>;
+
     #[inline(always)]
-    pub fn widen(&self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) -> bool {
+    fn widen(self, from: &[i8], starts: [usize; 4], rows: Rows, patch: &mut [u32]) -> bool {
         let steps = rows.run / STEP;
         let farthest = starts.into_iter().max().unwrap_or(0);
         let kept = steps > 0
@@ -105,13 +86,13 @@ impl Kernel {
             };
             // SAFETY: `steps` words are readable in each row of all windows, and eight times as many
             // writable in the patch.
-            unsafe { (self.widen)(&call) }
+            unsafe { (I::WIDEN)(&call) }
         }
         kept
     }
 
     #[inline(never)]
-    pub fn prepare<'a>(&self, part: Part<'a>) -> Option<PreparedRows<'a>> {
+    fn prepare(self, part: Part<'_>) -> Option<PreparedRows<'_>> {
         let Part { layout, weights, row_bytes, channels, steps, epilogue } = part;
         let (bias, multipliers) = (epilogue.channels.bias, epilogue.channels.multipliers);
         let kept = steps > 0
@@ -136,8 +117,7 @@ impl Kernel {
             fraction_bits: rq.fraction_bits,
             residual_multiplier: epilogue.residual_multiplier,
             output_end: ptr::null(),
-            skipped_bytes: (self.unrolled - 1 - (steps - 1) % self.unrolled.max(1))
-                * self.step_bytes,
+            skipped_bytes: (I::UNROLLED - 1 - (steps - 1) % I::UNROLLED) * I::STEP_BYTES,
             excess: (steps as u32 * 2).wrapping_mul(EXCESS),
             row_excess: (steps * STEP).wrapping_sub(row_bytes),
         };
@@ -145,12 +125,7 @@ impl Kernel {
     }
 
     #[inline(always)]
-    pub fn tile(
-        &self,
-        call: &PreparedRows<'_>,
-        patch: &[u32],
-        mut outputs: [&mut [i8]; 4],
-    ) -> bool {
+    fn tile(self, call: &PreparedRows<'_>, patch: &[u32], mut outputs: [&mut [i8]; 4]) -> bool {
         let kept = patch.len() >= call.steps * STEP_WORDS
             && outputs.iter().all(|output| output.len() == call.channels);
         if !kept {
@@ -167,7 +142,7 @@ impl Kernel {
         };
         // SAFETY: for each of `channels` the steps read as much of the patch as was just checked, and as
         // many weights and constants as `prepare` has found; the outputs have `channels` elements.
-        unsafe { (self.run)(&tile) }
+        unsafe { (I::RUN)(&tile) }
         true
     }
 }

@@ -1,11 +1,11 @@
 //! The driver of Winograd's forms, which [`winograd`](crate::kernels::cortex_m::winograd) plans: safe code that
 //! walks over tiles and takes care of padding, borders and the clamp.
 
-use zerocopy::FromBytes;
-
-use super::Epilogue;
+use super::winograd_call::{WinogradCall, can_transform};
+use super::{Epilogue, copy};
 use crate::format::align_up;
 use crate::kernels::cortex_m::winograd::{BLOCK, Form, TILES};
+use crate::kernels::divide::buffer;
 use crate::kernels::{ConvArgs, ConvShape};
 
 /// Two tiles in all channels.
@@ -22,19 +22,39 @@ pub(crate) struct Tiles<'a> {
     pub channels: usize,
 }
 
-/// What an instruction set does of it. Methods do nothing and return `false` if a slice is too short, or
-/// misaligned.
-pub(crate) trait Winograd: Copy {
+/// A form by the functions of one kind of processor.
+///
+/// # Safety
+/// They read and write what is documented of them, and this processor has their instructions.
+pub(crate) unsafe trait Winograd {
     const FORM: Form;
 
-    /// Copies [`BLOCK`] channels of each pixel, `stride` apart, to `to`.
-    fn copy(self, from: &[i8], stride: usize, to: &mut [i8]) -> bool;
+    /// Transforms a patch: reads what [`can_transform`] asks for, and writes positions so many bytes apart.
+    const INPUT: unsafe extern "C" fn(*const i8, *mut u32, usize);
 
-    /// Transforms a patch into the beginning of `values`.
-    fn input(self, patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool;
+    /// Multiplies, transforms back and requantizes what a call's pointers say.
+    const TILES: unsafe extern "C" fn(&WinogradCall);
+}
 
-    /// Multiplies, transforms back and requantizes.
-    fn tiles(self, tiles: Tiles<'_>) -> bool;
+/// Transforms a patch into the beginning of `values`; does nothing and returns `false` if a slice is too short,
+/// or misaligned.
+#[inline(always)]
+fn transform_patch<I: Winograd>(patch: &[i8], values: &mut [u32], position_bytes: usize) -> bool {
+    let fits = can_transform(I::FORM, patch, values, position_bytes);
+    if fits {
+        // SAFETY: as just checked: a patch of whole pixels, and a block of channels at each position.
+        unsafe { (I::INPUT)(patch.as_ptr(), values.as_mut_ptr(), position_bytes) };
+    }
+    fits
+}
+
+/// Computes two tiles, on the same conditions.
+#[inline(always)]
+fn tiles<I: Winograd>(tiles: Tiles<'_>) -> bool {
+    let Some(call) = WinogradCall::new(tiles, I::FORM) else { return false };
+    // SAFETY: the call's slices are long enough and aligned, as `new` has checked.
+    unsafe { (I::TILES)(&call) }
+    true
 }
 
 /// The buffers in the scratch.
@@ -45,24 +65,20 @@ struct Buffers<'s> {
 }
 
 impl<'s> Buffers<'s> {
-    fn new(scratch: &'s mut [u8], form: Form, shape: &ConvShape) -> Option<Self> {
-        let (values, rest) = scratch.split_at_mut_checked(align_up(form.values_bytes(shape)))?;
-        let (patch, rest) = rest.split_at_mut_checked(align_up(form.patch_bytes()))?;
-        let (results, _) = rest.split_at_mut_checked(form.results_bytes(shape))?;
+    fn new(scratch: &mut &'s mut [u8], form: Form, shape: &ConvShape) -> Option<Self> {
         Some(Self {
-            values: FromBytes::mut_from_bytes(values).ok()?,
-            patch: FromBytes::mut_from_bytes(patch).ok()?,
-            results: FromBytes::mut_from_bytes(results).ok()?,
+            values: buffer(scratch, align_up(form.values_bytes(shape)))?,
+            patch: buffer(scratch, align_up(form.patch_bytes()))?,
+            results: buffer(scratch, form.results_bytes(shape))?,
         })
     }
 }
 
 /// Runs the convolution. `None` if a slice is too short.
-pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
+pub(crate) fn conv<I: Winograd>(mut args: ConvArgs<'_>) -> Option<()> {
     let (shape, side) = (args.shape, I::FORM.side);
     let [_, out_w, out_c] = shape.output;
-    let scratch = core::mem::take(&mut args.scratch);
-    let mut buffers = Buffers::new(scratch, I::FORM, shape)?;
+    let mut buffers = Buffers::new(&mut args.scratch, I::FORM, shape)?;
     let epilogue = Epilogue::begin(&mut args)?;
     let mut done = true;
     let row_stride = out_w * out_c;
@@ -70,12 +86,12 @@ pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
     for top in (0..rows).step_by(side) {
         for left in (0..out_w).step_by(side * TILES) {
             let corner = (args.first_row + top, left);
-            done &= transform::<I>(isa, shape, args.input, corner, &mut buffers);
+            done &= transform::<I>(shape, args.input, corner, &mut buffers);
             let height = side.min(rows - top);
             let width = (side * TILES).min(out_w - left);
             let output = args.output.get_mut((top * out_w + left) * out_c..)?;
             let run = |output: &mut [i8], row_stride| {
-                isa.tiles(Tiles {
+                tiles::<I>(Tiles {
                     values: buffers.values,
                     position_bytes: I::FORM.position_bytes(shape),
                     weights: args.weights.bytes,
@@ -95,13 +111,13 @@ pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
             if epilogue.residual_multiplier != 0 {
                 let from = output.chunks(parts(row_stride)).take(height);
                 for (to, from) in results.chunks_exact_mut(parts(stride)).zip(from) {
-                    done &= copy(to, from, run_len);
+                    done &= copy_run(to, from, run_len);
                 }
             }
             done &= run(results, stride);
             let to = output.chunks_mut(parts(row_stride)).take(height);
             for (to, from) in to.zip(results.chunks_exact(parts(stride))) {
-                done &= copy(to, from, run_len);
+                done &= copy_run(to, from, run_len);
             }
         }
     }
@@ -110,7 +126,7 @@ pub(crate) fn conv<I: Winograd>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
 }
 
 /// Whether both have `len` elements, which are copied.
-fn copy(to: &mut [i8], from: &[i8], len: usize) -> bool {
+fn copy_run(to: &mut [i8], from: &[i8], len: usize) -> bool {
     let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) else { return false };
     to.copy_from_slice(from);
     true
@@ -118,7 +134,6 @@ fn copy(to: &mut [i8], from: &[i8], len: usize) -> bool {
 
 /// Transforms all channels of the tiles at an output position; `false` if a slice is too short.
 fn transform<I: Winograd>(
-    isa: I,
     shape: &ConvShape,
     input: &[i8],
     (y, x): (usize, usize),
@@ -144,11 +159,11 @@ fn transform<I: Winograd>(
             let (inside, behind) = rest.split_at_mut_checked(count * BLOCK).unwrap_or_default();
             before.fill(zero_point);
             behind.fill(zero_point);
-            done &= isa.copy(line, in_c, inside);
+            done &= copy::pixels(line, in_c, inside);
         }
         let at = channel * I::FORM.value_bytes * TILES / 4;
         let values = buffers.values.get_mut(at..).unwrap_or_default();
-        done &= isa.input(buffers.patch, values, I::FORM.position_bytes(shape));
+        done &= transform_patch::<I>(buffers.patch, values, I::FORM.position_bytes(shape));
     }
     done
 }

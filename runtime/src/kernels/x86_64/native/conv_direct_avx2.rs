@@ -13,13 +13,12 @@ use core::arch::x86_64::{
     _mm256_setzero_si256,
 };
 
-use zerocopy::FromBytes;
-
 use super::Avx2;
 use super::patch_avx2::{self, VECTOR, widen};
 use super::requantize_avx2::requantize_pixel;
 use crate::error::Fault;
 use crate::kernels::ConvArgs;
+use crate::kernels::divide::buffer;
 use crate::kernels::x86_64::direct::AVX2;
 
 /// Output pixels of one tile.
@@ -35,14 +34,12 @@ pub fn conv_direct_avx2(_token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
 }
 
 #[target_feature(enable = "avx2")]
-fn conv(args: ConvArgs<'_>) -> Option<()> {
+fn conv(mut args: ConvArgs<'_>) -> Option<()> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let (len, padded) = (shape.patch_len(), AVX2.padded_len(shape));
-    let (patches, accumulators) = args.scratch.split_at_mut_checked(padded * PIXELS * 2)?;
-    let accumulators = accumulators.get_mut(..out_c * PIXELS * 4)?;
-    let patches = <[i16]>::mut_from_bytes(patches).ok()?;
-    let accumulators = <[i32]>::mut_from_bytes(accumulators).ok()?;
+    let patches = buffer(&mut args.scratch, padded * PIXELS * 2)?;
+    let accumulators = buffer(&mut args.scratch, out_c * PIXELS * 4)?;
     let (channels, rq) = (args.channels, args.requantization);
     for (tile, output) in args.output.chunks_mut((PIXELS * out_c).max(1)).enumerate() {
         // The last tile may have fewer pixels; it multiplies what the others left for nothing.

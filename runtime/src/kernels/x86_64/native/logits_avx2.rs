@@ -1,12 +1,12 @@
 //! The classifier: four classes at a time, in 16-bit multiply-adds.
 
 use core::arch::x86_64::{
-    __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_shuffle_epi32,
-    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256,
-    _mm256_madd_epi16, _mm256_setzero_si256,
+    __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_add_epi32,
+    _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_madd_epi16, _mm256_setzero_si256,
 };
 
 use super::Avx2;
+use super::patch_avx2::widen;
 use crate::error::Fault;
 use crate::kernels::LogitsArgs;
 use crate::numerics;
@@ -14,7 +14,7 @@ use crate::numerics;
 /// Values of one vector.
 const LANES: usize = 16;
 /// Classes whose sums are held at a time.
-const CLASSES: usize = 4;
+pub(super) const CLASSES: usize = 4;
 
 /// See [`crate::kernels::portable::reference::logits`].
 pub fn logits_avx2(_token: Avx2, args: LogitsArgs<'_>) -> Result<(), Fault> {
@@ -24,12 +24,21 @@ pub fn logits_avx2(_token: Avx2, args: LogitsArgs<'_>) -> Result<(), Fault> {
 
 #[target_feature(enable = "avx2")]
 fn logits(args: LogitsArgs<'_>) -> Option<()> {
+    by_classes(args, |input, rows| sums(input, rows))
+}
+
+/// Logits from the sums of [`CLASSES`] at a time, or of fewer at the end: the products of their rows of weights
+/// with the input. `None` if a slice is too short.
+#[inline(always)]
+pub(super) fn by_classes(
+    args: LogitsArgs<'_>,
+    sums: impl Fn(&[i8], &[i8]) -> [i32; CLASSES],
+) -> Option<()> {
     let LogitsArgs { input, weights, channels, shift, output } = args;
     let weights = weights.get(..input.len().checked_mul(output.len())?)?;
     let bias = channels.bias.get(..output.len())?;
     let multipliers = channels.multipliers.get(..output.len())?;
-    let len = input.len();
-    let rows = weights.chunks((len * CLASSES).max(1));
+    let rows = weights.chunks(input.len().saturating_mul(CLASSES).max(1));
     let constants = bias.chunks(CLASSES).zip(multipliers.chunks(CLASSES));
     for ((output, rows), (bias, multipliers)) in output.chunks_mut(CLASSES).zip(rows).zip(constants)
     {
@@ -80,15 +89,4 @@ fn total(lanes: __m256i) -> i32 {
     let half = _mm_add_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256::<1>(lanes));
     let pair = _mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
     _mm_cvtsi128_si32(_mm_add_epi32(pair, _mm_shuffle_epi32::<0b10_11_00_01>(pair)))
-}
-
-/// Sixteen int8 values in 16 bits.
-///
-/// # Safety
-/// `from` points to sixteen readable bytes.
-#[target_feature(enable = "avx2")]
-#[inline]
-unsafe fn widen(from: *const i8) -> __m256i {
-    // SAFETY: the caller vouches for the bytes; the load needs no alignment.
-    _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(from.cast()) })
 }

@@ -5,6 +5,7 @@
 
 use core::arch::x86_64::_MM_HINT_T0;
 
+use super::logits_avx2::{CLASSES, by_classes};
 use super::tiled::vector::{Block as _, Vectors};
 use super::vnni::Dots256;
 use super::vnni::dots::{Block, Dots};
@@ -12,10 +13,6 @@ use super::{Avx512Vnni, AvxVnni, prefetch};
 use crate::error::Fault;
 use crate::kernels::LogitsArgs;
 use crate::kernels::x86_64::vnni::{BLOCK, VECTOR};
-use crate::numerics::{self, Channel};
-
-/// Classes that are computed together.
-const CLASSES: usize = 4;
 
 /// See [`crate::kernels::portable::reference::logits`].
 pub fn logits_vnni(_token: Avx512Vnni, args: LogitsArgs<'_>) -> Result<(), Fault> {
@@ -50,22 +47,14 @@ unsafe fn logits<D: Dots>(args: LogitsArgs<'_>) -> Result<(), Fault> {
 /// The CPU has the instructions.
 #[inline(always)]
 unsafe fn run<D: Dots>(args: LogitsArgs<'_>) -> Option<()> {
-    let LogitsArgs { input, weights, channels, shift, output } = args;
-    let weights = weights.get(..input.len().checked_mul(output.len())?)?;
-    let bias = channels.bias.get(..output.len())?;
-    let multipliers = channels.multipliers.get(..output.len())?;
-    let rows = weights.chunks(input.len().saturating_mul(CLASSES).max(1));
-    let constants = bias.chunks(CLASSES).zip(multipliers.chunks(CLASSES));
-    for ((output, rows), (bias, multipliers)) in output.chunks_mut(CLASSES).zip(rows).zip(constants)
-    {
-        // SAFETY: the caller vouches for the instructions.
-        let sums = unsafe { sums::<D>(input, rows) };
-        let constants = bias.iter().zip(multipliers);
-        for ((to, sum), (&bias, &multiplier)) in output.iter_mut().zip(sums).zip(constants) {
-            *to = numerics::logit(sum, Channel { bias, multiplier }, shift);
-        }
-    }
-    Some(())
+    by_classes(
+        args,
+        #[inline(always)]
+        |input, rows| {
+            // SAFETY: the caller vouches for the instructions.
+            unsafe { sums::<D>(input, rows) }
+        },
+    )
 }
 
 /// The products of up to four rows with the input.

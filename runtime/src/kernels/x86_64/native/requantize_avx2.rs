@@ -18,6 +18,7 @@ const LANES: usize = 8;
 /// Requantizes the accumulators of one pixel; `index` is the position of its first channel in the
 /// output tensor.
 #[target_feature(enable = "avx2")]
+#[inline]
 pub(super) fn requantize_pixel(
     acc: &[i32],
     channels: Channels<'_>,

@@ -9,8 +9,6 @@ mod weights;
 use core::arch::aarch64::{vaddq_s32, vdupq_n_s32};
 use core::ops::Range;
 
-use zerocopy::FromBytes;
-
 use super::requantize_block::{Requantizer, VECTORS};
 use super::{Neon, conv_direct8_neon, outer_product};
 use crate::error::Fault;
@@ -18,6 +16,7 @@ use crate::format::WeightLayout;
 use crate::kernels::ConvArgs;
 use crate::kernels::aarch64::winograd4::{GROUP, POSITIONS};
 use crate::kernels::aarch64::winograd4::{PRODUCTS, Plan, STEM_TILE};
+use crate::kernels::divide::{buffer, parts};
 use crate::kernels::winograd4::{BLOCK, TILE, is_stem};
 
 /// Elements of one vector of i16.
@@ -48,17 +47,12 @@ struct Buffers<'s> {
 }
 
 impl<'s> Buffers<'s> {
-    fn new(scratch: &'s mut [u8], plan: &Plan) -> Option<Self> {
-        let (input, rest) = scratch.split_at_mut_checked(plan.input_bytes())?;
-        let (weights, rest) = rest.split_at_mut_checked(plan.weights_bytes())?;
-        let (products, rest) = rest.split_at_mut_checked(plan.products_bytes())?;
-        let (window, _) = rest.split_at_mut_checked(plan.window_bytes())?;
-        let products = <[i32]>::mut_from_bytes(products).ok()?;
+    fn new(scratch: &mut &'s mut [u8], plan: &Plan) -> Option<Self> {
         Some(Self {
-            input: FromBytes::mut_from_bytes(input).ok()?,
-            weights: FromBytes::mut_from_bytes(weights).ok()?,
-            products: products.as_chunks_mut().0,
-            window: FromBytes::mut_from_bytes(window).ok()?,
+            input: buffer(scratch, plan.input_bytes())?,
+            weights: buffer(scratch, plan.weights_bytes())?,
+            products: buffer(scratch, plan.products_bytes())?,
+            window: buffer(scratch, plan.window_bytes())?,
         })
     }
 }
@@ -89,12 +83,11 @@ fn conv<const T: usize>(mut args: ConvArgs<'_>) -> Option<()> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let plan = Plan::new(shape, args.weights.form.layout);
-    let scratch = core::mem::take(&mut args.scratch);
-    let mut buffers = Buffers::new(scratch, &plan)?;
+    let mut buffers = Buffers::new(&mut args.scratch, &plan)?;
     let rows = args.output.len() / out_w.saturating_mul(out_c).max(1);
     let columns = out_w.div_ceil(T).max(1);
     let tiles = rows.div_ceil(T).saturating_mul(columns);
-    for Range { start: first, end } in even_parts(tiles, plan.tiles) {
+    for Range { start: first, end } in parts(tiles, plan.tiles) {
         let block = TileBlock { first, count: end - first, columns, rows };
         for tile in 0..block.count {
             let (row, column) = block.corner::<T>(tile);
@@ -133,7 +126,7 @@ fn channels<const T: usize>(
                 &*buffers.weights
             }
         };
-        for (group, tiles) in even_parts(block.count, GROUP).enumerate() {
+        for (group, tiles) in parts(block.count, GROUP).enumerate() {
             let products = buffers.products.get_mut(group % plan.groups)?;
             let first = tiles.start * plan.row + part.start;
             for (position, products) in products.chunks_exact_mut(GROUP * BLOCK).enumerate() {
@@ -183,10 +176,4 @@ fn store<const T: usize>(
         }
     }
     Some(())
-}
-
-/// `0..count` in parts of at most `most`, of one size, give or take one.
-fn even_parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let parts = count.div_ceil(most.max(1));
-    (0..parts).map(move |part| part * count / parts..(part + 1) * count / parts)
 }

@@ -11,8 +11,7 @@ use core::arch::x86_64::{
 };
 use core::ops::{Add, Sub};
 
-use super::ohwi;
-use super::vector::{Block, Interleaved, Sums, Vectors, Words};
+use super::vector::{Block, Sums, Vector, Vectors, Words, vector};
 use crate::kernels::x86_64::native::Avx2;
 use crate::kernels::x86_64::tiled::{self, BLOCK, LANES, Width};
 
@@ -42,45 +41,14 @@ impl Vectors for Avx2 {
         // SAFETY: there are vectors only where there is AVX2.
         Sums256(unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(a, b)) })
     }
-
-    #[inline(always)]
-    unsafe fn interleave(rows: *const i8, pitch: usize, vectors: usize, to: &mut Interleaved) {
-        // SAFETY: the caller vouches for AVX2 and for the values.
-        unsafe { ohwi::interleave(rows, pitch, vectors, to) }
-    }
 }
 
-/// Operators of a newtype over a vector.
-macro_rules! wrapping {
-    ($vector:ident, $add:ident, $sub:ident) => {
-        impl Add for $vector {
-            type Output = Self;
-
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                // SAFETY: there are vectors only where there are their instructions.
-                Self(unsafe { $add(self.0, other.0) })
-            }
-        }
-
-        impl Sub for $vector {
-            type Output = Self;
-
-            #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                // SAFETY: there are vectors only where there are their instructions.
-                Self(unsafe { $sub(self.0, other.0) })
-            }
-        }
-    };
+vector! {
+    /// Sixteen 16-bit values.
+    Words256(__m256i): LANES, i16,
+    _mm256_setzero_si256, _mm256_loadu_si256, _mm256_storeu_si256,
+    _mm256_add_epi16, _mm256_sub_epi16, _mm256_slli_epi16
 }
-pub(super) use wrapping;
-
-/// Sixteen 16-bit values.
-#[derive(Debug, Clone, Copy)]
-pub struct Words256(__m256i);
-
-wrapping!(Words256, _mm256_add_epi16, _mm256_sub_epi16);
 
 impl Words256 {
     /// # Safety
@@ -93,23 +61,9 @@ impl Words256 {
 }
 
 impl Words for Words256 {
-    const LANES: usize = LANES;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the caller vouches for AVX2.
-        Self(unsafe { _mm256_setzero_si256() })
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const i16) -> Self {
-        // SAFETY: the caller vouches for AVX2 and for 32 bytes; the load needs no alignment.
-        Self(unsafe { _mm256_loadu_si256(from.cast()) })
-    }
-
     #[inline(always)]
     unsafe fn widen(from: *const i8) -> Self {
-        // SAFETY: the caller vouches for AVX2 and for sixteen bytes; the load needs no alignment.
+        // SAFETY: the caller vouches for AVX2 and for as many bytes; the load needs no alignment.
         Self(unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) })
     }
 
@@ -118,53 +72,16 @@ impl Words for Words256 {
         // SAFETY: the caller vouches for AVX2.
         Self(unsafe { _mm256_set1_epi32(pair) })
     }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut i16) {
-        // SAFETY: the caller vouches for 32 bytes; the store needs no alignment.
-        unsafe { _mm256_storeu_si256(to.cast(), self.0) }
-    }
-
-    #[inline(always)]
-    fn times4(self) -> Self {
-        // SAFETY: there are vectors only where there is AVX2.
-        Self(unsafe { _mm256_slli_epi16::<2>(self.0) })
-    }
 }
 
-/// Eight sums.
-#[derive(Debug, Clone, Copy)]
-pub struct Sums256(__m256i);
-
-wrapping!(Sums256, _mm256_add_epi32, _mm256_sub_epi32);
+vector! {
+    /// Eight sums.
+    Sums256(__m256i): BLOCK / 2, i32,
+    _mm256_setzero_si256, _mm256_loadu_si256, _mm256_storeu_si256,
+    _mm256_add_epi32, _mm256_sub_epi32, _mm256_slli_epi32
+}
 
 impl Sums for Sums256 {
-    const LANES: usize = BLOCK / 2;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the caller vouches for AVX2.
-        Self(unsafe { _mm256_setzero_si256() })
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const i32) -> Self {
-        // SAFETY: the caller vouches for AVX2 and for 32 bytes; the load needs no alignment.
-        Self(unsafe { _mm256_loadu_si256(from.cast()) })
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut i32) {
-        // SAFETY: the caller vouches for 32 bytes; the store needs no alignment.
-        unsafe { _mm256_storeu_si256(to.cast(), self.0) }
-    }
-
-    #[inline(always)]
-    fn times4(self) -> Self {
-        // SAFETY: there are vectors only where there is AVX2.
-        Self(unsafe { _mm256_slli_epi32::<2>(self.0) })
-    }
-
     #[inline(always)]
     fn times8(self) -> Self {
         // SAFETY: there are vectors only where there is AVX2.

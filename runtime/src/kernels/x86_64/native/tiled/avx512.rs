@@ -10,9 +10,7 @@ use core::arch::x86_64::{
 };
 use core::ops::{Add, Sub};
 
-use super::avx2::wrapping;
-use super::ohwi;
-use super::vector::{Block, Interleaved, MAX_VECTORS, Sums, Vectors, Words};
+use super::vector::{Block, Sums, Vector, Vectors, Words, vector};
 use crate::kernels::x86_64::native::Avx512Vnni;
 use crate::kernels::x86_64::tiled::{self, BLOCK, LANES, Width};
 
@@ -42,17 +40,6 @@ impl Vectors for Avx512Vnni {
         // SAFETY: there are vectors only where there are their instructions.
         Sums512(unsafe { dpwssd(sums, a, b) })
     }
-
-    #[inline(always)]
-    unsafe fn interleave(rows: *const i8, pitch: usize, vectors: usize, to: &mut Interleaved) {
-        if vectors == MAX_VECTORS {
-            // SAFETY: the caller vouches for the instructions and for the values.
-            unsafe { ohwi::interleave_lines(rows, pitch, to) }
-        } else {
-            // SAFETY: the same.
-            unsafe { ohwi::interleave(rows, pitch, vectors, to) }
-        }
-    }
 }
 
 /// `_mm512_dpwssd_epi32`, which the compiler takes apart into a multiplication and an addition.
@@ -72,30 +59,17 @@ fn dpwssd(mut sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
     sums
 }
 
-/// Thirty-two 16-bit values.
-#[derive(Debug, Clone, Copy)]
-pub struct Words512(__m512i);
-
-wrapping!(Words512, _mm512_add_epi16, _mm512_sub_epi16);
+vector! {
+    /// Thirty-two 16-bit values.
+    Words512(__m512i): 2 * LANES, i16,
+    _mm512_setzero_si512, _mm512_loadu_si512, _mm512_storeu_si512,
+    _mm512_add_epi16, _mm512_sub_epi16, _mm512_slli_epi16
+}
 
 impl Words for Words512 {
-    const LANES: usize = 2 * LANES;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the caller vouches for the instructions.
-        Self(unsafe { _mm512_setzero_si512() })
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const i16) -> Self {
-        // SAFETY: the caller vouches for the instructions and for 64 bytes; the load needs no alignment.
-        Self(unsafe { _mm512_loadu_si512(from.cast()) })
-    }
-
     #[inline(always)]
     unsafe fn widen(from: *const i8) -> Self {
-        // SAFETY: the caller vouches for the instructions and for 32 bytes; the load needs no alignment.
+        // SAFETY: the caller vouches for the instructions and for as many bytes; the load needs no alignment.
         Self(unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast())) })
     }
 
@@ -104,53 +78,16 @@ impl Words for Words512 {
         // SAFETY: the caller vouches for the instructions.
         Self(unsafe { _mm512_set1_epi32(pair) })
     }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut i16) {
-        // SAFETY: the caller vouches for 64 bytes; the store needs no alignment.
-        unsafe { _mm512_storeu_si512(to.cast(), self.0) }
-    }
-
-    #[inline(always)]
-    fn times4(self) -> Self {
-        // SAFETY: there are vectors only where there are their instructions.
-        Self(unsafe { _mm512_slli_epi16::<2>(self.0) })
-    }
 }
 
-/// Sixteen sums.
-#[derive(Debug, Clone, Copy)]
-pub struct Sums512(pub __m512i);
-
-wrapping!(Sums512, _mm512_add_epi32, _mm512_sub_epi32);
+vector! {
+    /// Sixteen sums.
+    Sums512(__m512i): BLOCK, i32,
+    _mm512_setzero_si512, _mm512_loadu_si512, _mm512_storeu_si512,
+    _mm512_add_epi32, _mm512_sub_epi32, _mm512_slli_epi32
+}
 
 impl Sums for Sums512 {
-    const LANES: usize = BLOCK;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the caller vouches for the instructions.
-        Self(unsafe { _mm512_setzero_si512() })
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const i32) -> Self {
-        // SAFETY: the caller vouches for the instructions and for 64 bytes; the load needs no alignment.
-        Self(unsafe { _mm512_loadu_si512(from.cast()) })
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut i32) {
-        // SAFETY: the caller vouches for 64 bytes; the store needs no alignment.
-        unsafe { _mm512_storeu_si512(to.cast(), self.0) }
-    }
-
-    #[inline(always)]
-    fn times4(self) -> Self {
-        // SAFETY: there are vectors only where there are their instructions.
-        Self(unsafe { _mm512_slli_epi32::<2>(self.0) })
-    }
-
     #[inline(always)]
     fn times8(self) -> Self {
         // SAFETY: there are vectors only where there are their instructions.
@@ -175,13 +112,13 @@ impl Block for Sums512 {
     #[inline(always)]
     unsafe fn load(from: *const i32) -> Self {
         // SAFETY: the caller vouches for the same.
-        unsafe { <Self as Sums>::load(from) }
+        unsafe { <Self as Vector>::load(from) }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut i32) {
         // SAFETY: the caller vouches for the same.
-        unsafe { <Self as Sums>::store(self, to) }
+        unsafe { <Self as Vector>::store(self, to) }
     }
 
     #[inline(always)]

@@ -13,10 +13,6 @@ use crate::kernels::x86_64::tiled::{Algorithm, BLOCK, DIRECT, LANES};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Direct;
 
-/// The same from OHWI weights.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DirectOhwi;
-
 impl Tiles for Direct {
     const ALGORITHM: Algorithm = DIRECT;
     const INVERSE: i32 = 1;
@@ -40,34 +36,15 @@ impl Tiles for Direct {
     }
 }
 
-impl Tiles for DirectOhwi {
-    const ALGORITHM: Algorithm = DIRECT;
-    const INVERSE: i32 = Direct::INVERSE;
-    const SHIFT: u32 = Direct::SHIFT;
-
-    #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
-        // SAFETY: the caller vouches for the same.
-        unsafe { Direct::input::<V>(window, to, stride) }
-    }
-
-    #[inline(always)]
-    unsafe fn weights<V: Vectors>(
-        shape: &ConvShape,
-        weights: &[i8],
-        oc: usize,
-        _part: Range<usize>,
-        to: &mut [i16],
-    ) -> Option<()> {
-        let len = shape.patch_len();
-        let rows = weights.get(oc * len..)?;
-        // SAFETY: the caller vouches for AVX2.
-        unsafe { ohwi::pairs(rows, len, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
-        // SAFETY: the caller vouches for the same.
-        unsafe { Direct::output(products, stride, outputs) }
-    }
+/// A [`Transform`](super::driver::Transform) of OHWI weights, whole rows of them.
+#[target_feature(enable = "avx2")]
+pub(super) fn from_ohwi(
+    shape: &ConvShape,
+    weights: &[i8],
+    oc: usize,
+    _part: Range<usize>,
+    to: &mut [i16],
+) -> Option<()> {
+    let len = shape.patch_len();
+    ohwi::pairs(weights.get(oc * len..)?, len, to)
 }

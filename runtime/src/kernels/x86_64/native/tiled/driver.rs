@@ -19,8 +19,9 @@ use super::fused::{self, FUSED};
 use super::multiply::{self, Operands, Weight};
 use super::transform::{MAX_PIXELS, Outputs};
 use super::u8s8;
-use super::vector::{Block, Sums, Vectors};
+use super::vector::{Block, Vector, Vectors};
 use super::window::Window;
+use crate::kernels::divide::{buffer, parts};
 use crate::kernels::x86_64::tiled::{BLOCK, LANES, Plan};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 
@@ -31,21 +32,27 @@ pub(super) enum Source<'w> {
     Stored(&'w [i16]),
     /// The same in int8, widened as they are multiplied.
     Narrow(&'w [i8]),
-    /// In an order that [`Tiles::weights`] reads.
-    Transformed(&'w [i8]),
+    /// In an order that a function brings into that of stored ones.
+    Transformed(&'w [i8], Transform),
     /// Blocks of `[pair of values][tap][output channel][2]`, transformed as they are multiplied.
     Taps(&'w [i8]),
-    /// What [`Tiles::weights`] interleaves into such blocks.
-    Ohwi(&'w [i8]),
+    /// What a function interleaves into such blocks.
+    Ohwi(&'w [i8], Transform),
     /// Blocks of [`crate::kernels::x86_64::u8s8`].
     Bytes(&'w [u8]),
 }
+
+/// Brings weights of the block of output channels that begins with the given one, for some values of a row, into
+/// the order `[pair of values][filter][output channel][2]`; `None` if a slice is too short. It is unsafe by the
+/// instructions that it takes.
+pub(super) type Transform =
+    unsafe fn(&ConvShape, &[i8], usize, Range<usize>, &mut [i16]) -> Option<()>;
 
 /// The buffers in the scratch.
 struct Buffers<'s> {
     /// `[position][tile][value]`.
     rows: &'s mut [i16],
-    /// As [`Tiles::weights`] writes them.
+    /// As a [`Transform`] writes them.
     weights: &'s mut [i16],
     /// `[position][tile][output channel]`.
     products: &'s mut [i32],
@@ -55,16 +62,12 @@ struct Buffers<'s> {
 impl<'s> Buffers<'s> {
     fn new(scratch: &'s mut [u8], plan: &Plan) -> Option<Self> {
         let unaligned = scratch.as_ptr().align_offset(plan.alignment);
-        let (_, scratch) = scratch.split_at_mut_checked(unaligned)?;
-        let (rows, rest) = scratch.split_at_mut_checked(plan.rows_bytes())?;
-        let (weights, rest) = rest.split_at_mut_checked(plan.weights_bytes())?;
-        let (products, rest) = rest.split_at_mut_checked(plan.products_bytes())?;
-        let (padding, _) = rest.split_at_mut_checked(plan.padding_bytes())?;
+        let scratch = &mut scratch.get_mut(unaligned..)?;
         Some(Self {
-            rows: FromBytes::mut_from_bytes(rows).ok()?,
-            weights: FromBytes::mut_from_bytes(weights).ok()?,
-            products: FromBytes::mut_from_bytes(products).ok()?,
-            padding: FromBytes::mut_from_bytes(padding).ok()?,
+            rows: buffer(scratch, plan.rows_bytes())?,
+            weights: buffer(scratch, plan.weights_bytes())?,
+            products: buffer(scratch, plan.products_bytes())?,
+            padding: buffer(scratch, plan.padding_bytes())?,
         })
     }
 }
@@ -96,7 +99,7 @@ struct Task<'a> {
 /// See [`crate::kernels::portable::reference::conv`]. `None` if a slice is too short.
 ///
 /// # Safety
-/// The CPU has the instructions of `V`.
+/// The CPU has the instructions of `V`, and those of the source's function.
 pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
     plan: Plan,
     source: Source<'_>,
@@ -116,7 +119,7 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
         for oc in (0..out_c).step_by(BLOCK) {
             let to = blocks.next()?;
             // SAFETY: the caller vouches for the instructions.
-            unsafe { task.transform_weights::<V, T>(oc, 0..plan.depth, to)? };
+            unsafe { task.transform_weights(oc, 0..plan.depth, to)? };
         }
     }
     // SAFETY: the caller vouches for the instructions.
@@ -158,13 +161,13 @@ impl<'a> Task<'a> {
         let enough = match source {
             Source::Stored(weights) => weights.len() >= values,
             Source::Narrow(weights) => weights.len() >= values,
-            Source::Taps(weights) | Source::Ohwi(weights) => {
+            Source::Taps(weights) | Source::Ohwi(weights, _) => {
                 weights.len() >= out_c * shape.patch_len()
             }
             Source::Bytes(weights) => {
                 weights.len() >= blocks.checked_mul(u8s8::block_bytes(&shape)?)?
             }
-            Source::Transformed(weights) => {
+            Source::Transformed(weights, _) => {
                 plan.part > 0 && weights.len() >= out_c * shape.patch_len()
             }
         };
@@ -237,21 +240,18 @@ impl<'a> Task<'a> {
     ///
     /// # Safety
     /// The CPU has the instructions.
-    unsafe fn transform_weights<V: Vectors, T: Tiles>(
+    unsafe fn transform_weights(
         &self,
         oc: usize,
         part: Range<usize>,
         to: &mut [i16],
     ) -> Option<()> {
-        let (Source::Transformed(weights) | Source::Ohwi(weights)) = self.source else {
-            return Some(());
-        };
-        // SAFETY: the caller vouches for the instructions.
-        unsafe {
-            V::run(
-                #[inline(always)]
-                || T::weights::<V>(&self.shape, weights, oc, part, to),
-            )
+        match self.source {
+            Source::Transformed(weights, transform) | Source::Ohwi(weights, transform) => {
+                // SAFETY: the caller vouches for the instructions.
+                unsafe { transform(&self.shape, weights, oc, part, to) }
+            }
+            _ => Some(()),
         }
     }
 
@@ -276,7 +276,7 @@ impl<'a> Task<'a> {
                 if (step < depth || held.start == 0) && kept < 2 {
                     let to = &mut *buffers.weights;
                     // SAFETY: the caller vouches for the instructions.
-                    unsafe { self.transform_weights::<V, T>(oc, part.clone(), to)? };
+                    unsafe { self.transform_weights(oc, part.clone(), to)? };
                 }
                 // SAFETY: the caller vouches for the instructions.
                 unsafe { self.multiply::<V, T>(buffers, held.clone(), oc, part)? };
@@ -310,7 +310,7 @@ impl<'a> Task<'a> {
                 // SAFETY: the caller vouches for the instructions.
                 return unsafe { self.fused::<V>(rows, taps, held, products) };
             }
-            Source::Ohwi(_) => {
+            Source::Ohwi(..) => {
                 let taps = FromBytes::ref_from_bytes(buffer.get(kept..)?.as_bytes()).ok()?;
                 // SAFETY: the caller vouches for the instructions.
                 return unsafe { self.fused::<V>(rows, taps, held, products) };
@@ -328,7 +328,7 @@ impl<'a> Task<'a> {
                 return unsafe { self.passes::<V, T, _>(rows, weights, held, part, products) };
             }
             Source::Stored(weights) => (weights.get(first..)?, BLOCK * 2, depth),
-            Source::Transformed(_) => {
+            Source::Transformed(..) => {
                 (buffer.get(kept..)?, T::ALGORITHM.filters * BLOCK * 2, BLOCK * 2)
             }
         };
@@ -486,21 +486,4 @@ impl<'a> Task<'a> {
         // SAFETY: the caller vouches for the bytes; the store needs no alignment.
         unsafe { _mm_storeu_si128(self.output.add(at).cast(), values) };
     }
-}
-
-/// `count` things in parts of one size, give or take one, of at most `most`.
-#[inline(always)]
-fn parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let (parts, least, longer) = if count <= most {
-        (1, count, 0)
-    } else {
-        let parts = count.div_ceil(most.max(1));
-        (parts, count / parts, count % parts)
-    };
-    let mut start = 0;
-    (0..parts).map(move |part| {
-        let first = start;
-        start += least + usize::from(part < longer);
-        first..start
-    })
 }

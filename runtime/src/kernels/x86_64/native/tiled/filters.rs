@@ -1,12 +1,14 @@
 //! `G g G^T` of F(4x4, 3x3) while a layer runs, without the factors of `G`: see
-//! [`Winograd4From`](super::winograd4::Winograd4From).
+//! [`Winograd4Unscaled`](super::winograd4::Winograd4Unscaled).
 
 use core::arch::x86_64::_MM_HINT_T0;
 use core::ops::Range;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::vector::{Interleaved, MAX_VECTORS, Vectors, Words};
+use super::avx2::Words256;
+use super::ohwi::{self, Interleaved, MAX_VECTORS};
+use super::vector::Words;
 use crate::kernels::ConvShape;
 use crate::kernels::x86_64::native::prefetch;
 use crate::kernels::x86_64::tiled::{BLOCK, LANES, TAPS};
@@ -25,12 +27,10 @@ pub(super) const PAIR: usize = TAPS * ROW;
 pub(super) const LINE: usize = MAX_VECTORS * LANES;
 const PAIRS: usize = LANES / 2;
 
-/// From blocks of `[pair of input channels][tap][output channel][2]`; `None` if a slice is too short.
-///
-/// # Safety
-/// The CPU has the instructions.
-#[inline(always)]
-pub(super) unsafe fn from_pairs<V: Vectors>(
+/// From blocks of `[pair of input channels][tap][output channel][2]`: a
+/// [`Transform`](super::driver::Transform).
+#[target_feature(enable = "avx2")]
+pub(super) fn from_pairs(
     shape: &ConvShape,
     weights: &[i8],
     oc: usize,
@@ -50,17 +50,14 @@ pub(super) unsafe fn from_pairs<V: Vectors>(
             prefetch::<_MM_HINT_T0>(taps.as_ptr().wrapping_add(AHEAD * TAPS * ROW + line));
         }
         // SAFETY: nine rows of 32 weights are readable, and 36 rows of 32 values writable.
-        unsafe { transform::<V::Words>(taps.as_ptr(), ROW, to.as_mut_ptr()) };
+        unsafe { transform::<Words256>(taps.as_ptr(), ROW, to.as_mut_ptr()) };
     }
     Some(())
 }
 
-/// From OHWI weights; `None` if a slice is too short.
-///
-/// # Safety
-/// The CPU has the instructions.
-#[inline(always)]
-pub(super) unsafe fn from_ohwi<V: Vectors>(
+/// From OHWI weights: a [`Transform`](super::driver::Transform).
+#[target_feature(enable = "avx2")]
+pub(super) fn from_ohwi(
     shape: &ConvShape,
     weights: &[i8],
     oc: usize,
@@ -80,7 +77,7 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
             // SAFETY: these channels are some of the block's filters', all of which are there.
             unsafe {
                 let rows = weights.as_ptr().add(tap * in_c + first);
-                V::interleave(rows, TAPS * in_c, vectors, taps);
+                ohwi::interleave(rows, TAPS * in_c, vectors, taps);
             }
         }
         let to = to.get_mut((first - part.start) / 2 * POSITIONS * ROW..)?;
@@ -89,23 +86,21 @@ pub(super) unsafe fn from_ohwi<V: Vectors>(
             // SAFETY: every tap has `vectors * PAIRS` pairs, and 36 rows of 32 values are writable.
             unsafe {
                 let from = taps.as_ptr().cast::<i8>().add(pair * ROW);
-                transform::<V::Words>(from, size_of::<Interleaved>(), to.as_mut_ptr());
+                transform::<Words256>(from, size_of::<Interleaved>(), to.as_mut_ptr());
             }
         }
     }
     Some(())
 }
 
-/// OHWI weights to `[pair of input channels][tap][output channel][2]`, for the fused multiplications; `None`
-/// if a slice is too short.
-///
-/// # Safety
-/// The CPU has the instructions.
-#[inline(always)]
-pub(super) unsafe fn interleave<V: Vectors>(
+/// OHWI weights to `[pair of input channels][tap][output channel][2]`, all of them, for the fused
+/// multiplications: a [`Transform`](super::driver::Transform).
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn interleave(
     shape: &ConvShape,
     weights: &[i8],
     oc: usize,
+    _part: Range<usize>,
     to: &mut [i16],
 ) -> Option<()> {
     let in_c = shape.input[2];
@@ -119,7 +114,10 @@ pub(super) unsafe fn interleave<V: Vectors>(
             // SAFETY: these channels are some of the block's filters', all of which are there.
             unsafe {
                 let rows = weights.as_ptr().add(tap * in_c + first);
-                V::interleave(rows, TAPS * in_c, vectors, &mut pairs);
+                match vectors {
+                    MAX_VECTORS => ohwi::interleave_lines(rows, TAPS * in_c, &mut pairs),
+                    _ => ohwi::interleave(rows, TAPS * in_c, vectors, &mut pairs),
+                }
             }
             for (to, pair) in to[first / 2..].iter_mut().zip(&pairs.0).take(vectors * PAIRS) {
                 to[tap] = *pair;

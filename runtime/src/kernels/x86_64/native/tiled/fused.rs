@@ -5,7 +5,7 @@
 use core::arch::x86_64::_MM_HINT_T0;
 
 use super::filters::{self, KERNEL, LINE, PAIR, ROW, WINDOW};
-use super::vector::{Sums, Vectors, Words};
+use super::vector::{Vector, Vectors, Words};
 use crate::kernels::x86_64::native::prefetch;
 use crate::kernels::x86_64::tiled::BLOCK;
 

@@ -1,14 +1,15 @@
 //! The kernels: a form, an instruction set, and where the weights come from.
 
 use super::Tiles;
-use super::direct::{Direct, DirectOhwi};
+use super::direct::{self, Direct};
 use super::driver::{self, Source};
-use super::stem::{Stem, StemOhwi};
+use super::filters;
+use super::stem::{self, Stem};
 use super::strided4::Strided4;
 use super::u8s8::U8s8;
 use super::vector::Vectors;
 use super::winograd2::Winograd2;
-use super::winograd4::{Ohwi, OhwiPairs, Pairs, Winograd4, Winograd4From};
+use super::winograd4::{Winograd4, Winograd4Unscaled};
 use crate::error::Fault;
 use crate::kernels::x86_64::native::{Avx2, Avx512Vnni};
 use crate::kernels::x86_64::tiled::{self, AVX512, Plan};
@@ -41,22 +42,22 @@ pub fn conv_winograd2_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault>
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
 pub fn conv_winograd4_int8_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     let plan = Plan::winograd4_int8(args.shape);
-    let source = Source::Transformed(args.weights.int8());
-    conv::<_, Winograd4From<Pairs>>(token, plan, source, args)
+    let source = Source::Transformed(args.weights.int8(), filters::from_pairs);
+    conv::<_, Winograd4Unscaled>(token, plan, source, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with weights that are transformed while it runs.
 pub fn conv_winograd4_int8_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     let plan = Plan::winograd4(AVX512, args.shape);
     let source = Source::Taps(args.weights.int8());
-    conv::<_, Winograd4From<Pairs>>(token, plan, source, args)
+    conv::<_, Winograd4Unscaled>(token, plan, source, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; OHWI weights in 16 bits and pairs, interleaved while it runs.
 pub fn conv_packed_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     let plan = Plan::direct_ohwi(args.shape);
-    let source = Source::Transformed(args.weights.as_ohwi());
-    conv::<Avx2, DirectOhwi>(token, plan, source, args)
+    let source = Source::Transformed(args.weights.as_ohwi(), direct::from_ohwi);
+    conv::<Avx2, Direct>(token, plan, source, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
@@ -65,8 +66,8 @@ pub fn conv_winograd4_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault>
         return conv_packed_avx2(token, args);
     }
     let plan = Plan::winograd4_int8(args.shape);
-    let source = Source::Transformed(args.weights.as_ohwi());
-    conv::<_, Winograd4From<Ohwi>>(token, plan, source, args)
+    let source = Source::Transformed(args.weights.as_ohwi(), filters::from_ohwi);
+    conv::<_, Winograd4Unscaled>(token, plan, source, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with OHWI weights that are transformed while it runs.
@@ -75,15 +76,15 @@ pub fn conv_winograd4_avx512(token: Avx512Vnni, args: ConvArgs<'_>) -> Result<()
         return conv_packed_avx2(token.avx2(), args);
     }
     let plan = Plan::winograd4_from_ohwi(args.shape);
-    let source = Source::Ohwi(args.weights.as_ohwi());
-    conv::<_, Winograd4From<OhwiPairs>>(token, plan, source, args)
+    let source = Source::Ohwi(args.weights.as_ohwi(), filters::interleave);
+    conv::<_, Winograd4Unscaled>(token, plan, source, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(3x3, 4x4) over 2x2 pixels with OHWI weights.
 pub fn conv_stem_avx2(token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     let plan = Plan::stem_ohwi(args.shape);
-    let source = Source::Transformed(args.weights.as_ohwi());
-    conv::<_, StemOhwi>(token, plan, source, args)
+    let source = Source::Transformed(args.weights.as_ohwi(), stem::from_ohwi);
+    conv::<_, Stem>(token, plan, source, args)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) with stored weights.

@@ -22,12 +22,9 @@ mod window;
 mod winograd2;
 mod winograd4;
 
-use core::ops::Range;
-
 use self::transform::Outputs;
 use self::vector::{Sums, Vectors};
 use self::window::Window;
-use crate::kernels::ConvShape;
 use crate::kernels::x86_64::tiled::Algorithm;
 
 pub use self::kernels::*;
@@ -51,22 +48,6 @@ trait Tiles {
     /// The CPU has the instructions, and `to` has room for a row at each position and for
     /// [`LANES`](crate::kernels::x86_64::tiled::LANES) values behind the last, whose contents are arbitrary.
     unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize);
-
-    /// Transforms `weights` of the block of output channels that begins with `oc`, for the values `part`
-    /// of a row, to `[pair of values][filter][output channel][2]`; `None` if a slice is too short.
-    ///
-    /// # Safety
-    /// The CPU has the instructions.
-    #[inline(always)]
-    unsafe fn weights<V: Vectors>(
-        _shape: &ConvShape,
-        _weights: &[i8],
-        _oc: usize,
-        _part: Range<usize>,
-        _to: &mut [i16],
-    ) -> Option<()> {
-        Some(())
-    }
 
     /// From the products of a tile, positions `stride` sums apart, to its pixels: sums times a power of two
     /// and a factor that [`Tiles::INVERSE`] undoes.

@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use super::Tiles;
-use super::vector::{Sums, Vectors, Words};
+use super::vector::{Vector, Vectors, Words};
 use crate::kernels::x86_64::tiled::BLOCK;
 
 /// A weight in 16 bits, or in eight.

@@ -9,13 +9,24 @@ use core::arch::x86_64::{
     _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-use super::vector::Interleaved;
 use crate::kernels::x86_64::tiled::{BLOCK, LANES};
 
 /// Output channels of one vector.
 const HALF: usize = BLOCK / 2;
 /// Pairs of values in sixteen bytes.
 const PAIRS: usize = LANES / 2;
+
+/// Most vectors of sixteen bytes that are interleaved at a time: a line of the cache.
+pub(super) const MAX_VECTORS: usize = 4;
+
+/// `[pair of values][row][2]`.
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Interleaved(pub [[i8; 2 * BLOCK]; MAX_VECTORS * PAIRS]);
+
+impl Interleaved {
+    pub const EMPTY: Self = Self([[0; 2 * BLOCK]; MAX_VECTORS * PAIRS]);
+}
 
 /// The rows of [`BLOCK`] output channels, each of `len` weights, to `[pair][channel][2]` in 16 bits; an odd
 /// length is filled up with a zero. `None` if a slice is too short.
@@ -61,32 +72,53 @@ fn load(weights: &[i8]) -> __m128i {
     unsafe { _mm_loadu_si128(filled.as_ptr().cast()) }
 }
 
-/// Eight rows of eight 16-bit pairs: pair `k` of every row becomes result `k`.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn transpose(rows: [__m128i; HALF]) -> [__m128i; PAIRS] {
-    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
-    let (a0, a1) = (_mm_unpacklo_epi16(r0, r1), _mm_unpackhi_epi16(r0, r1));
-    let (a2, a3) = (_mm_unpacklo_epi16(r2, r3), _mm_unpackhi_epi16(r2, r3));
-    let (a4, a5) = (_mm_unpacklo_epi16(r4, r5), _mm_unpackhi_epi16(r4, r5));
-    let (a6, a7) = (_mm_unpacklo_epi16(r6, r7), _mm_unpackhi_epi16(r6, r7));
-    let (b0, b1) = (_mm_unpacklo_epi32(a0, a2), _mm_unpackhi_epi32(a0, a2));
-    let (b2, b3) = (_mm_unpacklo_epi32(a1, a3), _mm_unpackhi_epi32(a1, a3));
-    let (b4, b5) = (_mm_unpacklo_epi32(a4, a6), _mm_unpackhi_epi32(a4, a6));
-    let (b6, b7) = (_mm_unpacklo_epi32(a5, a7), _mm_unpackhi_epi32(a5, a7));
-    [
-        _mm_unpacklo_epi64(b0, b4),
-        _mm_unpackhi_epi64(b0, b4),
-        _mm_unpacklo_epi64(b1, b5),
-        _mm_unpackhi_epi64(b1, b5),
-        _mm_unpacklo_epi64(b2, b6),
-        _mm_unpackhi_epi64(b2, b6),
-        _mm_unpacklo_epi64(b3, b7),
-        _mm_unpackhi_epi64(b3, b7),
-    ]
+/// A function that transposes eight rows of eight 16-bit pairs in all parts of 128 bits: pair `k` of every row
+/// becomes result `k`.
+macro_rules! transpose {
+    (
+        $name:ident($vector:ident) with $features:literal:
+        $low16:ident $high16:ident $low32:ident $high32:ident $low64:ident $high64:ident
+    ) => {
+        #[target_feature(enable = $features)]
+        #[inline]
+        fn $name(rows: [$vector; HALF]) -> [$vector; PAIRS] {
+            let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
+            let (a0, a1) = ($low16(r0, r1), $high16(r0, r1));
+            let (a2, a3) = ($low16(r2, r3), $high16(r2, r3));
+            let (a4, a5) = ($low16(r4, r5), $high16(r4, r5));
+            let (a6, a7) = ($low16(r6, r7), $high16(r6, r7));
+            let (b0, b1) = ($low32(a0, a2), $high32(a0, a2));
+            let (b2, b3) = ($low32(a1, a3), $high32(a1, a3));
+            let (b4, b5) = ($low32(a4, a6), $high32(a4, a6));
+            let (b6, b7) = ($low32(a5, a7), $high32(a5, a7));
+            [
+                $low64(b0, b4),
+                $high64(b0, b4),
+                $low64(b1, b5),
+                $high64(b1, b5),
+                $low64(b2, b6),
+                $high64(b2, b6),
+                $low64(b3, b7),
+                $high64(b3, b7),
+            ]
+        }
+    };
 }
 
-/// See [`Vectors::interleave`](super::vector::Vectors::interleave).
+transpose! {
+    transpose(__m128i) with "avx2":
+    _mm_unpacklo_epi16 _mm_unpackhi_epi16 _mm_unpacklo_epi32 _mm_unpackhi_epi32
+    _mm_unpacklo_epi64 _mm_unpackhi_epi64
+}
+
+transpose! {
+    transpose_lanes(__m512i) with "avx512f,avx512bw":
+    _mm512_unpacklo_epi16 _mm512_unpackhi_epi16 _mm512_unpacklo_epi32 _mm512_unpackhi_epi32
+    _mm512_unpacklo_epi64 _mm512_unpackhi_epi64
+}
+
+/// Interleaves `vectors` times sixteen values of sixteen rows, `pitch` bytes apart, into pairs of values side
+/// by side.
 ///
 /// # Safety
 /// The values are readable.
@@ -115,7 +147,7 @@ pub(super) unsafe fn interleave(
     }
 }
 
-/// [`interleave`] of [`MAX_VECTORS`](super::vector::MAX_VECTORS) vectors: four transpositions in one.
+/// [`interleave`] of [`MAX_VECTORS`] vectors: four transpositions in one.
 ///
 /// # Safety
 /// The values are readable.
@@ -146,29 +178,4 @@ pub(super) unsafe fn interleave_lines(rows: *const i8, pitch: usize, to: &mut In
             _mm256_storeu_si256(fourth[pair].as_mut_ptr().cast(), upper);
         }
     }
-}
-
-/// [`transpose`] of the four quarters of vectors.
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-fn transpose_lanes(rows: [__m512i; HALF]) -> [__m512i; PAIRS] {
-    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
-    let (a0, a1) = (_mm512_unpacklo_epi16(r0, r1), _mm512_unpackhi_epi16(r0, r1));
-    let (a2, a3) = (_mm512_unpacklo_epi16(r2, r3), _mm512_unpackhi_epi16(r2, r3));
-    let (a4, a5) = (_mm512_unpacklo_epi16(r4, r5), _mm512_unpackhi_epi16(r4, r5));
-    let (a6, a7) = (_mm512_unpacklo_epi16(r6, r7), _mm512_unpackhi_epi16(r6, r7));
-    let (b0, b1) = (_mm512_unpacklo_epi32(a0, a2), _mm512_unpackhi_epi32(a0, a2));
-    let (b2, b3) = (_mm512_unpacklo_epi32(a1, a3), _mm512_unpackhi_epi32(a1, a3));
-    let (b4, b5) = (_mm512_unpacklo_epi32(a4, a6), _mm512_unpackhi_epi32(a4, a6));
-    let (b6, b7) = (_mm512_unpacklo_epi32(a5, a7), _mm512_unpackhi_epi32(a5, a7));
-    [
-        _mm512_unpacklo_epi64(b0, b4),
-        _mm512_unpackhi_epi64(b0, b4),
-        _mm512_unpacklo_epi64(b1, b5),
-        _mm512_unpackhi_epi64(b1, b5),
-        _mm512_unpacklo_epi64(b2, b6),
-        _mm512_unpackhi_epi64(b2, b6),
-        _mm512_unpacklo_epi64(b3, b7),
-        _mm512_unpackhi_epi64(b3, b7),
-    ]
 }

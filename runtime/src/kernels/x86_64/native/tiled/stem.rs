@@ -37,10 +37,6 @@ const COPIED_ROW: usize = EXTENT * CHANNELS + 4;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stem;
 
-/// The same from OHWI weights.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StemOhwi;
-
 impl Tiles for Stem {
     const ALGORITHM: Algorithm = STEM;
     const INVERSE: i32 = INVERSE_OF_9;
@@ -59,41 +55,16 @@ impl Tiles for Stem {
     }
 }
 
-impl Tiles for StemOhwi {
-    const ALGORITHM: Algorithm = STEM;
-    const INVERSE: i32 = Stem::INVERSE;
-    const SHIFT: u32 = Stem::SHIFT;
-
-    #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
-        // SAFETY: the caller vouches for the same.
-        unsafe { input(window, to, stride) }
-    }
-
-    #[inline(always)]
-    unsafe fn weights<V: Vectors>(
-        _shape: &ConvShape,
-        weights: &[i8],
-        oc: usize,
-        _part: Range<usize>,
-        to: &mut [i16],
-    ) -> Option<()> {
-        // SAFETY: the caller vouches for AVX2.
-        unsafe { transform_weights(weights.get(oc * TAPS..)?, to) }
-    }
-
-    #[inline(always)]
-    unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
-        // SAFETY: the caller vouches for the same.
-        unsafe { transform::output::<WINDOW, TILE, S, Stem>(products, stride, outputs) }
-    }
-}
-
-/// `G g G^T` for the rows of a block of output channels, to `[pair of channels][position][output channel][2]`;
-/// `None` if a slice is too short.
+/// `G g G^T` of OHWI weights: a [`Transform`](super::driver::Transform), of all twelve channels.
 #[target_feature(enable = "avx2")]
-fn transform_weights(rows: &[i8], to: &mut [i16]) -> Option<()> {
-    let rows = rows.get(..BLOCK * TAPS)?;
+pub(super) fn from_ohwi(
+    _shape: &ConvShape,
+    weights: &[i8],
+    oc: usize,
+    _part: Range<usize>,
+    to: &mut [i16],
+) -> Option<()> {
+    let rows = weights.get(oc * TAPS..)?.get(..BLOCK * TAPS)?;
     let to = to.get_mut(..CHANNELS * 2 * POSITIONS * 2 * BLOCK)?;
     for (pair, to) in to.chunks_exact_mut(POSITIONS * 2 * BLOCK).enumerate() {
         let even = transform_channel(rows, 2 * pair);

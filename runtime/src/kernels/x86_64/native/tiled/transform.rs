@@ -1,7 +1,7 @@
 //! Transforms of tiles on both axes: a form says what happens on one.
 
 use super::avx2::Words256;
-use super::vector::{Sums, Vectors, Words};
+use super::vector::{Sums, Vector, Vectors, Words};
 use super::window::{Inside, Pixels, Window};
 use crate::kernels::x86_64::tiled::{BLOCK, LANES};
 

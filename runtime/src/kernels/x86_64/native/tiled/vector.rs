@@ -10,7 +10,7 @@
 use core::arch::x86_64::__m128i;
 use core::ops::{Add, Sub};
 
-use crate::kernels::x86_64::tiled::{BLOCK, Width};
+use crate::kernels::x86_64::tiled::Width;
 
 /// An instruction set.
 pub trait Vectors {
@@ -28,29 +28,12 @@ pub trait Vectors {
 
     /// Adds the products of pairs of 16-bit values.
     fn add_products(sums: Self::Sums, a: Self::Words, b: Self::Words) -> Self::Sums;
-
-    /// Interleaves `vectors` times sixteen values of sixteen rows, `pitch` bytes apart, into pairs of values
-    /// side by side.
-    ///
-    /// # Safety
-    /// The CPU has the instructions, and all of these values are readable.
-    unsafe fn interleave(rows: *const i8, pitch: usize, vectors: usize, to: &mut Interleaved);
 }
 
-/// Most vectors of sixteen bytes that are interleaved at a time: a line of the cache.
-pub const MAX_VECTORS: usize = 4;
+/// A vector of numbers.
+pub trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> {
+    type Lane;
 
-/// `[pair of values][row][2]`.
-#[repr(C, align(64))]
-#[derive(Debug, Clone, Copy)]
-pub struct Interleaved(pub [[i8; 2 * BLOCK]; MAX_VECTORS * 8]);
-
-impl Interleaved {
-    pub const EMPTY: Self = Self([[0; 2 * BLOCK]; MAX_VECTORS * 8]);
-}
-
-/// A vector of 16-bit values.
-pub trait Words: Copy + Add<Output = Self> + Sub<Output = Self> {
     const LANES: usize;
 
     /// # Safety
@@ -58,11 +41,25 @@ pub trait Words: Copy + Add<Output = Self> + Sub<Output = Self> {
     unsafe fn zero() -> Self;
 
     /// # Safety
-    /// The CPU has the instructions, and [`Words::LANES`] values are readable.
-    unsafe fn load(from: *const i16) -> Self;
+    /// The CPU has the instructions, and [`Vector::LANES`] values are readable.
+    unsafe fn load(from: *const Self::Lane) -> Self;
 
     /// # Safety
-    /// As for [`Words::load`].
+    /// [`Vector::LANES`] values are writable.
+    unsafe fn store(self, to: *mut Self::Lane);
+
+    fn times4(self) -> Self;
+
+    #[inline(always)]
+    fn twice(self) -> Self {
+        self + self
+    }
+}
+
+/// A vector of 16-bit values.
+pub trait Words: Vector<Lane = i16> {
+    /// # Safety
+    /// As for [`Vector::load`].
     unsafe fn widen(from: *const i8) -> Self;
 
     /// A pair of values in all pairs of lanes.
@@ -70,43 +67,11 @@ pub trait Words: Copy + Add<Output = Self> + Sub<Output = Self> {
     /// # Safety
     /// The CPU has the instructions.
     unsafe fn broadcast(pair: i32) -> Self;
-
-    /// # Safety
-    /// [`Words::LANES`] values are writable.
-    unsafe fn store(self, to: *mut i16);
-
-    fn times4(self) -> Self;
-
-    #[inline(always)]
-    fn twice(self) -> Self {
-        self + self
-    }
 }
 
 /// A vector of 32-bit sums.
-pub trait Sums: Copy + Add<Output = Self> + Sub<Output = Self> {
-    const LANES: usize;
-
-    /// # Safety
-    /// The CPU has the instructions.
-    unsafe fn zero() -> Self;
-
-    /// # Safety
-    /// The CPU has the instructions, and [`Sums::LANES`] sums are readable.
-    unsafe fn load(from: *const i32) -> Self;
-
-    /// # Safety
-    /// [`Sums::LANES`] sums are writable.
-    unsafe fn store(self, to: *mut i32);
-
-    fn times4(self) -> Self;
-
+pub trait Sums: Vector<Lane = i32> {
     fn times8(self) -> Self;
-
-    #[inline(always)]
-    fn twice(self) -> Self {
-        self + self
-    }
 }
 
 /// Sums of a block of output channels.
@@ -121,11 +86,11 @@ pub trait Block: Copy + Add<Output = Self> {
     unsafe fn splat(value: i32) -> Self;
 
     /// # Safety
-    /// The CPU has the instructions, and [`BLOCK`] sums are readable.
+    /// The CPU has the instructions, and a block of sums is readable.
     unsafe fn load(from: *const i32) -> Self;
 
     /// # Safety
-    /// [`BLOCK`] sums are writable.
+    /// A block of sums is writable.
     unsafe fn store(self, to: *mut i32);
 
     /// Sixteen int8 values.
@@ -150,3 +115,67 @@ pub trait Block: Copy + Add<Output = Self> {
     /// To int8, saturated.
     fn narrow(self) -> __m128i;
 }
+
+/// Declares a [`Vector`]: its register, how many of which numbers are in it, and its instructions.
+macro_rules! vector {
+    (
+        $(#[doc = $doc:literal])+
+        $vector:ident($register:ident): $lanes:expr, $lane:ident,
+        $zero:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $shift_left:ident
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, Copy)]
+        pub struct $vector(pub $register);
+
+        impl Add for $vector {
+            type Output = Self;
+
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                // SAFETY: there are vectors only where there are their instructions.
+                Self(unsafe { $add(self.0, other.0) })
+            }
+        }
+
+        impl Sub for $vector {
+            type Output = Self;
+
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                // SAFETY: there are vectors only where there are their instructions.
+                Self(unsafe { $sub(self.0, other.0) })
+            }
+        }
+
+        impl Vector for $vector {
+            type Lane = $lane;
+
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                // SAFETY: the caller vouches for the instructions.
+                Self(unsafe { $zero() })
+            }
+
+            #[inline(always)]
+            unsafe fn load(from: *const $lane) -> Self {
+                // SAFETY: the caller vouches for the instructions and for a vector; it needs no alignment.
+                Self(unsafe { $load(from.cast()) })
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $lane) {
+                // SAFETY: the caller vouches for room for a vector; the store needs no alignment.
+                unsafe { $store(to.cast(), self.0) }
+            }
+
+            #[inline(always)]
+            fn times4(self) -> Self {
+                // SAFETY: there are vectors only where there are their instructions.
+                Self(unsafe { $shift_left::<2>(self.0) })
+            }
+        }
+    };
+}
+pub(super) use vector;

@@ -1,13 +1,8 @@
 //! F(4x4, 3x3): see [`crate::kernels::winograd4`] for the arithmetic.
 
-use core::marker::PhantomData;
-use core::ops::Range;
-
-use super::filters;
 use super::transform::{self, Input, Output, Outputs};
 use super::vector::{Sums, Vectors, Words};
 use super::{Tiles, Window};
-use crate::kernels::ConvShape;
 use crate::kernels::winograd4::INVERSE_OF_9;
 use crate::kernels::x86_64::tiled::{Algorithm, WINOGRAD4};
 
@@ -18,39 +13,12 @@ const TILE: usize = 4;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Winograd4;
 
-/// With weights that are transformed while the layer runs, from an order `O`.
+/// With weights that are transformed while the layer runs.
 ///
 /// `G` is left without the factors 6, -4, -4, 1, 1, 12 of its rows, which the output's transform
 /// applies instead: many weights meet few tiles.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Winograd4From<O>(PhantomData<O>);
-
-/// An order of weights in int8.
-pub(super) trait Order {
-    /// See [`Tiles::weights`].
-    ///
-    /// # Safety
-    /// The CPU has the instructions.
-    unsafe fn weights<V: Vectors>(
-        shape: &ConvShape,
-        weights: &[i8],
-        oc: usize,
-        part: Range<usize>,
-        to: &mut [i16],
-    ) -> Option<()>;
-}
-
-/// Blocks of `[pair of input channels][tap][output channel][2]`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pairs;
-
-/// OHWI.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ohwi;
-
-/// OHWI, brought into the order of [`Pairs`] alone: they are transformed as they are multiplied.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct OhwiPairs;
+pub(super) struct Winograd4Unscaled;
 
 impl Tiles for Winograd4 {
     const ALGORITHM: Algorithm = WINOGRAD4;
@@ -70,7 +38,7 @@ impl Tiles for Winograd4 {
     }
 }
 
-impl<O: Order> Tiles for Winograd4From<O> {
+impl Tiles for Winograd4Unscaled {
     const ALGORITHM: Algorithm = Winograd4::ALGORITHM;
     const INVERSE: i32 = Winograd4::INVERSE;
     const SHIFT: u32 = Winograd4::SHIFT;
@@ -82,63 +50,9 @@ impl<O: Order> Tiles for Winograd4From<O> {
     }
 
     #[inline(always)]
-    unsafe fn weights<V: Vectors>(
-        shape: &ConvShape,
-        weights: &[i8],
-        oc: usize,
-        part: Range<usize>,
-        to: &mut [i16],
-    ) -> Option<()> {
-        // SAFETY: the caller vouches for the same.
-        unsafe { O::weights::<V>(shape, weights, oc, part, to) }
-    }
-
-    #[inline(always)]
     unsafe fn output<S: Sums>(products: *const i32, stride: usize, outputs: &mut Outputs<S>) {
         // SAFETY: the caller vouches for the instructions and for the products.
         unsafe { transform::output::<WINDOW, TILE, S, Self>(products, stride, outputs) }
-    }
-}
-
-impl Order for Pairs {
-    #[inline(always)]
-    unsafe fn weights<V: Vectors>(
-        shape: &ConvShape,
-        weights: &[i8],
-        oc: usize,
-        part: Range<usize>,
-        to: &mut [i16],
-    ) -> Option<()> {
-        // SAFETY: the caller vouches for the instructions.
-        unsafe { filters::from_pairs::<V>(shape, weights, oc, part, to) }
-    }
-}
-
-impl Order for Ohwi {
-    #[inline(always)]
-    unsafe fn weights<V: Vectors>(
-        shape: &ConvShape,
-        weights: &[i8],
-        oc: usize,
-        part: Range<usize>,
-        to: &mut [i16],
-    ) -> Option<()> {
-        // SAFETY: the caller vouches for the instructions.
-        unsafe { filters::from_ohwi::<V>(shape, weights, oc, part, to) }
-    }
-}
-
-impl Order for OhwiPairs {
-    #[inline(always)]
-    unsafe fn weights<V: Vectors>(
-        shape: &ConvShape,
-        weights: &[i8],
-        oc: usize,
-        _part: Range<usize>,
-        to: &mut [i16],
-    ) -> Option<()> {
-        // SAFETY: the caller vouches for the instructions.
-        unsafe { filters::interleave::<V>(shape, weights, oc, to) }
     }
 }
 
@@ -177,7 +91,7 @@ impl Output<WINDOW, TILE> for Winograd4 {
 }
 
 /// The same with the columns times 6, -4, -4, 1, 1, 12.
-impl<O> Output<WINDOW, TILE> for Winograd4From<O> {
+impl Output<WINDOW, TILE> for Winograd4Unscaled {
     #[inline(always)]
     fn axis<S: Sums>([m0, m1, m2, m3, m4, m5]: [S; WINDOW]) -> [S; TILE] {
         let (near, near_odd) = ((m1 + m2).times4(), (m1 - m2).times4());

@@ -22,6 +22,7 @@ use self::multiply::Operands;
 use super::tiled::vector::Vectors;
 use super::{Avx512Vnni, AvxVnni};
 use crate::error::Fault;
+use crate::kernels::divide::{buffer, parts};
 use crate::kernels::x86_64::vnni::{self, BLOCK, Plan, VECTOR};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 
@@ -93,9 +94,9 @@ struct Buffers<'s> {
 impl<'s> Buffers<'s> {
     fn new(scratch: &'s mut [u8], plan: &Plan) -> Option<Self> {
         let skipped = scratch.as_ptr().align_offset(VECTOR);
-        let aligned = scratch.get_mut(skipped..)?;
-        let (rows, rest) = aligned.split_at_mut_checked(plan.rows_bytes())?;
-        Some(Self { rows, weights: rest.get_mut(..plan.weights_bytes())? })
+        let scratch = &mut scratch.get_mut(skipped..)?;
+        let rows = buffer(scratch, plan.rows_bytes())?;
+        Some(Self { rows, weights: buffer(scratch, plan.weights_bytes())? })
     }
 }
 
@@ -315,16 +316,4 @@ impl<'a> Task<'a> {
         }
         Some(())
     }
-}
-
-/// `count` things in parts of one size, give or take one, of at most `most`.
-#[inline(always)]
-fn parts(count: usize, most: usize) -> impl Iterator<Item = core::ops::Range<usize>> {
-    let parts = count.div_ceil(most.max(1));
-    let mut start = 0;
-    (0..parts).map(move |part| {
-        let first = start;
-        start += (count - first).div_ceil(parts - part);
-        first..start
-    })
 }

@@ -35,10 +35,13 @@ NETWORKS = {
 }
 BUNDLED = "resnet20-cifar10"
 AVX2 = "x86-64-avx2"
+AVX_VNNI = "x86-64-avxvnni"
 VNNI = "x86-64-avx512vnni"
 # The fastest of the others, held to AVX2 and with all instructions: what ratios are to.
 RIVAL = "OpenVINO int8"
 FREE_RIVAL = "OpenVINO int8, all instructions"
+# Before the names of the same contestants by another build of fixnet (--before).
+BEFORE = "before: "
 # Processes of each contestant, one after the other.
 STARTS = 3
 # What a turn should last, and the share of the processors that others may use in a quiet round.
@@ -219,6 +222,7 @@ def prepare(args, network: str) -> dict:
         "fixnet-avx2": (f"{network}-{AVX2}.fxn", *quantize, "--target", AVX2, "--out"),
         "fixnet-7-bit": (f"{network}-{AVX2}-7-bit.fxn", *quantize, "--activation-bits", "7",
                          "--target", AVX2, "--out"),
+        "fixnet-avx-vnni": (f"{network}-{AVX_VNNI}.fxn", *quantize, "--target", AVX_VNNI, "--out"),
         "fixnet-vnni": (f"{network}-{VNNI}.fxn", *quantize, "--target", VNNI, "--out"),
         "openvino": (f"{network}.nncf.xml", *converter, "openvino", files["onnx"]),
         "u8s8": (f"{network}.u8s8.onnx", *converter, "onnxruntime-u8s8", files["onnx"]),
@@ -237,19 +241,13 @@ def contestants(args, network: str, threads: int, files: dict) -> list[Contestan
     shape = ",".join(str(side) for side in NETWORKS[network])
     python = [sys.executable, BENCH / "worker.py"]
     options = [threads, "--shape", shape]
-    fixnet = [args.fixnet, "bench", "--worker", "--threads", threads]
-    held = [*fixnet, "--kernels", "avx2"]
     tract = [*python, "tract"]
     openvino = [*python, "openvino", files["openvino"], *options]
     avx2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     runtime = [*python, "onnxruntime"]
     field = [
-        Contestant("fixnet, packed", [*held, files["fixnet-avx2"]], isa="AVX2"),
-        Contestant("fixnet, packed, 7-bit activations", [*held, files["fixnet-7-bit"]], isa="AVX2"),
-        Contestant("fixnet, portable", [*held, files["fixnet"]], isa="AVX2"),
+        *builds_of_fixnet(args, threads, files),
         Contestant(RIVAL, openvino, avx2, isa="AVX2"),
-        Contestant("fixnet, packed, all instructions", [*fixnet, files["fixnet-vnni"]]),
-        Contestant("fixnet, portable, all instructions", [*fixnet, files["fixnet"]]),
         Contestant(FREE_RIVAL, openvino),
         Contestant("ONNX Runtime U8S8", [*runtime, files["u8s8"], *options]),
         Contestant("ONNX Runtime S8S8", [*runtime, files["s8s8"], *options]),
@@ -261,6 +259,25 @@ def contestants(args, network: str, threads: int, files: dict) -> list[Contestan
         field.append(Contestant("tract f32", [*tract, files["onnx"], *options]))
         field.append(Contestant("tract int8 (S8S8 QDQ)", [*tract, files["s8s8"], *options]))
     return [one for one in field if not args.only or re.search(args.only, one.name)]
+
+
+def builds_of_fixnet(args, threads: int, files: dict) -> list[Contestant]:
+    """fixnet in its forms, and those of the build that it is compared with, each after its own."""
+    field = []
+    for name, isa, kernels, file in [
+        ("fixnet, packed", "AVX2", "avx2", "fixnet-avx2"),
+        ("fixnet, packed, 7-bit activations", "AVX2", "avx2", "fixnet-7-bit"),
+        ("fixnet, portable", "AVX2", "avx2", "fixnet"),
+        ("fixnet, packed, AVX-VNNI", "AVX-VNNI", "avx-vnni", "fixnet-avx-vnni"),
+        ("fixnet, packed, all instructions", None, None, "fixnet-vnni"),
+        ("fixnet, portable, all instructions", None, None, "fixnet"),
+    ]:
+        held = ["--kernels", kernels] if kernels else []
+        for prefix, program in [("", args.fixnet), (BEFORE, args.before)]:
+            if program:
+                command = [program, "bench", "--worker", "--threads", threads, *held, files[file]]
+                field.append(Contestant(prefix + name, command, isa=isa))
+    return field
 
 
 def start(field: list[Contestant], network: str, missing: dict) -> dict:
@@ -293,8 +310,8 @@ def compare(args, network: str, threads: int) -> dict:
                 processes.setdefault(name, []).append(worker)
     quiet_only = not machine.REAL_TIME and quiet >= ENOUGH_ROUNDS
     results = {name: summary(workers, quiet_only) for name, workers in processes.items()}
-    for reference in (RIVAL, FREE_RIVAL):
-        if reference in results:
+    for reference in list(results):
+        if reference in (RIVAL, FREE_RIVAL) or reference.startswith(BEFORE):
             ratios(results, reference)
     isas = {one.name: one.isa for one in field}
     for name, result in results.items():
@@ -347,8 +364,27 @@ def table(group: dict) -> str:
             f"{result['peak_resident_mib']:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\n{line}" for line in since_before(group)]
     lines += [f"\nNot measured: {name}: {why}" for name, why in group["not_measured"].items()]
     return "\n".join(lines) + "\n"
+
+
+def since_before(group: dict) -> list[str]:
+    """Each contestant's time over that of the build before, of medians in the same round and of best times."""
+    results, lines = group["results"], []
+    for name, result in results.items():
+        before = results.get(BEFORE + name)
+        if before is None:
+            continue
+        pairs = zip(result["round_medians_ms"], before["round_medians_ms"])
+        rounds = sorted(after / earlier for after, earlier in pairs)
+        quarter = len(rounds) // 4
+        lines.append(
+            f"{name}: {statistics.median(rounds):.3f} of the time before "
+            f"(middle half of the rounds {rounds[quarter]:.3f} to {rounds[-1 - quarter]:.3f}; "
+            f"best of best {result['best_ms'] / before['best_ms']:.3f})"
+        )
+    return lines
 
 
 def overview(groups: list[dict]) -> str:
@@ -420,6 +456,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait for quiet rounds")
     parser.add_argument("--only", help="regular expression of the contestants' names")
     parser.add_argument("--fixnet", type=Path, default=BENCH.parent / "target/release/fixnet")
+    parser.add_argument("--before", type=Path, help="another build of fixnet, timed beside this one")
     parser.add_argument("--work", type=Path, default=BENCH / ".models", help="where models are kept")
     parser.add_argument("--out", type=Path, default=BENCH / "results")
     parser.add_argument("--suffix", default="", help="of the result files' names")
@@ -429,6 +466,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"no network {', '.join(unknown)}; there are {', '.join(NETWORKS)}")
     if not args.fixnet.exists():
         parser.error(f"{args.fixnet} is not there; build it with: cargo build --release -p tools")
+    if args.before and not args.before.exists():
+        parser.error(f"{args.before} is not there")
     return args
 
 
@@ -438,6 +477,7 @@ def main() -> None:
         for threads in map(int, args.threads.split(",")):
             group = compare(args, network, threads)
             print(f"{network}, threads: {threads}\n{overview([group])}", flush=True)
+            print("\n".join(since_before(group)), flush=True)
             write(args, [group])
 
 

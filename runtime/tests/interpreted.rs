@@ -136,6 +136,9 @@ fn every_convolution_kernel_of_this_machine_gives_the_bytes_of_the_reference() {
                         continue;
                     }
                     *runs += 1;
+                    if cfg!(miri) {
+                        println!("{} {} {layout:?}", set.name(), kernel.name());
+                    }
                     let got = run(&packed, chosen, 1);
                     assert_eq!(got.outputs, want, "{} {kernel:?} {form:?}", set.name());
                     assert!(got.kernels.contains(kernel.name()), "{kernel:?} did not run");

@@ -15,7 +15,7 @@ use crate::import::{ImportOptions, NodeVerdict, Verdict};
 use crate::lower::LowerError;
 use crate::output::{self, print, print_json};
 use crate::pipeline::{PipelineError, Problem, QuantizeOptions, Source};
-use crate::report::{Table, names, prose, right};
+use crate::report::verdicts::{self, OperatorVerdict};
 
 /// List every node of an ONNX model and whether fixnet can run it.
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,7 @@ struct Report<'a> {
     model: &'a PathBuf,
     supported: bool,
     nodes: &'a [NodeVerdict],
+    operators: Vec<OperatorVerdict>,
     /// Why `quantize` refuses a network whose nodes are all supported.
     problem: Option<String>,
 }
@@ -51,12 +52,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         problem = Some(format!("{error:#}"));
     }
     let supported = problem.is_none() && nodes.iter().all(|node| node.verdict.is_supported());
+    let operators = verdicts::by_operator(&nodes);
     if args.json {
-        let report = Report { model: &args.model, supported, nodes: &nodes, problem };
+        let (model, nodes) = (&args.model, &nodes);
+        let report = Report { model, supported, nodes, operators, problem };
         print_json(&report)?;
     } else {
-        let summary = output::line(&problem.unwrap_or_else(|| summary(&nodes)));
-        print(&format!("{}\n{summary}\n", table(&nodes)))?;
+        let model = args.model.display().to_string();
+        let end = match problem {
+            Some(problem) => output::line(&problem),
+            None => verdicts::conclusion(&model, &nodes),
+        };
+        let tables = (verdicts::node_table(&nodes), verdicts::operator_table(&operators));
+        print(&format!("{}\n\n{}\n\n{end}\n", tables.0, tables.1))?;
     }
     Ok(if supported { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -84,37 +92,4 @@ fn blame_node(nodes: &mut [NodeVerdict], error: &anyhow::Error) -> bool {
     };
     verdict.verdict = Verdict::Unsupported { reason: (*what).to_string() };
     true
-}
-
-fn table(nodes: &[NodeVerdict]) -> Table {
-    let columns =
-        [right("#"), names("node"), names("op"), names("output").rank(1), prose("verdict")];
-    let mut table = crate::report::table(&columns);
-    for node in nodes {
-        table.add_row([
-            node.index.to_string(),
-            node.name.clone(),
-            node.op.clone(),
-            node.shape.as_ref().map_or("?".to_string(), |shape| format!("{shape:?}")),
-            node.verdict.to_string(),
-        ]);
-    }
-    table
-}
-
-fn summary(nodes: &[NodeVerdict]) -> String {
-    let refused: Vec<&NodeVerdict> =
-        nodes.iter().filter(|node| !node.verdict.is_supported()).collect();
-    match refused.first() {
-        None => format!("all {} nodes are supported", nodes.len()),
-        Some(first) => format!(
-            "{} of {} nodes cannot be used; the first is node {} \"{}\" ({}): {}",
-            refused.len(),
-            nodes.len(),
-            first.index,
-            output::name(&first.name),
-            output::name(&first.op),
-            output::line(&first.verdict.to_string()),
-        ),
-    }
 }

@@ -16,6 +16,8 @@ mod inference;
 mod plan;
 mod table;
 mod timing;
+#[cfg(feature = "tract")]
+pub mod verdicts;
 
 use std::fmt::Write;
 

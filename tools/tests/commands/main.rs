@@ -18,6 +18,7 @@ mod packing;
 mod partition;
 mod repeat;
 mod tables;
+mod verdicts;
 
 use std::fs;
 use std::path::{Path, PathBuf};

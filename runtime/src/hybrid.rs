@@ -257,7 +257,7 @@ impl<'m, 'a> HybridSession<'m, 'a> {
     /// # Errors
     /// [`HybridError::Part`] if tract fails.
     pub fn run_head(&mut self) -> Result<(), HybridError> {
-        self.head(&mut NoClock, &mut Vec::new())
+        self.head(&mut (), &mut Vec::new())
     }
 
     /// Runs everything. Running it again needs the input again.
@@ -265,7 +265,7 @@ impl<'m, 'a> HybridSession<'m, 'a> {
     /// # Errors
     /// [`HybridError::Part`] if tract fails, [`SessionError::Run`] if a step of the plan was not computed.
     pub fn run(&mut self) -> Result<Vec<f32>, HybridError> {
-        Ok(self.run_with(&mut NoClock, &mut ())?.scores)
+        Ok(self.run_with(&mut (), &mut ())?.scores)
     }
 
     /// [`HybridSession::run`] with the time of everything, and a hook around the plan's steps.
@@ -345,10 +345,8 @@ fn dequantize(plan: &mut Session<'_, '_>, tail: &mut PartSession) -> Result<(), 
     Ok(())
 }
 
-/// For runs that nobody measures.
-struct NoClock;
-
-impl Clock for NoClock {
+/// Stands still: for runs that nobody measures.
+impl Clock for () {
     fn ticks(&mut self) -> u64 {
         0
     }

@@ -336,16 +336,9 @@ fn max_pool_divided(
     let len = rows.saturating_mul(width).saturating_mul(channels).max(1);
     let bands = output.chunks_mut(len).enumerate();
     run(bands, |(band, output)| {
-        // The band's first window begins in the padding above, or in a row of the input.
-        let top = band * rows * shape.strides[0];
-        let above = shape.pads[0].saturating_sub(top);
-        let first = top.saturating_sub(shape.pads[0]).min(in_h);
-        let band = PoolShape {
-            input: [in_h - first, in_w, in_c],
-            output: [output.len() / (width * channels).max(1), width, channels],
-            pads: [above, shape.pads[1], shape.pads[2], shape.pads[3]],
-            ..*shape
-        };
+        let row = band * rows;
+        let first = (row * shape.strides[0]).saturating_sub(shape.pads[0]).min(in_h);
+        let band = shape.for_rows(row, output.len() / (width * channels).max(1), in_h - first);
         let input = input.get(first * in_w * in_c..).ok_or(Fault::Plan)?;
         kernels.max_pool(&band, clamp, input, output)
     })

@@ -62,6 +62,14 @@ impl WeightLayout {
     }
 }
 
+impl Target {
+    /// This layout as this machine has it.
+    #[must_use]
+    pub const fn with(self, layout: WeightLayout) -> WeightForm {
+        WeightForm { target: self, layout }
+    }
+}
+
 /// Target and layout: what the bytes of a step's weights mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightForm {
@@ -71,7 +79,7 @@ pub struct WeightForm {
 
 impl WeightForm {
     /// What a portable file holds.
-    pub const PORTABLE: Self = Self { target: Target::Portable, layout: WeightLayout::Ohwi };
+    pub const PORTABLE: Self = Target::Portable.with(WeightLayout::Ohwi);
 }
 
 /// A convolution's weights, borrowed from the file.

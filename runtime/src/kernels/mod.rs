@@ -96,6 +96,23 @@ pub struct PoolShape {
     pub input_zero_point: i8,
 }
 
+impl PoolShape {
+    /// The same pool to `count` rows of the output from row `first` on, over `rows` rows of the input, which
+    /// begin with the first that they see.
+    pub(crate) const fn for_rows(&self, first: usize, count: usize, rows: usize) -> Self {
+        let ([_, width, channels], [_, out_w, _]) = (self.input, self.output);
+        let [top, left, bottom, right] = self.pads;
+        // The first window begins in the padding above, or in a row of the input.
+        let above = top.saturating_sub(first.saturating_mul(self.strides[0]));
+        Self {
+            input: [rows, width, channels],
+            output: [count, out_w, channels],
+            pads: [above, left, bottom, right],
+            ..*self
+        }
+    }
+}
+
 /// The second input of a convolution's residual addition.
 #[derive(Debug, Clone, Copy)]
 pub enum Residual<'a> {

@@ -17,7 +17,7 @@ use super::packing::Filter;
 
 /// Output pixels on a side of a tile.
 pub(super) const TILE: usize = 4;
-/// Output channels that share a buffer of weights.
+/// Output channels of a block, whose weights lie together: of vectors of sums, one to four.
 pub(crate) const BLOCK: usize = 16;
 /// Channels come in multiples of the longest vector of i16.
 const LANES: usize = 16;

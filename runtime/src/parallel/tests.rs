@@ -16,28 +16,15 @@ const RQ: Requantization = Requantization {
     clamp: (-100, 127),
 };
 
-fn values(len: usize, seed: u32) -> Vec<i8> {
-    let step = |state: &mut u32| {
-        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        Some((*state >> 24) as i8)
-    };
-    core::iter::repeat_n((), len).scan(seed, |state, ()| step(state)).collect()
+fn values(len: usize, seed: u64) -> Vec<i8> {
+    Random::new(seed).int8(len)
 }
 
 fn shape(input: [usize; 3], out_c: usize, kernel: usize, stride: usize) -> ConvShape {
-    let pad = kernel / 2;
-    let out = |extent: usize| (extent + 2 * pad - kernel) / stride + 1;
-    ConvShape {
-        input,
-        output: [out(input[0]), out(input[1]), out_c],
-        kernel: [kernel; 2],
-        strides: [stride; 2],
-        pads: [pad; 4],
-        dilations: [1; 2],
-        groups: 1,
-        input_zero_point: -7,
-        input_range: (-128, 127),
-    }
+    let [height, width, in_c] = input;
+    let of = |extent| shapes::layer(extent, (in_c, out_c), kernel, stride, 1);
+    let output = [of(height).output[0], of(width).output[1], out_c];
+    ConvShape { input, output, input_range: (-128, 127), ..of(height) }
 }
 
 fn shapes() -> [ConvShape; 5] {
@@ -56,22 +43,16 @@ fn kernel(name: &str) -> ConvKernel {
 
 /// The weights in every form that the kernels read.
 fn forms(kernels: KernelSet, shape: &ConvShape, ohwi: &[i8]) -> Vec<(WeightForm, AlignedBytes)> {
-    let bytes: Vec<u8> = ohwi.iter().map(|&w| w as u8).collect();
-    #[cfg_attr(not(feature = "write"), allow(unused_mut))]
-    let mut forms = vec![(WeightForm::PORTABLE, AlignedBytes::from_slice(&bytes))];
+    let aligned = |bytes: &[u8]| AlignedBytes::from_slice(bytes);
+    let portable = (WeightForm::PORTABLE, aligned(zerocopy::IntoBytes::as_bytes(ohwi)));
+    let others = forms_of(kernels.family(), shape).map(|(_, form)| form);
+    let others = others.filter(|form| form.target != crate::format::Target::Portable);
     #[cfg(feature = "write")]
-    for target in crate::format::Target::ALL {
-        for layout in crate::format::WeightLayout::ALL {
-            let form = WeightForm { target, layout };
-            if !kernels.family().runs(target) || target == crate::format::Target::Portable {
-                continue;
-            }
-            let packed = crate::layouts::pack(form, shape, ohwi);
-            forms.extend(packed.map(|bytes| (form, AlignedBytes::from_slice(&bytes))));
-        }
-    }
-    let _ = (kernels, shape);
-    forms
+    let packed =
+        |form| crate::layouts::pack(form, shape, ohwi).map(|bytes| (form, aligned(&bytes)));
+    #[cfg(not(feature = "write"))]
+    let packed = |_| None;
+    core::iter::once(portable).chain(others.filter_map(packed)).collect()
 }
 
 /// A smaller block may need more scratch than a larger one, on this machine or on another.
@@ -254,7 +235,7 @@ struct Case {
 impl Case {
     fn new(shape: ConvShape, index: usize) -> Self {
         let [height, width, channels] = shape.output;
-        let seed = 1 + index as u32;
+        let seed = 1 + index as u64;
         let (low, high) = shape.input_range;
         let mut input = values(shape.input.iter().product(), seed);
         input.iter_mut().for_each(|value| *value = (*value).clamp(low, high));

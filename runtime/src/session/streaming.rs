@@ -140,13 +140,7 @@ fn max_pool<'s>(
     (from, until): (usize, usize),
 ) -> Result<&'s [u8], Fault> {
     let [_, width, channels] = shape.input;
-    let above = shape.pads[0].saturating_sub(from * shape.strides[0]);
-    let part = PoolShape {
-        input: [rows.count, width, channels],
-        output: [until - from, shape.output[1], channels],
-        pads: [above, shape.pads[1], shape.pads[2], shape.pads[3]],
-        ..shape
-    };
+    let part = shape.for_rows(from, until - from, rows.count);
     let row_bytes = shape.output[1] * channels;
     let within = from * row_bytes..until * row_bytes;
     let (input, output) = (step.input.range(), step.output.range());

@@ -8,9 +8,8 @@
 
 use crate::format::{WeightLayout, align_up};
 use crate::kernels::ConvShape;
+pub(crate) use crate::kernels::winograd4::BLOCK;
 
-/// Output channels of a block.
-pub(crate) const BLOCK: usize = 16;
 /// Windows of a group, where an instruction set has them in pairs.
 pub(crate) const PAIR: usize = 2;
 /// Elements of a window that are multiplied at a time.

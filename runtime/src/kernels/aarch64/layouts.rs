@@ -41,8 +41,6 @@ mod write {
     use super::*;
     use crate::kernels::aarch64::direct8::{BLOCK, STEP};
 
-    const _: () = assert!(BLOCK == winograd4::BLOCK);
-
     /// Elements of a dot product, and output channels whose products share a window's vector on NEON.
     const FOUR: usize = 4;
     /// Elements of a row in a product of matrices.

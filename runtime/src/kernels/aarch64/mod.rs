@@ -23,30 +23,26 @@ declare_code!($ native_aarch64);
 /// takes 0.1 ms, as long as two to three hand-overs to a thread.
 const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work: 500_000 };
 
-const fn neon(layout: WeightLayout) -> WeightForm {
-    WeightForm { target: Target::Armv8Neon, layout }
-}
-
 /// ARMv8.0 with NEON.
 pub(crate) static NEON: InstructionSet = InstructionSet {
     family: KernelFamily::Neon,
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_winograd4_neon(Neon) {
-            reads: &[WeightForm::PORTABLE, neon(WeightLayout::Winograd4)],
+            reads: &[WeightForm::PORTABLE, Target::Armv8Neon.with(WeightLayout::Winograd4)],
             computes: geometry::computes,
             is_profitable: geometry::is_profitable,
             scratch_bytes: winograd4::scratch_bytes,
             grain: Grain { rows: 4, transforms: &[WeightLayout::Ohwi], ..GRAIN },
         }
         conv_winograd4_stem_neon(Neon) {
-            reads: &[neon(WeightLayout::Winograd4)],
+            reads: &[Target::Armv8Neon.with(WeightLayout::Winograd4)],
             computes: geometry::is_stem,
             scratch_bytes: winograd4::scratch_bytes,
             grain: Grain { rows: 3, ..GRAIN },
         }
         conv_direct8_neon(Neon) {
-            reads: &[WeightForm::PORTABLE, neon(WeightLayout::Direct8)],
+            reads: &[WeightForm::PORTABLE, Target::Armv8Neon.with(WeightLayout::Direct8)],
             computes: direct8::computes,
             is_profitable: direct8::is_profitable,
             scratch_bytes: direct8::scratch_bytes::<1>,
@@ -57,17 +53,13 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
     is_there: code!(is_there Neon),
 };
 
-const fn dotprod(layout: WeightLayout) -> WeightForm {
-    WeightForm { target: Target::Armv8Dotprod, layout }
-}
-
 /// NEON with `SDOT`.
 pub(crate) static DOTPROD: InstructionSet = InstructionSet {
     family: KernelFamily::Dotprod,
     base: Some(&NEON),
     kernels: kernels! { GRAIN;
         conv_direct8_dotprod(Dotprod) {
-            reads: &[WeightForm::PORTABLE, dotprod(WeightLayout::Direct8)],
+            reads: &[WeightForm::PORTABLE, Target::Armv8Dotprod.with(WeightLayout::Direct8)],
             computes: direct8::computes,
             is_profitable: direct8::is_profitable,
             scratch_bytes: direct8::scratch_bytes::<1>,
@@ -78,17 +70,13 @@ pub(crate) static DOTPROD: InstructionSet = InstructionSet {
     is_there: code!(is_there Dotprod),
 };
 
-const fn i8mm(layout: WeightLayout) -> WeightForm {
-    WeightForm { target: Target::Armv8I8mm, layout }
-}
-
 /// NEON with `SDOT` and `SMMLA`.
 pub(crate) static I8MM: InstructionSet = InstructionSet {
     family: KernelFamily::I8mm,
     base: Some(&DOTPROD),
     kernels: kernels! { GRAIN;
         conv_direct8_i8mm(I8mm) {
-            reads: &[WeightForm::PORTABLE, i8mm(WeightLayout::Direct8)],
+            reads: &[WeightForm::PORTABLE, Target::Armv8I8mm.with(WeightLayout::Direct8)],
             computes: direct8::computes,
             is_profitable: direct8::is_profitable,
             scratch_bytes: direct8::scratch_bytes::<{ direct8::PAIR }>,

@@ -3,16 +3,12 @@
 #[cfg(native_cortex_m3)]
 use super::native;
 use super::{GRAIN, direct, layouts, winograd};
-use crate::format::{Target, WeightForm, WeightLayout};
+use crate::format::{Target, WeightLayout};
 use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
 use crate::kernels::layouts::Layouts;
 use crate::kernels::{KernelFamily, portable};
 
 declare_code!($ native_cortex_m3);
-
-const fn packed(layout: WeightLayout) -> WeightForm {
-    WeightForm { target: Target::CortexM3, layout }
-}
 
 /// F(4x4, 3x3) of values in 32 bits, as MLA takes them.
 pub(super) const WINOGRAD4: winograd::Form = winograd::Form { side: 4, value_bytes: 4 };
@@ -23,7 +19,7 @@ pub(crate) static M3: InstructionSet = InstructionSet {
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_winograd4_cortex_m3(CortexM3) {
-            reads: &[packed(WeightLayout::Winograd4)],
+            reads: &[Target::CortexM3.with(WeightLayout::Winograd4)],
             computes: winograd::computes,
             scratch_bytes: |shape, _| WINOGRAD4.scratch_bytes(shape),
         }

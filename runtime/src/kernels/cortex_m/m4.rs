@@ -3,16 +3,12 @@
 #[cfg(native_cortex_m4)]
 use super::native;
 use super::{GRAIN, direct, layouts, winograd};
-use crate::format::{Target, WeightForm, WeightLayout};
+use crate::format::{Target, WeightLayout};
 use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
 use crate::kernels::layouts::Layouts;
 use crate::kernels::{KernelFamily, portable};
 
 declare_code!($ native_cortex_m4);
-
-const fn packed(layout: WeightLayout) -> WeightForm {
-    WeightForm { target: Target::CortexM4, layout }
-}
 
 /// F(4x4, 3x3) of pairs of values, as SMLAD takes them.
 pub(super) const WINOGRAD4: winograd::Form = winograd::Form { side: 4, value_bytes: 2 };
@@ -25,22 +21,22 @@ pub(crate) static M4: InstructionSet = InstructionSet {
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_winograd4_cortex_m4(CortexM4) {
-            reads: &[packed(WeightLayout::Winograd4)],
+            reads: &[Target::CortexM4.with(WeightLayout::Winograd4)],
             computes: winograd::computes,
             scratch_bytes: |shape, _| WINOGRAD4.scratch_bytes(shape),
         }
         conv_winograd2_cortex_m4(CortexM4) {
-            reads: &[packed(WeightLayout::Winograd2)],
+            reads: &[Target::CortexM4.with(WeightLayout::Winograd2)],
             computes: winograd::computes,
             scratch_bytes: |shape, _| WINOGRAD2.scratch_bytes(shape),
         }
         conv_direct16_cortex_m4(CortexM4) {
-            reads: &[packed(WeightLayout::Direct16)],
+            reads: &[Target::CortexM4.with(WeightLayout::Direct16)],
             computes: |shape| direct::PACKED.computes(shape),
             scratch_bytes: |shape, _| direct::PACKED.scratch_bytes(shape),
         }
         conv_direct8_cortex_m4(CortexM4) {
-            reads: &[packed(WeightLayout::Direct8)],
+            reads: &[Target::CortexM4.with(WeightLayout::Direct8)],
             computes: |shape| direct::PACKED.computes(shape),
             scratch_bytes: |shape, _| direct::PACKED.scratch_bytes(shape),
         }

@@ -12,15 +12,11 @@
 //! Output channels come in whole blocks, and input channels of all but the direct layouts and the 7x7
 //! window in multiples of sixteen.
 
+use super::tiled::{BLOCK, LANES};
 use super::u8s8;
 use crate::format::{WeightForm, WeightLayout};
 use crate::kernels::packing::{Filter, Packing};
 use crate::kernels::{ConvShape, winograd4};
-
-/// Output channels of a block.
-pub(super) const BLOCK: usize = 16;
-/// Input channels that transforms of the input take at a time.
-const LANES: usize = 16;
 
 /// What is packed; none if there is no such layout, or not for this shape.
 fn packing(form: WeightForm, shape: &ConvShape) -> Option<Packing> {

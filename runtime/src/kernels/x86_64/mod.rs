@@ -30,20 +30,15 @@ declare_code!($ native_x86_64);
 /// than 10 µs are to be won, and single layers took up to 1.8 times as long.
 const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work: 2_000_000 };
 
-const fn avx2(layout: WeightLayout) -> WeightForm {
-    WeightForm { target: Target::X86_64Avx2, layout }
-}
-
 /// Direct8 of `vpdpbusd` is the same at any width.
 const fn vnni(layout: WeightLayout) -> [WeightForm; 2] {
-    let narrow = WeightForm { target: Target::X86_64AvxVnni, layout };
-    [narrow, WeightForm { target: Target::X86_64Avx512Vnni, layout }]
+    [Target::X86_64AvxVnni.with(layout), Target::X86_64Avx512Vnni.with(layout)]
 }
 
 /// Winograd's weights are the same for all.
 const fn all(layout: WeightLayout) -> [WeightForm; 3] {
     let [avx_vnni, avx512_vnni] = vnni(layout);
-    [avx2(layout), avx_vnni, avx512_vnni]
+    [Target::X86_64Avx2.with(layout), avx_vnni, avx512_vnni]
 }
 
 const WINOGRAD2: &[WeightForm] = &all(WeightLayout::Winograd2);
@@ -59,11 +54,6 @@ fn is_at_stride_1(shape: &ConvShape) -> bool {
 /// Of the layout Winograd4: 3x3 at stride 2.
 fn is_strided(shape: &ConvShape) -> bool {
     shape.strides == [2, 2] && shape.kernel == [3, 3]
-}
-
-/// Of the layout Winograd4: 7x7 at stride 2.
-fn is_stem(shape: &ConvShape) -> bool {
-    shape.strides == [2, 2] && shape.kernel == [7, 7]
 }
 
 const AVX2_OPERATORS: Operators = Operators {
@@ -99,7 +89,7 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
         }
         conv_winograd4_stem_avx2(Avx2) {
             reads: WINOGRAD4,
-            computes: is_stem,
+            computes: winograd4::is_stem,
             scratch_bytes: |shape, _| Plan::stem(tiled::AVX2, shape).scratch_bytes(),
             grain: Grain { rows: 3, ..GRAIN },
         }
@@ -109,7 +99,7 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
             grain: Grain { rows: 2, ..GRAIN },
         }
         conv_u8s8_avx2(Avx2) {
-            reads: &[avx2(WeightLayout::U8s8)],
+            reads: &[Target::X86_64Avx2.with(WeightLayout::U8s8)],
             scratch_bytes: |shape, _| Plan::u8s8(shape).scratch_bytes(),
         }
         conv_direct16_avx2(Avx2) {
@@ -117,7 +107,7 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
             scratch_bytes: |shape, _| Plan::direct(shape).scratch_bytes(),
         }
         conv_direct8_avx2(Avx2) {
-            reads: &[avx2(WeightLayout::Direct8)],
+            reads: &[Target::X86_64Avx2.with(WeightLayout::Direct8)],
             scratch_bytes: |shape, _| Plan::direct(shape).scratch_bytes(),
         }
         conv_winograd4_avx2(Avx2) {
@@ -195,7 +185,7 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         }
         conv_winograd4_stem_avx512(Avx512Vnni) {
             reads: WINOGRAD4,
-            computes: is_stem,
+            computes: winograd4::is_stem,
             scratch_bytes: |shape, _| Plan::stem(tiled::AVX512, shape).scratch_bytes(),
             grain: Grain { rows: 3, ..GRAIN },
         }

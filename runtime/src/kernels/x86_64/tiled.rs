@@ -12,9 +12,8 @@
 use super::u8s8::Sections;
 use crate::format::ALIGNMENT;
 use crate::kernels::ConvShape;
+pub(super) use crate::kernels::winograd4::BLOCK;
 
-/// Output channels of a block: one vector of sums, or two.
-pub(super) const BLOCK: usize = 16;
 /// Values of one vector of i16, or of half a one.
 pub(super) const LANES: usize = 16;
 /// Bytes of weights that stay near while they meet some groups of tiles.

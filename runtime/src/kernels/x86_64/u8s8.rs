@@ -19,9 +19,9 @@
 //! What may not be broken: sizes follow from the shape alone, and [`pack`] refuses weights of which more
 //! quads stand alone than there is room for.
 
-use super::layouts::BLOCK;
 use crate::format::align_up;
 use crate::kernels::ConvShape;
+use crate::kernels::winograd4::BLOCK;
 
 /// Values of a quad.
 const QUAD: usize = 4;

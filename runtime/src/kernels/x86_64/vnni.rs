@@ -9,9 +9,8 @@
 //! scratch by it.
 
 use crate::kernels::ConvShape;
+pub(crate) use crate::kernels::winograd4::BLOCK;
 
-/// Output channels of a block.
-pub(crate) const BLOCK: usize = 16;
 /// Bytes of a row that meet their weights at a time.
 pub(crate) const QUAD: usize = 4;
 /// Bytes of a quad of a block's weights, or of its sums: one vector, or two.

@@ -5,13 +5,12 @@ use core::arch::aarch64::{
     vmlal_laneq_s16, vst1q_s32,
 };
 
-/// Columns of weights.
-pub(super) const BLOCK: usize = 16;
+use super::requantize_block::VECTORS;
+use crate::kernels::winograd4::BLOCK;
+
 /// Elements of one vector of i16.
 const LANES: usize = 8;
 const HALF: usize = LANES / 2;
-/// Accumulators of a row.
-const VECTORS: usize = BLOCK / 4;
 
 /// `rows` rows of values, at most six, `step` elements apart, times [`BLOCK`] columns of weights, over `count`
 /// elements, a multiple of four; rows have room for whole vectors. Weights are `[element][column]`,

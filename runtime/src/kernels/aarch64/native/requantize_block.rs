@@ -12,10 +12,9 @@ use core::arch::aarch64::{
 
 use crate::format::Channels;
 use crate::kernels::Residual;
+use crate::kernels::winograd4::BLOCK;
 use crate::numerics::Requantization;
 
-/// Channels of a block.
-pub(super) const BLOCK: usize = 16;
 /// Vectors of a block's accumulators.
 pub(super) const VECTORS: usize = BLOCK / 4;
 

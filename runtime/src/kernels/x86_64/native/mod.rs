@@ -25,7 +25,10 @@ pub use tiled::{
     winograd4_stride2 as conv_winograd4_stride2_avx2,
     winograd4_stride2 as conv_winograd4_stride2_avx512,
 };
-pub use vnni::{conv_direct8_avx_vnni, conv_direct8_vnni, conv_packed_avx_vnni, conv_packed_vnni};
+pub use vnni::{
+    conv_avx_vnni as conv_direct8_avx_vnni, conv_avx_vnni as conv_packed_avx_vnni,
+    conv_vnni as conv_direct8_vnni, conv_vnni as conv_packed_vnni,
+};
 
 use crate::kernels::declare::token;
 

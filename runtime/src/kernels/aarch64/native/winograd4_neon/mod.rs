@@ -21,7 +21,6 @@ use crate::kernels::winograd4::{BLOCK, TILE, is_stem};
 
 /// Elements of one vector of i16.
 const LANES: usize = 8;
-const _: () = assert!(BLOCK == outer_product::BLOCK);
 
 /// See [`crate::kernels::portable::reference::conv`].
 pub fn conv_winograd4_neon(token: Neon, args: ConvArgs<'_>) -> Result<(), Fault> {

@@ -22,57 +22,24 @@ use self::multiply::Operands;
 use super::tiled::vector::Vectors;
 use super::{Avx512Vnni, AvxVnni};
 use crate::error::Fault;
+use crate::format::WeightLayout;
 use crate::kernels::divide::{buffer, parts};
 use crate::kernels::x86_64::vnni::{self, BLOCK, Plan, VECTOR};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 
-/// See [`crate::kernels::portable::reference::conv`]; weights in quads, as they are stored.
-pub fn conv_direct8_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+/// See [`crate::kernels::portable::reference::conv`]; weights in quads, as they are stored, or OHWI weights, which
+/// are interleaved into quads while it runs.
+pub fn conv_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has the instructions.
-    unsafe { packed::<Avx512Vnni>(args) }
+    unsafe { conv::<Avx512Vnni>(args) }
 }
 
-/// See [`crate::kernels::portable::reference::conv`]; OHWI weights, interleaved into quads while it runs.
-pub fn conv_packed_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    // SAFETY: the token proves that the CPU has the instructions.
-    unsafe { from_ohwi::<Avx512Vnni>(args) }
-}
-
-/// See [`conv_direct8_vnni`].
-pub fn conv_direct8_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
+/// See [`conv_vnni`].
+pub fn conv_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has AVX2 and one of the encodings.
     unsafe {
-        if token.is_vex() { packed::<Dots256<true>>(args) } else { packed::<Dots256<false>>(args) }
+        if token.is_vex() { conv::<Dots256<true>>(args) } else { conv::<Dots256<false>>(args) }
     }
-}
-
-/// See [`conv_packed_vnni`].
-pub fn conv_packed_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    // SAFETY: the token proves that the CPU has AVX2 and one of the encodings.
-    unsafe {
-        if token.is_vex() {
-            from_ohwi::<Dots256<true>>(args)
-        } else {
-            from_ohwi::<Dots256<false>>(args)
-        }
-    }
-}
-
-/// # Safety
-/// The CPU has the instructions.
-unsafe fn packed<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
-    let (plan, source) = (Plan::packed(D::TILE, args.shape), Source::Stored(args.weights.int8()));
-    // SAFETY: the caller vouches for the instructions.
-    unsafe { conv::<D>(plan, source, args) }
-}
-
-/// # Safety
-/// The CPU has the instructions.
-unsafe fn from_ohwi<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
-    let (plan, source) =
-        (Plan::from_ohwi(D::TILE, args.shape), Source::Ohwi(args.weights.as_ohwi()));
-    // SAFETY: the caller vouches for the instructions.
-    unsafe { conv::<D>(plan, source, args) }
 }
 
 /// Where weights come from.
@@ -114,11 +81,14 @@ struct Task<'a> {
     pixels: usize,
 }
 
-/// See [`crate::kernels::portable::reference::conv`].
-///
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn conv<D: Dots>(plan: Plan, source: Source<'_>, args: ConvArgs<'_>) -> Result<(), Fault> {
+unsafe fn conv<D: Dots>(args: ConvArgs<'_>) -> Result<(), Fault> {
+    let (shape, weights) = (args.shape, args.weights);
+    let (plan, source) = match weights.form.layout {
+        WeightLayout::Ohwi => (Plan::from_ohwi(D::TILE, shape), Source::Ohwi(weights.as_ohwi())),
+        _ => (Plan::packed(D::TILE, shape), Source::Stored(weights.int8())),
+    };
     // SAFETY: the caller vouches for the instructions.
     let done = unsafe {
         D::Vectors::run(

@@ -205,6 +205,7 @@ fn normalising_by_the_batch_is_refused_by_name() {
     for (what, model) in cases {
         let line = refusal(&model).to_string();
         assert!(line.contains("training mode"), "{what}: {line}");
+        assert_eq!(line.contains("5 outputs"), what == "five outputs", "{line}");
     }
     // What nothing reads does not make it one since operator set 14, which has an attribute for that.
     assert_eq!(judged(&outputs(batch_norm(15, &[])), &counted(4)), [1., 2., 1., 2.]);

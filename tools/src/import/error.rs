@@ -110,6 +110,12 @@ pub enum NodeProblem {
     Unsupported { what: String },
     #[error("runs in training mode; export the network in inference mode")]
     TrainingMode,
+    #[error(
+        "has {outputs} outputs, which mean training mode before operator set 14 (statistics of the batch, as \
+         ONNX Runtime takes them); export the network in inference mode, or keep the first output alone if \
+         the statistics in the file are meant"
+    )]
+    TrainingOutputs { outputs: usize },
     #[error("{what}; export the network with operator set {since} or later")]
     OldSpelling { what: &'static str, since: i64 },
     #[error("input {index} is missing")]

@@ -158,12 +158,15 @@ impl<'g> Speller<'g> {
         let view = OnnxNode { proto: &node, opset: self.opset };
         let outputs = node.output.iter().filter(|name| !name.is_empty()).count();
         let by_batch = match self.opset {
-            ..7 => view.int("is_test", 0) == 0 || outputs > 1,
-            7..14 => outputs > 1,
+            ..7 => view.int("is_test", 0) == 0,
+            7..14 => false,
             _ => view.int("training_mode", 0) != 0,
         };
         if by_batch {
             return Err(NodeProblem::TrainingMode);
+        }
+        if self.opset < 14 && outputs > 1 {
+            return Err(NodeProblem::TrainingOutputs { outputs });
         }
         if view.int("spatial", 1) == 0 {
             let per_channel = |index: usize| {

@@ -33,7 +33,12 @@ fn stored_models_keep_their_bytes_and_logits() {
     let mut streamed = small();
     streamed.tensors[1].rows = 4;
     let mean_image = model::small_with_mean_image();
-    let models = [("small", small()), ("mean-image", mean_image), ("streamed", streamed)];
+    let models = [
+        ("small", small()),
+        ("mean-image", mean_image),
+        ("streamed", streamed),
+        ("long", model::long(1025)),
+    ];
     for (name, spec) in models {
         let (file, text) = (golden(&format!("{name}.fxn")), golden(&format!("{name}.logits")));
         let written = model::file(&spec);

@@ -73,12 +73,13 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
     check_preprocess(&model)?;
     let mut work = Work::default();
     let mut free = u64::from(header.plan_bytes);
+    let mut intact = flow::Intact::new(&model);
     for (index, record) in model.steps.iter().enumerate() {
         let step_work = check_step(&model, index as u16, record, &mut free)?;
         work = work.plus(step_work);
         check_layer(&model, index, record, step_work)?;
         flow::check_streaming(&model, index, record)?;
-        flow::check_liveness(&model, index, record)?;
+        intact.pass(&model, index, record)?;
     }
     float_parts::check(&model, limits, &mut free)?;
     check_ends(&model)?;

@@ -10,10 +10,14 @@ const TARGETS_SINCE: u16 = 2;
 const BYTES_SINCE: u16 = 3;
 /// The first minor version with [`flags::EXCLUDE_PADDING`].
 const EXCLUDE_PADDING_SINCE: u16 = 4;
+/// The first minor version with more than [`SHORT`] records of a kind.
+const LONG_SINCE: u16 = 6;
+/// Most steps or tensors of the versions before.
+const SHORT: usize = 1024;
 
 /// The latest minor version: that of the last feature, or of a target that came after it.
 pub(super) const LATEST_MINOR: u16 = {
-    let (mut latest, mut at) = (EXCLUDE_PADDING_SINCE, 0);
+    let (mut latest, mut at) = (LONG_SINCE, 0);
     while at < Target::ALL.len() {
         let since = Target::ALL[at].since();
         if since > latest {
@@ -34,9 +38,11 @@ pub(super) fn lowest_minor(
     let bytes = steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16);
     let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
     let excludes_padding = steps.iter().any(StepRecord::excludes_padding);
-    let features = match (excludes_padding, bytes, streamed) {
-        (true, ..) => EXCLUDE_PADDING_SINCE,
-        (_, true, _) => BYTES_SINCE,
+    let long = steps.len().max(tensors.len()) > SHORT;
+    let features = match (long, excludes_padding, bytes, streamed) {
+        (true, ..) => LONG_SINCE,
+        (_, true, ..) => EXCLUDE_PADDING_SINCE,
+        (.., true, _) => BYTES_SINCE,
         (.., true) => TARGETS_SINCE,
         _ => u16::from(float_parts != 0),
     };
@@ -48,7 +54,7 @@ mod tests {
     use zerocopy::FromZeros;
 
     use super::*;
-    use crate::format::{StepKind, flags};
+    use crate::format::{MAX_RECORDS, StepKind, flags};
 
     #[test]
     fn a_file_has_the_version_of_the_latest_thing_in_it() {
@@ -60,6 +66,12 @@ mod tests {
             assert_eq!(lowest(&[step]), target.since());
             assert_eq!(lowest(&[pool]), target.since().max(EXCLUDE_PADDING_SINCE));
             assert!(lowest(&[pool]) <= LATEST_MINOR);
+            assert_eq!(lowest(&[step; SHORT]), target.since());
+            assert_eq!(lowest(&[pool; SHORT + 1]), LONG_SINCE);
         }
+        let tensors = |count: usize| {
+            lowest_minor(0, &std::vec![TensorRecord::new_zeroed(); count], &[step], 0)
+        };
+        assert_eq!([SHORT, SHORT + 1, MAX_RECORDS].map(tensors), [0, LONG_SINCE, LONG_SINCE]);
     }
 }

@@ -132,9 +132,9 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         plan_crc32: 0,
         plan_bytes,
         target: spec.target as u16,
-        tensor_count: spec.tensors.len() as u16,
-        step_count: steps.len() as u16,
-        layer_count: layers.len() as u16,
+        tensor_count: count(spec.tensors.len()),
+        step_count: count(steps.len()),
+        layer_count: count(layers.len()),
         input_tensor: spec.input_tensor,
         output_tensor: spec.output_tensor,
         arena_bytes: spec.arena_bytes,
@@ -163,6 +163,11 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
     // How much a reader accepts is the reader's.
     Model::new_checked_with(&bytes, &Limits::NONE)?.verify_weights()?;
     Ok(bytes)
+}
+
+/// A number of records as the header has it; of what it cannot hold, one that the reader refuses.
+fn count(records: usize) -> u16 {
+    u16::try_from(records).unwrap_or(u16::MAX)
 }
 
 /// A part's record, but for its place.

@@ -1,6 +1,6 @@
 //! Work and memory that a file asks for are counted from its steps, and bounded.
 
-use fixnet::format::{self, Limits, ModelSpec, StepKind, StepRecord};
+use fixnet::format::{self, Limits, MAX_RECORDS, ModelSpec, StepKind, StepRecord};
 use fixnet::{Model, ModelError};
 
 use crate::by_chance::{refuse_or_run, work};
@@ -103,17 +103,53 @@ fn an_arena_beyond_the_limit_is_refused() {
 /// As many steps as a plan may have, to and fro between two places.
 #[test]
 fn the_longest_plan_is_checked_and_runs() {
-    let mut spec = small();
-    let map = [1, 1, 16];
-    spec.tensors = vec![model::tensor(0, map), model::tensor(16, map), model::logits(32, 10)];
-    (spec.arena_bytes, spec.preprocess, spec.output_tensor) = (72, None, 2);
-    let random = &mut Random::new(1);
-    let pool = |n: u16| model::record(StepKind::MaxPool, n % 2, (n + 1) % 2);
-    let logits = model::record(StepKind::Logits, 1, 2);
-    spec.steps = (0..1023).map(|n| model::step(pool(n), 0, 0, 0, random)).collect();
+    assert!(refuse_or_run(&model::file(&model::long(MAX_RECORDS))));
+    for count in [MAX_RECORDS + 1, 1 << 16, (1 << 16) + 1] {
+        let found = format::write(&model::long(count)).map(|_| ());
+        let count = u16::try_from(count).unwrap_or(u16::MAX);
+        assert_eq!(found, Err(ModelError::BadCount { count }));
+    }
+    let mut crowded = small();
+    crowded.tensors.resize(MAX_RECORDS + 1, crowded.tensors[0]);
+    let count = MAX_RECORDS as u16 + 1;
+    assert_eq!(format::write(&crowded).map(|_| ()), Err(ModelError::BadCount { count }));
+}
+
+/// A plan has the version that its length asks for, and no other.
+#[test]
+fn plans_of_more_than_1024_records_have_a_version_of_their_own() {
+    let version = |file: &[u8]| Model::new_checked(file).unwrap().version();
+    assert_eq!(version(&model::file(&model::long(1024))), (1, 0));
+    let mut crowded = small();
+    crowded.tensors.resize(1025, crowded.tensors[0]);
+    for (spec, other) in [(model::long(1025), 0), (crowded, 5), (model::long(1024), 6)] {
+        let mut file = model::file(&spec);
+        let long = spec.steps.len().max(spec.tensors.len()) > 1024;
+        assert_eq!(version(&file), (1, if long { 6 } else { 0 }));
+        file.as_mut_slice()[6] = other;
+        let refused = Model::new_checked(&file).unwrap_err();
+        let minor = other.into();
+        assert_eq!(refused, ModelError::UnsupportedVersion { major: 1, minor });
+    }
+}
+
+/// The most that checking can take: no step overwrites another's result, and every step reads twice what
+/// was there before all of them.
+#[test]
+fn the_plan_that_is_longest_to_check_is_checked() {
+    let (random, last) = (&mut Random::new(1), MAX_RECORDS - 1);
+    let mut spec = model::long(1);
+    let place = |at: usize| model::tensor(16 * at as u32, [1, 1, 16]);
+    spec.tensors = (0..last).map(place).collect();
+    spec.tensors.push(model::logits(16 * last as u32, 10));
+    spec.output_tensor = last as u16;
+    spec.arena_bytes = 16 * last as u32 + 40;
+    let add = |to: usize| {
+        let record = model::record(StepKind::Add, 0, to as u16);
+        StepRecord { operand: 0, input_multiplier: 9, operand_multiplier: 9, ..record }
+    };
+    spec.steps = (1..last).map(|to| model::step(add(to), 0, 0, 0, random)).collect();
+    let logits = model::record(StepKind::Logits, 0, last as u16);
     spec.steps.push(model::step(logits, 0, 160, 10, random));
     assert!(refuse_or_run(&model::file(&spec)));
-    spec.steps.insert(0, model::step(pool(1), 0, 0, 0, random));
-    let found = format::write(&spec).map(|_| ());
-    assert_eq!(found, Err(ModelError::BadCount { count: 1025 }));
 }

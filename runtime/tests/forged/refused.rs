@@ -53,9 +53,18 @@ fn other_versions_and_targets_are_refused() {
     assert_eq!(forged(|_| ()), Ok(()));
     let version =
         |major, minor| forged(|h| (h.version_major, h.version_minor) = (major, minor)).unwrap_err();
-    for (major, minor) in
-        [(0, 0), (2, 0), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (u16::MAX, u16::MAX)]
-    {
+    for (major, minor) in [
+        (0, 0),
+        (2, 0),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (1, 4),
+        (1, 5),
+        (1, 6),
+        (1, 7),
+        (u16::MAX, u16::MAX),
+    ] {
         assert_eq!(version(major, minor), ModelError::UnsupportedVersion { major, minor });
     }
     let target = forged(|h| h.target = 9).unwrap_err();
@@ -83,7 +92,7 @@ fn tables_outside_the_plan_are_refused() {
     section(|h| h.preprocess_offset = h.plan_bytes - 16);
     section(|h| h.plan_bytes = h.file_bytes + 1);
     section(|h| h.plan_bytes = 12);
-    for count in [0, 1025, u16::MAX] {
+    for count in [0, 4097, u16::MAX] {
         let bad = Err(ModelError::BadCount { count });
         assert_eq!(forged(|h| h.tensor_count = count), bad);
         assert_eq!(forged(|h| h.step_count = count), bad);

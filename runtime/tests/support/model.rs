@@ -244,6 +244,25 @@ pub fn wide() -> ModelSpec {
     }
 }
 
+/// So many steps, to and fro between two places.
+pub fn long(steps: usize) -> ModelSpec {
+    let random = &mut Random::new(1);
+    let map = [1, 1, 16];
+    let last = steps - 1;
+    let pool = |n: usize| record(StepKind::MaxPool, (n % 2) as u16, ((n + 1) % 2) as u16);
+    let logits_step = record(StepKind::Logits, (last % 2) as u16, 2);
+    let mut steps: Vec<StepSpec> = (0..last).map(|n| step(pool(n), 0, 0, 0, random)).collect();
+    steps.push(step(logits_step, 0, 160, 10, random));
+    ModelSpec {
+        tensors: vec![tensor(0, map), tensor(16, map), logits(32, 10)],
+        steps,
+        arena_bytes: 72,
+        preprocess: None,
+        output_tensor: 2,
+        ..small()
+    }
+}
+
 /// [`small`] with a per-pixel mean.
 pub fn small_with_mean_image() -> ModelSpec {
     let mean: Vec<f32> = (0..192).map(|i| 100.0 + i as f32 / 4.0).collect();

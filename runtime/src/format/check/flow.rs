@@ -1,36 +1,70 @@
 //! What a step may read: tensors that are intact, and maps of which only some rows are there.
 
-use super::super::{Model, NONE, StepKind, StepRecord};
+use super::super::{MAX_RECORDS, Model, NONE, StepKind, StepRecord};
 use crate::error::ModelError;
 
-/// Every tensor that a step reads was written before and not overwritten since.
-pub(super) fn check_liveness(
-    model: &Model<'_>,
-    index: usize,
-    record: &StepRecord,
-) -> Result<(), ModelError> {
-    let step = index as u16;
-    let operand = Some(record.operand).filter(|&t| t != NONE);
-    for tensor in [Some(record.input), operand].into_iter().flatten() {
-        if !intact(model, index, tensor) {
-            return Err(ModelError::NotWritten { step, tensor });
-        }
-    }
-    Ok(())
+/// The tensors that hold their values between two steps: written, and not overwritten since.
+///
+/// They share no byte, so there are few of them in a plan that uses its memory well; the work of a step is
+/// that of comparing its output with each.
+pub(super) struct Intact {
+    /// One bit a tensor.
+    words: [u32; MAX_RECORDS.div_ceil(32)],
 }
 
-/// Whether `tensor` holds its value when step `index` begins.
-fn intact(model: &Model<'_>, index: usize, tensor: u16) -> bool {
-    let Some(wanted) = model.activation(tensor) else { return false };
-    for earlier in model.steps.iter().take(index).rev() {
-        if earlier.output == tensor {
-            return true;
+impl Intact {
+    /// Before the first step there is the input.
+    pub fn new(model: &Model<'_>) -> Self {
+        let mut intact = Self { words: [0; MAX_RECORDS.div_ceil(32)] };
+        intact.add(model.header.input_tensor);
+        intact
+    }
+
+    /// Goes over a step: what it reads is there, and what it writes is there from now on.
+    pub fn pass(
+        &mut self,
+        model: &Model<'_>,
+        index: usize,
+        record: &StepRecord,
+    ) -> Result<(), ModelError> {
+        let step = index as u16;
+        let operand = Some(record.operand).filter(|&tensor| tensor != NONE);
+        for tensor in [Some(record.input), operand].into_iter().flatten() {
+            if !self.has(tensor) {
+                return Err(ModelError::NotWritten { step, tensor });
+            }
         }
-        if model.activation(earlier.output).is_none_or(|written| written.overlaps(&wanted)) {
-            return false;
+        self.overwrite(model, record.output);
+        self.add(record.output);
+        Ok(())
+    }
+
+    /// Every tensor that shares a byte with `output` is gone.
+    fn overwrite(&mut self, model: &Model<'_>, output: u16) {
+        let Some(written) = model.activation(output) else { return };
+        for (at, word) in self.words.iter_mut().enumerate() {
+            let mut left = *word;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                let tensor = at as u16 * 32 + bit as u16;
+                if model.activation(tensor).is_none_or(|other| other.overlaps(&written)) {
+                    *word &= !(1 << bit);
+                }
+            }
         }
     }
-    tensor == model.header.input_tensor
+
+    fn has(&self, tensor: u16) -> bool {
+        let word = self.words.get(usize::from(tensor) / 32);
+        word.is_some_and(|word| word & 1 << (tensor % 32) != 0)
+    }
+
+    fn add(&mut self, tensor: u16) {
+        if let Some(word) = self.words.get_mut(usize::from(tensor) / 32) {
+            *word |= 1 << (tensor % 32);
+        }
+    }
 }
 
 /// A tensor of which only some rows are there at a time lies between a convolution and the max-pool

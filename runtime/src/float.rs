@@ -8,6 +8,7 @@ mod crop;
 mod guard;
 mod pad;
 mod padding;
+mod pieces;
 mod sizes;
 
 use std::format;
@@ -27,6 +28,7 @@ use crate::profile::Clock;
 
 use guard::guarded;
 pub use guard::silence_caught_panics;
+use pieces::Pieces;
 use sizes::{bounded, check_file, check_inferred, check_typed};
 
 /// Why the float reference could not be made or run.
@@ -61,7 +63,7 @@ impl core::error::Error for FloatError {}
 /// A float network, optimised for this machine. Cheap to clone and shared between threads.
 #[derive(Debug, Clone)]
 pub struct FloatModel {
-    runnable: Arc<TypedRunnableModel>,
+    pieces: Arc<Pieces>,
     input_shape: Vec<usize>,
 }
 
@@ -107,18 +109,8 @@ impl FloatModel {
             Ok(network)
         };
         let network = guarded(typed).map_err(FloatError::Load)?;
-        // tract's rewriting fails on some networks that it can run as they are, or breaks them.
-        let rewritten = guarded(|| match crop::meets_stride(&network)? {
-            true => network.clone().into_runnable(),
-            false => {
-                let mut network = network.clone().into_optimized()?;
-                pad::by_rows(&mut network)?;
-                network.into_runnable()
-            }
-        });
-        let runnable = rewritten.or_else(|_| guarded(|| network.into_runnable()));
-        let runnable = runnable.map_err(FloatError::Load)?;
-        Ok(Self { runnable, input_shape: input_shape.to_vec() })
+        let pieces = Arc::new(Pieces::new(network).map_err(FloatError::Load)?);
+        Ok(Self { pieces, input_shape: input_shape.to_vec() })
     }
 
     /// Loads an ONNX model that holds all of its weights, of one input of a fixed shape.
@@ -145,10 +137,7 @@ impl FloatModel {
     /// Shapes of the outputs, batch included; none for one that is not fixed.
     #[must_use]
     pub fn output_shapes(&self) -> Vec<Option<Vec<usize>>> {
-        let model = self.runnable.model();
-        let fact =
-            |index| model.output_fact(index).ok()?.shape.as_concrete().map(<[usize]>::to_vec);
-        (0..model.outputs.len()).map(fact).collect()
+        self.pieces.output_shapes()
     }
 
     /// A session; one per thread.
@@ -160,25 +149,12 @@ impl FloatModel {
     /// The nodes of tract's optimised plan that compute something, in the order in which they run.
     #[must_use]
     pub fn nodes(&self) -> Vec<FloatNode> {
-        let model = self.runnable.model();
-        let nodes = self.runnable.order_without_consts().iter().map(|&id| &model.nodes[id]);
-        nodes.filter(|node| computes(node)).map(|node| self.node(node)).collect()
-    }
-
-    fn node(&self, node: &TypedNode) -> FloatNode {
-        let model = self.runnable.model();
-        let shape = node.outputs.first().and_then(|output| output.fact.shape.as_concrete());
-        let costs = model.node_input_facts(node.id).and_then(|facts| node.op.cost(&facts));
-        let macs = costs.unwrap_or_default().into_iter().filter_map(|(cost, count)| match cost {
-            Cost::FMA(_) => count.to_usize().ok(),
-            _ => None,
+        let pieces = self.pieces.pieces.iter().map(|piece| &piece.runnable);
+        let nodes = pieces.flat_map(|runnable| {
+            let ids = runnable.order_without_consts().iter();
+            ids.map(|&id| FloatNode::new(runnable.model(), &runnable.model().nodes[id]))
         });
-        FloatNode {
-            name: node.name.clone(),
-            op: node.op.name().into_owned(),
-            shape: shape.map(<[usize]>::to_vec).unwrap_or_default(),
-            macs: macs.sum::<usize>() as u64,
-        }
+        nodes.flatten().collect()
     }
 }
 
@@ -193,6 +169,27 @@ pub struct FloatNode {
     pub shape: Vec<usize>,
     /// Multiply-accumulates, by tract's own account.
     pub macs: u64,
+}
+
+impl FloatNode {
+    /// None for a node that computes nothing.
+    fn new(model: &TypedModel, node: &TypedNode) -> Option<Self> {
+        if !computes(node) {
+            return None;
+        }
+        let shape = node.outputs.first().and_then(|output| output.fact.shape.as_concrete());
+        let costs = model.node_input_facts(node.id).and_then(|facts| node.op.cost(&facts));
+        let macs = costs.unwrap_or_default().into_iter().filter_map(|(cost, count)| match cost {
+            Cost::FMA(_) => count.to_usize().ok(),
+            _ => None,
+        });
+        Some(Self {
+            name: node.name.clone(),
+            op: node.op.name().into_owned(),
+            shape: shape.map(<[usize]>::to_vec).unwrap_or_default(),
+            macs: macs.sum::<usize>() as u64,
+        })
+    }
 }
 
 /// Whether a node does any work: inputs and constants only hand over what is there.
@@ -254,7 +251,14 @@ impl FloatSession {
     /// # Errors
     /// [`FloatError::Run`] if tract fails.
     pub fn run(&self) -> Result<Vec<Vec<f32>>, FloatError> {
-        guarded(|| flat(&self.model.runnable.run(self.tensor()?)?)).map_err(FloatError::Run)
+        let run = || {
+            let outputs = self
+                .model
+                .pieces
+                .run(self.tensor()?, |piece, inputs| Ok(piece.runnable.run(inputs)?))?;
+            flat(&outputs)
+        };
+        guarded(run).map_err(FloatError::Run)
     }
 
     /// [`FloatSession::run`] with the ticks of every node of [`FloatModel::nodes`].
@@ -267,9 +271,9 @@ impl FloatSession {
     ) -> Result<(Vec<Vec<f32>>, Vec<u64>), FloatError> {
         let mut ticks = Vec::new();
         let run = || {
-            let mut state = self.model.runnable.spawn()?;
-            let outputs =
-                state.run_plan_with_eval(self.tensor()?, |context, state, node, inputs| {
+            let outputs = self.model.pieces.run(self.tensor()?, |piece, inputs| {
+                let mut state = piece.runnable.spawn()?;
+                let outputs = state.run_plan_with_eval(inputs, |context, state, node, inputs| {
                     let start = clock.ticks();
                     let result = eval(context, state, node, inputs);
                     if computes(node) {
@@ -277,14 +281,16 @@ impl FloatSession {
                     }
                     result
                 });
+                Ok(outputs?)
+            });
             flat(&outputs?)
         };
         let outputs = guarded(run).map_err(FloatError::Run)?;
         Ok((outputs, ticks))
     }
 
-    fn tensor(&self) -> TractResult<TVec<TValue>> {
-        Ok(tvec!(Tensor::from_shape(&self.model.input_shape, &self.input)?.into()))
+    fn tensor(&self) -> TractResult<TValue> {
+        Ok(Tensor::from_shape(&self.model.input_shape, &self.input)?.into())
     }
 }
 

@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn try_out(model: &Path, options: &ImportOptions) -> anyhow::Result<()> {
     let lowered = Source::open(model)?.lower(options)?;
     let limits = LimitArgs::default();
-    limits.check_macs(&model.display().to_string(), lowered.network.macs())?;
+    limits.check_network(&lowered)?;
     let recipe = PreprocessArgs::default().resolve(None)?.recipe;
     let observed = lowered.observe(&Images::for_calibration(0, 1), &recipe, &())?;
     let file = observed.quantize(QuantizeOptions::default())?.plan().write()?;

@@ -39,15 +39,24 @@ impl LimitArgs {
     ///
     /// # Errors
     /// One line with the flag that allows it.
-    pub fn check_macs(self, name: &str, needed: u64) -> anyhow::Result<()> {
+    #[cfg(feature = "tract")]
+    pub fn check_macs(self, path: &Path, needed: u64) -> anyhow::Result<()> {
         let limit = self.limits().macs;
-        ensure!(
-            needed <= limit,
-            "{name}: {}; {}",
-            ModelError::TooMuchWork { needed, limit },
-            allowed_by(needed)
-        );
-        Ok(())
+        let error = ModelError::TooMuchWork { needed, limit };
+        if needed <= limit { Ok(()) } else { Err(refused(path, error)) }
+    }
+
+    /// Refuses a network whose model file would be refused, before any image is read.
+    ///
+    /// # Errors
+    /// One line that names the file and the remedy.
+    #[cfg(feature = "tract")]
+    pub fn check_network(self, lowered: &crate::pipeline::Lowered) -> anyhow::Result<()> {
+        let path = &lowered.path;
+        let checked = lowered.demand().check(&self.limits());
+        checked.map_err(|error| refused(path, error))?;
+        let parts = lowered.head.iter().chain(&lowered.tail);
+        parts.into_iter().try_for_each(|part| self.check_macs(path, part.macs()))
     }
 
     /// Checks a model file and its weights.
@@ -59,8 +68,12 @@ impl LimitArgs {
             model.verify_weights()?;
             Ok(model)
         });
-        checked.map_err(|error| anyhow!("{}: {error}{}", path.display(), remedy(error)))
+        checked.map_err(|error| refused(path, error))
     }
+}
+
+fn refused(path: &Path, error: ModelError) -> anyhow::Error {
+    anyhow!("{}: {error}{}", path.display(), remedy(error))
 }
 
 fn remedy(error: ModelError) -> String {

@@ -10,11 +10,11 @@ use crate::onnx_writer;
 use crate::output::print_json;
 use crate::zoo_models::{self, ModelOptions};
 
-/// Write a residual network with random, well-scaled weights: for tests and benchmarks.
+/// Write a network of the literature with random, well-scaled weights: for tests and benchmarks.
 #[derive(Debug, clap::Args)]
+#[command(after_help = zoo_models::list())]
 pub struct Args {
-    /// resnet18, resnet34, resnet50, plain18, plain34, resnet8 (MLPerf Tiny), resnet20, 32, 44, 56 or
-    /// 110 (CIFAR).
+    /// One of the networks below.
     name: String,
     /// Weights are drawn from this number; the same seed gives the same file everywhere.
     #[arg(long, default_value_t = 0)]
@@ -22,15 +22,18 @@ pub struct Args {
     /// File to write.
     #[arg(long, value_name = "FILE.onnx")]
     out: PathBuf,
-    /// Number of classes [default: 1000, CIFAR networks 10].
+    /// Number of classes [default: the network's own].
     #[arg(long)]
     classes: Option<usize>,
-    /// Rows and columns of the input [default: 224, CIFAR networks 32].
+    /// Rows and columns of the input [default: the network's own].
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
     /// Factor on all channel counts.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     width_multiplier: f64,
+    /// Blocks of every stage: the same network in another depth [default: the network's own].
+    #[arg(long, value_name = "N")]
+    blocks: Option<usize>,
     /// Print what was written as JSON.
     #[arg(long)]
     json: bool,
@@ -42,6 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         classes: args.classes,
         input_size: args.input_size,
         width_multiplier: args.width_multiplier,
+        blocks: args.blocks,
     };
     let graph = zoo_models::build(&args.name, args.seed, &options)?;
     let bytes = onnx_writer::to_bytes(&graph);

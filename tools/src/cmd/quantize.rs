@@ -62,7 +62,7 @@ fn write_int8(
     out: Destination,
 ) -> anyhow::Result<ExitCode> {
     let file = || lowered.path.display().to_string();
-    args.limits.check_macs(&file(), lowered.network.macs())?;
+    args.limits.check_network(lowered)?;
     let inputs = Inputs::open(args, lowered)?;
     let out = out.apart_from(inputs.files())?;
     let observed = lowered.observe(&inputs.calibration, &inputs.recipe, &Bars::default())?;
@@ -116,7 +116,7 @@ fn write_float(
         args.target.name()
     );
     let file = || network.path.display().to_string();
-    args.limits.check_macs(&file(), network.part.macs())?;
+    args.limits.check_macs(&network.path, network.part.macs())?;
     let mut notes = Vec::new();
     let recipe = inputs::recipe(args, None, network.input_size(), &mut notes)?;
     let bytes = network.pack(&recipe)?;

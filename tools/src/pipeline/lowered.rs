@@ -16,6 +16,8 @@ use crate::graph::{Graph, InputLayout};
 use crate::images::Images;
 use crate::lower::Network;
 use crate::partition::{self, Part};
+use crate::plan::Demand;
+use crate::quantize;
 use crate::verify::{self, Computed, Reference, VerifyError};
 
 /// A float network in all the forms that later stages need.
@@ -50,7 +52,11 @@ impl Lowered {
         head: Option<Part>,
         tail: Option<Part>,
     ) -> Result<Arc<Self>, PipelineError> {
-        let Original { name, path, proto, input, output, float, removed_softmax } = original;
+        let Original { name, path, proto, input, output, removed_softmax } = original;
+        // Before tract takes its time.
+        quantize::check_records(&network).map_err(|error| PipelineError::network(&path, error))?;
+        let float = FloatModel::load(&proto, None, &input.shape, &[&output])
+            .map_err(|error| PipelineError::network(&path, error))?;
         let attribution = Attribution::new(proto.graph.as_ref(), &network);
         let inner = partition::inner(&graph, &network)
             .map_err(|error| PipelineError::network(&path, error))?;
@@ -146,6 +152,12 @@ impl Lowered {
             compare::compare(&subjects, images, options.layer_images, || progress.advance());
         progress.end();
         comparison
+    }
+
+    /// What a model file of the network takes, but for parts in float.
+    #[must_use]
+    pub fn demand(&self) -> Demand {
+        Demand::new(&self.network)
     }
 
     /// Height and width of the input.

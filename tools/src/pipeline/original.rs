@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use fixnet::float::FloatModel;
 use tract_onnx::pb::ModelProto;
 
 use crate::import::InputTensor;
@@ -19,8 +18,6 @@ pub struct Original {
     pub input: InputTensor,
     /// The tensor of the scores: the last one before a final Softmax.
     pub output: String,
-    /// The same, run by tract; its only output is the scores.
-    pub float: FloatModel,
     /// The Softmax that was taken off, if any.
     pub removed_softmax: Option<String>,
 }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fixnet::Model;
-use fixnet::float::FloatModel;
 use fixnet::format::FloatPartKind;
 
 use super::{FloatOnly, Imported, Lowered, Original, PipelineError, Problem};
@@ -65,10 +64,8 @@ impl Source {
             layout: imported.graph.input_layout,
         };
         let output = imported.output_name;
-        let float = FloatModel::load(&proto, None, &input.shape, &[&output])
-            .map_err(|error| PipelineError::network(&path, error))?;
         let removed_softmax = imported.removed_softmax;
-        let original = Original { name, path, proto, input, output, float, removed_softmax };
+        let original = Original { name, path, proto, input, output, removed_softmax };
         Ok(Imported { original, graph: imported.graph })
     }
 
@@ -91,10 +88,8 @@ impl Source {
         let partition = partition::partition(file, options)
             .map_err(|error| PipelineError::partition(&path, error))?;
         let Partition { head, tail, folded, network, input, output, proto } = partition;
-        let float = FloatModel::load(&proto, None, &input.shape, &[&output])
-            .map_err(|error| PipelineError::network(&path, error))?;
         let removed_softmax = None;
-        let original = Original { name, path, proto, input, output, float, removed_softmax };
+        let original = Original { name, path, proto, input, output, removed_softmax };
         Lowered::new(original, folded, network, head, tail)
     }
 

@@ -3,12 +3,14 @@
 //! What may not be broken: planning changes no integer. It says where each tensor lies in the arena and
 //! when, which steps work in place, and which maps are never whole.
 
+mod demand;
 mod memory;
 mod place;
 mod preprocess;
 
 use fixnet::format::{FloatPartKind, FloatPartSpec, ModelSpec, NONE, Target, TensorRecord};
 
+pub use demand::Demand;
 pub use place::{Lifetime, Placement, live_bytes, place};
 
 use crate::data::Recipe;

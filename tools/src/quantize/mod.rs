@@ -60,6 +60,19 @@ pub struct QuantizedSteps {
     pub logit_scale: f32,
 }
 
+/// Refuses a network of more layers or tensors than a model file holds.
+///
+/// # Errors
+/// [`QuantizeError::TooMany`].
+pub fn check_records(network: &Network) -> Result<(), QuantizeError> {
+    let limit = fixnet::format::MAX_RECORDS;
+    let counts = [("layers", network.layers.len()), ("tensors", network.tensors.len())];
+    match counts.into_iter().find(|(_, count)| *count > limit) {
+        Some((what, count)) => Err(QuantizeError::TooMany { what, count, limit }),
+        None => Ok(()),
+    }
+}
+
 /// Quantizes `network`; `observed` has one entry a tensor. `input` is the grid of the input where pixels
 /// fill it ([`input_range`]); without one it is a tensor as any other.
 ///
@@ -71,11 +84,7 @@ pub fn quantize(
     input: Option<Range>,
     options: QuantizeOptions,
 ) -> Result<QuantizedSteps, QuantizeError> {
-    let limit = fixnet::format::MAX_RECORDS;
-    let count = network.layers.len().max(network.tensors.len());
-    if count > limit {
-        return Err(QuantizeError::TooMany { what: "layers or tensors", count, limit });
-    }
+    check_records(network)?;
     let bits = bits::of_tensors(network, options.activation_bits);
     let choose = |(o, bits): (&Statistics, Bits)| Range::choose(&o.histogram, options.method, bits);
     let mut ranges: Vec<Range> = observed.iter().zip(bits).map(choose).collect();

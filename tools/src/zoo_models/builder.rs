@@ -1,19 +1,77 @@
-//! Appends layers with drawn weights to a graph, and keeps the estimated moments of every value.
+//! Appends nodes with drawn weights to a graph.
+//!
+//! Batch norms get the statistics of nothing (mean 0, variance 1) and the last fully connected layer gets
+//! weights of no particular size: [`super::measure`] gives them theirs.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use super::moments::Moments;
 use crate::graph::{BatchNorm, Conv, Graph, InputLayout, Node, Op, Value, ValueId, Window};
 
-/// Range of a batch norm's scale where nothing else is asked for.
-pub(super) const GAMMA: (f64, f64) = (0.5, 1.5);
 const BETA: (f64, f64) = (-0.3, 0.3);
+const BIAS: (f64, f64) = (-0.1, 0.1);
 const EPSILON: f32 = 1e-5;
+
+/// A square convolution.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filter {
+    channels: usize,
+    size: usize,
+    stride: usize,
+    groups: usize,
+    padding: Padding,
+    has_bias: bool,
+}
+
+/// Zeros around the input of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Padding {
+    /// Half the size of the window on each side.
+    Half,
+    /// As ONNX' `SAME_UPPER`: as many as the last window lacks, the odd one behind.
+    Same,
+    None,
+}
+
+impl Filter {
+    /// Windows of `size` by `size` pixels to so many channels.
+    pub const fn new(channels: usize, size: usize) -> Self {
+        let padding = Padding::Half;
+        Self { channels, size, stride: 1, groups: 1, padding, has_bias: false }
+    }
+
+    pub const fn strided(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    pub const fn grouped(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    pub const fn padded(self, padding: Padding) -> Self {
+        Self { padding, ..self }
+    }
+
+    pub const fn biased(self) -> Self {
+        Self { has_bias: true, ..self }
+    }
+
+    /// Zeros before and behind a row of `length` pixels.
+    fn pads(self, length: usize) -> [usize; 2] {
+        match self.padding {
+            Padding::None => [0, 0],
+            Padding::Half => [self.size / 2; 2],
+            Padding::Same => {
+                let outputs = length.div_ceil(self.stride);
+                let all = ((outputs - 1) * self.stride + self.size).saturating_sub(length);
+                [all / 2, all - all / 2]
+            }
+        }
+    }
+}
 
 pub(super) struct Builder {
     graph: Graph,
-    moments: Vec<Moments>,
     rng: ChaCha8Rng,
 }
 
@@ -28,7 +86,6 @@ impl Builder {
                 input_layout: InputLayout::Nchw,
                 output: 0,
             },
-            moments: vec![Moments::image(channels)],
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
@@ -43,112 +100,133 @@ impl Builder {
         self.graph.shape(value)
     }
 
-    fn push(
-        &mut self,
-        name: &str,
-        op: Op,
-        inputs: Vec<ValueId>,
-        shape: Vec<usize>,
-        moments: Moments,
-    ) -> ValueId {
+    pub fn set_layout(&mut self, layout: InputLayout) {
+        self.graph.input_layout = layout;
+    }
+
+    pub fn rename(&mut self, value: ValueId, name: &str) {
+        self.graph.values[value].name = name.to_string();
+    }
+
+    fn push(&mut self, name: &str, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> ValueId {
         let output = self.graph.values.len();
         self.graph.values.push(Value { name: name.to_string(), shape });
         self.graph.nodes.push(Node { name: name.to_string(), op, inputs, output });
-        self.moments.push(moments);
         output
     }
 
-    /// A square convolution without bias, padded by half its size.
-    pub fn conv(
-        &mut self,
-        name: &str,
-        input: ValueId,
-        channels: usize,
-        size: usize,
-        stride: usize,
-    ) -> ValueId {
-        let group_channels = self.shape(input)[0];
+    /// A node that keeps the shape of its input.
+    fn push_alike(&mut self, name: &str, op: Op, input: ValueId) -> ValueId {
+        let shape = self.shape(input).to_vec();
+        self.push(name, op, vec![input], shape)
+    }
+
+    /// A convolution with He's weights.
+    pub fn conv(&mut self, name: &str, input: ValueId, filter: Filter) -> ValueId {
+        let Filter { channels, size, stride, groups, has_bias, .. } = filter;
+        let [in_channels, height, width] = [0, 1, 2].map(|axis| self.shape(input)[axis]);
+        let group_channels = in_channels / groups;
         let inputs = group_channels * size * size;
-        let deviation = (2.0 / inputs as f64).sqrt();
-        let weight = self.normals(channels * inputs, deviation);
-        let moments = self.moments[input].weighted(&weight, channels);
-        let pad = size / 2;
-        let shape = self.window_shape(input, channels, size, stride);
+        let weight = self.normals(channels * inputs, (2.0 / inputs as f64).sqrt());
+        let bias = has_bias.then(|| self.uniforms(channels, BIAS));
+        let [[top, bottom], [left, right]] = [height, width].map(|length| filter.pads(length));
+        let along = |length: usize, pads: usize| (length + pads - size) / stride + 1;
+        let shape = vec![channels, along(height, top + bottom), along(width, left + right)];
         let conv = Conv {
             weight,
-            bias: None,
+            bias,
             out_channels: channels,
             group_channels,
             kernel: [size; 2],
             strides: [stride; 2],
-            pads: [pad; 4],
+            pads: [top, left, bottom, right],
             dilations: [1; 2],
-            groups: 1,
+            groups,
         };
-        self.push(name, Op::Conv(conv), vec![input], shape, moments)
+        self.push(name, Op::Conv(conv), vec![input], shape)
     }
 
-    /// Shape behind a window of odd `size` that is padded by half its size.
-    fn window_shape(
-        &self,
-        input: ValueId,
-        channels: usize,
-        size: usize,
-        stride: usize,
-    ) -> Vec<usize> {
-        let along = |length: usize| (length + 2 * (size / 2) - size) / stride + 1;
-        let shape = self.shape(input);
-        vec![channels, along(shape[1]), along(shape[2])]
-    }
-
-    /// A batch norm whose statistics are near those of its input.
+    /// A batch norm with a scale from the range `gamma`.
     pub fn batch_norm(&mut self, name: &str, input: ValueId, gamma: (f64, f64)) -> ValueId {
-        let Moments { mean, variance } = self.moments[input].clone();
-        let channels = mean.len();
-        let gamma = self.uniforms(channels, gamma);
-        let beta = self.uniforms(channels, BETA);
-        let (offsets, spreads) =
-            (self.uniforms(channels, (-0.2, 0.2)), self.uniforms(channels, (0.7, 1.3)));
-        let (mut norm, mut moments) = (
-            BatchNorm {
-                gamma: to_f32(&gamma),
-                beta: to_f32(&beta),
-                mean: Vec::with_capacity(channels),
-                variance: Vec::with_capacity(channels),
-                epsilon: EPSILON,
-            },
-            Moments { mean: Vec::with_capacity(channels), variance: Vec::with_capacity(channels) },
-        );
-        for c in 0..channels {
-            let running_mean = mean[c] + offsets[c] * variance[c].sqrt();
-            let running_variance = (variance[c] * spreads[c]).max(1e-6);
-            let scale = gamma[c] / running_variance.sqrt();
-            norm.mean.push(running_mean as f32);
-            norm.variance.push(running_variance as f32);
-            moments.mean.push(beta[c] + (mean[c] - running_mean) * scale);
-            moments.variance.push(variance[c] * scale * scale);
-        }
-        let shape = self.shape(input).to_vec();
-        self.push(name, Op::BatchNorm(norm), vec![input], shape, moments)
+        let channels = self.shape(input)[0];
+        let norm = BatchNorm {
+            gamma: self.uniforms(channels, gamma),
+            beta: self.uniforms(channels, BETA),
+            mean: vec![0.0; channels],
+            variance: vec![1.0; channels],
+            epsilon: EPSILON,
+        };
+        self.push_alike(name, Op::BatchNorm(norm), input)
     }
 
     pub fn relu(&mut self, name: &str, input: ValueId) -> ValueId {
-        let (shape, moments) = (self.shape(input).to_vec(), self.moments[input].relu());
-        self.push(name, Op::Clip { min: 0.0, max: f32::INFINITY }, vec![input], shape, moments)
+        self.clip(name, input, 0.0, f32::INFINITY)
+    }
+
+    pub fn clip(&mut self, name: &str, input: ValueId, min: f32, max: f32) -> ValueId {
+        self.push_alike(name, Op::Clip { min, max }, input)
+    }
+
+    pub fn softmax(&mut self, name: &str, input: ValueId) -> ValueId {
+        self.push_alike(name, Op::Softmax, input)
     }
 
     pub fn add(&mut self, name: &str, left: ValueId, right: ValueId) -> ValueId {
-        let moments = self.moments[left].add(&self.moments[right]);
         let shape = self.shape(left).to_vec();
-        self.push(name, Op::Add, vec![left, right], shape, moments)
+        self.push(name, Op::Add, vec![left, right], shape)
     }
 
-    /// The 3x3 max-pool of stride 2 behind the stem.
-    pub fn max_pool(&mut self, name: &str, input: ValueId) -> ValueId {
-        let shape = self.window_shape(input, self.shape(input)[0], 3, 2);
-        let window = Window { kernel: [3; 2], strides: [2; 2], pads: [1; 4] };
-        let moments = self.moments[input].max_pool();
-        self.push(name, Op::MaxPool(window), vec![input], shape, moments)
+    /// So many rows and columns of zeros on each side.
+    pub fn pad(&mut self, name: &str, input: ValueId, pads: usize) -> ValueId {
+        let [channels, height, width] = [0, 1, 2].map(|axis| self.shape(input)[axis]);
+        let shape = vec![channels, height + 2 * pads, width + 2 * pads];
+        self.push(name, Op::Pad { pads: [pads; 4] }, vec![input], shape)
+    }
+
+    /// A max-pool; windows of odd size are padded by half of it.
+    pub fn max_pool(&mut self, name: &str, input: ValueId, size: usize, stride: usize) -> ValueId {
+        let pads = if size % 2 == 1 { size / 2 } else { 0 };
+        self.padded_pool(name, input, [size, stride, pads])
+    }
+
+    pub fn max_pool_unpadded(
+        &mut self,
+        name: &str,
+        input: ValueId,
+        size: usize,
+        stride: usize,
+    ) -> ValueId {
+        self.padded_pool(name, input, [size, stride, 0])
+    }
+
+    fn padded_pool(
+        &mut self,
+        name: &str,
+        input: ValueId,
+        [size, stride, pads]: [usize; 3],
+    ) -> ValueId {
+        let mut shape = self.shape(input).to_vec();
+        shape[1..].iter_mut().for_each(|length| *length = (*length + 2 * pads - size) / stride + 1);
+        let window = Window { kernel: [size; 2], strides: [stride; 2], pads: [pads; 4] };
+        self.push(name, Op::MaxPool(window), vec![input], shape)
+    }
+
+    pub fn global_average_pool(&mut self, name: &str, input: ValueId) -> ValueId {
+        let channels = self.shape(input)[0];
+        self.push(name, Op::GlobalAveragePool, vec![input], vec![channels, 1, 1])
+    }
+
+    pub fn flatten(&mut self, name: &str, input: ValueId) -> ValueId {
+        let elements = self.shape(input).iter().product();
+        self.push(name, Op::Flatten, vec![input], vec![elements])
+    }
+
+    /// A fully connected layer with He's weights and a bias.
+    pub fn fully_connected(&mut self, name: &str, input: ValueId, outputs: usize) -> ValueId {
+        let inputs = self.shape(input)[0];
+        let weight = self.normals(outputs * inputs, (2.0 / inputs as f64).sqrt());
+        let bias = Some(self.uniforms(outputs, BIAS));
+        self.push(name, Op::Gemm { weight, bias, outputs, inputs }, vec![input], vec![outputs])
     }
 
     /// The option-A shortcut: every `stride`-th pixel, new channels half before and half after.
@@ -163,32 +241,13 @@ impl Builder {
         let new_channels = channels - shape[0];
         let shape = vec![channels, shape[1].div_ceil(stride), shape[2].div_ceil(stride)];
         let (channels_before, channels_after) = (new_channels / 2, new_channels - new_channels / 2);
-        let moments = self.moments[input].with_zeros(channels_before, channels_after);
         let op = Op::Subsample { strides: [stride; 2], channels_before, channels_after };
-        self.push(name, op, vec![input], shape, moments)
+        self.push(name, op, vec![input], shape)
     }
 
-    /// Global average pool, flatten and a fully connected layer with bias.
-    pub fn classifier(&mut self, input: ValueId, classes: usize) -> ValueId {
-        let inputs = self.shape(input)[0];
-        let moments = self.moments[input].clone();
-        let op = Op::GlobalAveragePool;
-        let pooled = self.push("avgpool", op, vec![input], vec![inputs, 1, 1], moments.clone());
-        let flat = self.push("flatten", Op::Flatten, vec![pooled], vec![inputs], moments.clone());
-        // The pooled features hardly vary about their means; the logits get a deviation of 3.
-        let power: f64 = moments.mean.iter().map(|mean| mean * mean).sum();
-        let weight = self.normals(classes * inputs, 3.0 / power.max(1e-6).sqrt());
-        let moments = moments.weighted(&weight, classes);
-        let bias = Some(to_f32(&self.uniforms(classes, (-0.1, 0.1))));
-        let op = Op::Gemm { weight, bias, outputs: classes, inputs };
-        let logits = self.push("fc", op, vec![flat], vec![classes], moments);
-        self.graph.values[logits].name = "logits".to_string();
-        logits
-    }
-
-    fn uniforms(&mut self, len: usize, (low, high): (f64, f64)) -> Vec<f64> {
+    fn uniforms(&mut self, len: usize, (low, high): (f64, f64)) -> Vec<f32> {
         let mut draw = || f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
-        (0..len).map(|_| low + (high - low) * draw()).collect()
+        (0..len).map(|_| (low + (high - low) * draw()) as f32).collect()
     }
 
     /// Nearly normal values: sums of four uniform ones (Irwin-Hall), which need no logarithm.
@@ -202,8 +261,4 @@ impl Builder {
         };
         (0..len).map(|_| draw() as f32).collect()
     }
-}
-
-fn to_f32(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&v| v as f32).collect()
 }

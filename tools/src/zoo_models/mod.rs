@@ -1,33 +1,46 @@
-//! Residual networks with generated weights, so that every test and benchmark can be made anywhere.
+//! Networks of the literature with generated weights, so that every test and benchmark can be made
+//! anywhere.
 //!
-//! The networks have the structure and the names of torchvision's (ImageNet family) and of the
-//! paper's CIFAR-10 networks with parameter-free shortcuts (option A). Weights are He-initialised,
-//! batch norms are unfolded and have non-trivial statistics that match what flows through them, so
-//! that activations keep their scale through any depth. One seed gives the same bytes on every
-//! machine: only integer arithmetic, IEEE multiplication, division and square root are used.
+//! They have the structure of the papers and, where there is one, the names of the best known
+//! implementation. Weights are He-initialised; batch norms are unfolded, and their statistics are
+//! measured on generated images, so that activations keep their scale through any depth. One seed gives
+//! the same bytes on every machine: only integer arithmetic, and IEEE additions, multiplications,
+//! divisions and square roots in a fixed order are used.
+//!
+//! [`table`] lists them; a new network is a line there, and a new family a module beside it.
 
 mod builder;
-mod moments;
+mod keras;
+mod measure;
+mod mobilenet;
 mod network;
+mod preactivation;
+mod resnet;
+mod table;
+mod vgg;
 
 use thiserror::Error;
 
 use crate::graph::Graph;
+use network::Network;
+use table::{Entry, GROUPS, Group};
 
 /// What of a network may be changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelOptions {
-    /// Number of scores; 1000 for the ImageNet family, 10 for the CIFAR family by default.
+    /// Number of scores; that of the data set by default.
     pub classes: Option<usize>,
-    /// Rows and columns of the input; 224 or 32 by default.
+    /// Rows and columns of the input; those of the data set by default.
     pub input_size: Option<usize>,
     /// Factor on all channel counts.
     pub width_multiplier: f64,
+    /// Blocks of each stage; the network's own by default.
+    pub blocks: Option<usize>,
 }
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        Self { classes: None, input_size: None, width_multiplier: 1.0 }
+        Self { classes: None, input_size: None, width_multiplier: 1.0, blocks: None }
     }
 }
 
@@ -43,68 +56,79 @@ pub enum ModelError {
     InputSize { value: usize, min: usize, max: usize },
     #[error("a width multiplier of {value} is not within {min}..={max}")]
     Width { value: f64, min: f64, max: f64 },
+    #[error("{value} blocks a stage are not within {min}..={max}")]
+    Blocks { value: usize, min: usize, max: usize },
 }
 
-/// How the blocks of a network are built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Block {
-    /// Two 3x3 convolutions.
-    Basic,
-    /// 1x1, 3x3 (which carries the stride) and 1x1 with four times the channels.
-    Bottleneck,
-    /// Two 3x3 convolutions without a shortcut.
-    Plain,
+fn entries() -> impl Iterator<Item = (&'static Group, &'static Entry)> {
+    GROUPS.iter().flat_map(|group| group.entries.iter().map(move |entry| (group, entry)))
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
-    /// 7x7 stem, max-pool, four stages from 64 channels, projection shortcuts.
-    ImageNet { block: Block, stages: [usize; 4] },
-    /// 3x3 stem, three stages from 16 channels; shortcuts by subsampling and zero channels, or
-    /// projections.
-    Cifar { blocks: usize, projections: bool },
-}
-
-const MODELS: &[(&str, Family)] = &[
-    ("resnet18", Family::ImageNet { block: Block::Basic, stages: [2, 2, 2, 2] }),
-    ("resnet34", Family::ImageNet { block: Block::Basic, stages: [3, 4, 6, 3] }),
-    ("resnet50", Family::ImageNet { block: Block::Bottleneck, stages: [3, 4, 6, 3] }),
-    ("plain18", Family::ImageNet { block: Block::Plain, stages: [2, 2, 2, 2] }),
-    ("plain34", Family::ImageNet { block: Block::Plain, stages: [3, 4, 6, 3] }),
-    // MLPerf Tiny's.
-    ("resnet8", Family::Cifar { blocks: 1, projections: true }),
-    ("resnet20", Family::Cifar { blocks: 3, projections: false }),
-    ("resnet32", Family::Cifar { blocks: 5, projections: false }),
-    ("resnet44", Family::Cifar { blocks: 7, projections: false }),
-    ("resnet56", Family::Cifar { blocks: 9, projections: false }),
-    ("resnet110", Family::Cifar { blocks: 18, projections: false }),
-];
 
 /// Names that [`build`] knows.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    MODELS.iter().map(|(name, _)| *name)
+    entries().map(|(_, entry)| entry.name)
+}
+
+/// All names, by where they come from, one group a paragraph.
+#[must_use]
+pub fn list() -> String {
+    let mut text = String::from("Networks:\n");
+    for group in GROUPS {
+        let names: Vec<&str> = group.entries.iter().map(|entry| entry.name).collect();
+        let Group { title, input_size, classes, .. } = group;
+        text += &format!("  {title}, {input_size}x{input_size}, {classes} classes:\n");
+        text += &format!("    {}\n", names.join(", "));
+    }
+    text
 }
 
 /// The network `name` with weights drawn from `seed`.
+///
+/// # Errors
+/// [`ModelError`] with what may be chosen.
 pub fn build(name: &str, seed: u64, options: &ModelOptions) -> Result<Graph, ModelError> {
-    let found = MODELS.iter().find(|(known, _)| *known == name);
-    let (_, family) = found.ok_or_else(|| ModelError::UnknownName { name: name.to_string() })?;
-    check(options)?;
-    Ok(network::build(*family, seed, options))
+    let found = entries().find(|(_, entry)| entry.name == name);
+    let (group, entry) = found.ok_or_else(|| ModelError::UnknownName { name: name.to_string() })?;
+    check(options, group.least_input)?;
+    let mut network = Network::new(seed, group, options);
+    (entry.build)(&mut network);
+    let mut graph = network.finish();
+    measure::measure(&mut graph, seed);
+    Ok(graph)
 }
 
-fn check(options: &ModelOptions) -> Result<(), ModelError> {
+fn check(options: &ModelOptions, least_input: usize) -> Result<(), ModelError> {
     let (min, max) = (1, 1 << 16);
     if let Some(value) = options.classes.filter(|n| !(min..=max).contains(n)) {
         return Err(ModelError::Classes { value, min, max });
     }
-    let (min, max) = (8, 2048);
+    let (min, max) = (least_input, 2048);
     if let Some(value) = options.input_size.filter(|n| !(min..=max).contains(n)) {
         return Err(ModelError::InputSize { value, min, max });
+    }
+    let (min, max) = (1, 1000);
+    if let Some(value) = options.blocks.filter(|n| !(min..=max).contains(n)) {
+        return Err(ModelError::Blocks { value, min, max });
     }
     let (min, max, value) = (0.01, 4.0, options.width_multiplier);
     if !(min..=max).contains(&value) {
         return Err(ModelError::Width { value, min, max });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_there_once_and_all_in_the_list() {
+        let (list, names): (String, Vec<&str>) = (list(), names().collect());
+        let mut listed: Vec<&str> = list.lines().filter(|l| l.starts_with("    ")).collect();
+        listed = listed.iter().flat_map(|line| line.trim().split(", ")).collect();
+        assert_eq!(listed, names);
+        for (at, name) in names.iter().enumerate() {
+            assert!(!names[..at].contains(name), "{name} twice");
+        }
+    }
 }

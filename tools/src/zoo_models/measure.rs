@@ -1,0 +1,326 @@
+//! Gives batch norms the statistics of what flows through them, by running the network on generated
+//! images.
+//!
+//! What may not be broken: the same graph gets the same statistics on every machine. So sums are made one
+//! after the other, in an order that depends on nothing, without fused multiplications, and images are
+//! generated ones. Tests hold the networks that come of it against tract.
+
+use rayon::prelude::*;
+
+use crate::data::{Recipe, dead_leaves};
+use crate::graph::{BatchNorm, Conv, Graph, InputLayout, Op, Window};
+
+/// Mean and deviation that pixels from 0 to 1 are brought to: ImageNet's.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+/// Set apart from what is calibrated and compared on.
+const FIRST_IMAGE: u64 = 1 << 40;
+/// Deviation of the scores from 0.
+const SCORES: f64 = 3.0;
+/// A channel that hardly varies is not raised without bound.
+const LEAST_VARIANCE: f64 = 1e-6;
+
+/// Channels, height, width; a vector has one pixel.
+type Shape = [usize; 3];
+
+/// One image's values, channel by channel.
+type Map = Vec<f32>;
+
+/// Runs `graph` on generated images, and sets the statistics of its batch norms and the size of its last
+/// weights on the way.
+pub(super) fn measure(graph: &mut Graph, seed: u64) {
+    let shapes: Vec<Shape> = graph.values.iter().map(|value| shape(&value.shape)).collect();
+    let last_reads = last_reads(graph);
+    let classifier = graph.nodes.iter().rposition(|node| matches!(node.op, Op::Gemm { .. }));
+    let mut values: Vec<Vec<Map>> = vec![Vec::new(); graph.values.len()];
+    values[graph.input] = images(&shapes, shapes[graph.input], seed);
+    for (index, node) in graph.nodes.iter_mut().enumerate() {
+        let input_shape = shapes[node.inputs[0]];
+        if let Op::BatchNorm(norm) = &mut node.op {
+            set_statistics(norm, &values[node.inputs[0]]);
+        }
+        let run = |op: &Op, values: &[Vec<Map>]| -> Vec<Map> {
+            let images = 0..values[node.inputs[0]].len();
+            let inputs = |image: usize| node.inputs.iter().map(move |&id| &values[id][image]);
+            let one = |image: usize| {
+                let inputs: Vec<&Map> = inputs(image).collect();
+                apply(op, &inputs, input_shape, shapes[node.output])
+            };
+            images.into_par_iter().map(one).collect()
+        };
+        let mut outputs = run(&node.op, &values);
+        if classifier == Some(index) {
+            scale_scores(&mut node.op, &outputs);
+            outputs = run(&node.op, &values);
+        }
+        values[node.output] = outputs;
+        for &input in node.inputs.iter().filter(|&&input| last_reads[input] == index) {
+            values[input] = Vec::new();
+        }
+    }
+}
+
+fn shape(shape: &[usize]) -> Shape {
+    match *shape {
+        [channels, height, width] => [channels, height, width],
+        _ => [shape.iter().product(), 1, 1],
+    }
+}
+
+fn last_reads(graph: &Graph) -> Vec<usize> {
+    let mut last = vec![0; graph.values.len()];
+    for (index, node) in graph.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|&input| last[input] = index);
+    }
+    last
+}
+
+/// As many images as give the smallest map some dozen pixels; at least two.
+fn images(shapes: &[Shape], [_, height, width]: Shape, seed: u64) -> Vec<Map> {
+    let areas = shapes.iter().map(|[_, height, width]| height * width);
+    let smallest = areas.filter(|&area| area > 1).min().unwrap_or(1);
+    let count = (4096 / (height * width)).max(64 / smallest).clamp(2, 32);
+    let recipe = Recipe { mean: MEAN, std: DEVIATION, ..Recipe::default() };
+    let image = |index: usize| {
+        let pixels = dead_leaves::dead_leaves(seed, FIRST_IMAGE + index as u64, width, height);
+        recipe.float_input(&pixels, InputLayout::Nchw)
+    };
+    (0..count).into_par_iter().map(image).collect()
+}
+
+/// Mean and variance of each channel over all images.
+fn set_statistics(norm: &mut BatchNorm, images: &[Map]) {
+    let channels = norm.mean.len();
+    for channel in 0..channels {
+        let values = || {
+            let plane = move |map: &'_ Map| {
+                let area = map.len() / channels;
+                channel * area..(channel + 1) * area
+            };
+            images.iter().flat_map(move |map| &map[plane(map)]).map(|&value| f64::from(value))
+        };
+        let count = values().count().max(1) as f64;
+        let mean = values().sum::<f64>() / count;
+        let variance = values().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count;
+        norm.mean[channel] = mean as f32;
+        norm.variance[channel] = variance.max(LEAST_VARIANCE) as f32;
+    }
+}
+
+/// Gives the scores of the last layer their deviation.
+fn scale_scores(op: &mut Op, outputs: &[Map]) {
+    let Op::Gemm { weight, .. } = op else { return };
+    let scores = || outputs.iter().flatten().map(|&score| f64::from(score));
+    let power = scores().map(|score| score * score).sum::<f64>() / scores().count().max(1) as f64;
+    let factor = SCORES / power.max(LEAST_VARIANCE).sqrt();
+    weight.iter_mut().for_each(|weight| *weight = (f64::from(*weight) * factor) as f32);
+}
+
+/// What a node makes of one image.
+fn apply(op: &Op, inputs: &[&Map], shape: Shape, output: Shape) -> Map {
+    let input = inputs[0];
+    match op {
+        Op::Conv(conv) => convolve(conv, input, shape, output),
+        Op::BatchNorm(norm) => {
+            let scale = |c: usize| norm.gamma[c] / (norm.variance[c] + norm.epsilon).sqrt();
+            by_channel(input, shape, |c| (scale(c), norm.beta[c] - norm.mean[c] * scale(c)))
+        }
+        Op::Affine { scale, shift } => by_channel(input, shape, |c| (scale[c], shift[c])),
+        Op::Clip { min, max } => input.iter().map(|value| value.clamp(*min, *max)).collect(),
+        Op::Add => inputs[0].iter().zip(inputs[1]).map(|(a, b)| a + b).collect(),
+        Op::MaxPool(window) => {
+            pool(window, input, shape, output, f32::NEG_INFINITY, f32::max, |most, _| most)
+        }
+        Op::AveragePool { window, count_include_pad } => {
+            let all = window.kernel[0] * window.kernel[1];
+            let divide =
+                |sum: f32, taps: usize| sum / if *count_include_pad { all } else { taps } as f32;
+            pool(window, input, shape, output, 0.0, |a, b| a + b, divide)
+        }
+        Op::GlobalAveragePool => {
+            let area = (shape[1] * shape[2]).max(1);
+            input.chunks(area).map(|plane| plane.iter().sum::<f32>() / area as f32).collect()
+        }
+        Op::Gemm { weight, bias, inputs: columns, .. } => {
+            let rows = weight.chunks_exact((*columns).max(1)).enumerate();
+            rows.map(|(row, w)| dot(w, input) + bias.as_ref().map_or(0.0, |b| b[row])).collect()
+        }
+        Op::Pad { pads: [top, left, ..] } => place(input, shape, output, |[c, y, x]| {
+            Some([c, y.checked_sub(*top)?, x.checked_sub(*left)?])
+        }),
+        Op::Subsample { strides, channels_before, .. } => {
+            place(input, shape, output, |[c, y, x]| {
+                Some([c.checked_sub(*channels_before)?, y * strides[0], x * strides[1]])
+            })
+        }
+        Op::Flatten | Op::Softmax => input.clone(),
+    }
+}
+
+/// `value * scale + shift` of each channel.
+fn by_channel(input: &[f32], [_, height, width]: Shape, of: impl Fn(usize) -> (f32, f32)) -> Map {
+    let mut output = Vec::with_capacity(input.len());
+    for (channel, plane) in input.chunks((height * width).max(1)).enumerate() {
+        let (scale, shift) = of(channel);
+        output.extend(plane.iter().map(|value| value * scale + shift));
+    }
+    output
+}
+
+/// Each value of the output from one of the input, or zero.
+fn place(
+    input: &[f32],
+    [channels, height, width]: Shape,
+    output: Shape,
+    from: impl Fn([usize; 3]) -> Option<[usize; 3]>,
+) -> Map {
+    let inside = |&[c, y, x]: &[usize; 3]| c < channels && y < height && x < width;
+    let value = |at: [usize; 3]| {
+        let from = from(at).filter(inside);
+        from.map_or(0.0, |[c, y, x]| input[(c * height + y) * width + x])
+    };
+    let mut placed = Vec::with_capacity(output.iter().product());
+    for c in 0..output[0] {
+        for y in 0..output[1] {
+            placed.extend((0..output[2]).map(|x| value([c, y, x])));
+        }
+    }
+    placed
+}
+
+/// `end(fold, taps)` of the pixels of each window that lie inside the map.
+fn pool(
+    window: &Window,
+    input: &[f32],
+    [_, height, width]: Shape,
+    output: Shape,
+    start: f32,
+    join: impl Fn(f32, f32) -> f32,
+    end: impl Fn(f32, usize) -> f32,
+) -> Map {
+    let range = |at: usize, axis: usize, length: usize| {
+        let first = at * window.strides[axis];
+        let last = (first + window.kernel[axis]).saturating_sub(window.pads[axis]);
+        first.saturating_sub(window.pads[axis])..last.min(length)
+    };
+    let mut pooled = Vec::with_capacity(output.iter().product());
+    for plane in input.chunks((height * width).max(1)) {
+        for y in 0..output[1] {
+            for x in 0..output[2] {
+                let (rows, columns) = (range(y, 0, height), range(x, 1, width));
+                let taps = rows.len() * columns.len();
+                let rows = rows.map(|row| &plane[row * width..][columns.clone()]);
+                pooled.push(end(rows.flatten().fold(start, |a, &b| join(a, b)), taps));
+            }
+        }
+    }
+    pooled
+}
+
+/// Output pixels whose windows are laid out at a time.
+const TILE: usize = 256;
+/// Output channels that are computed at a time.
+const LANES: usize = 8;
+
+fn convolve(conv: &Conv, input: &[f32], shape: Shape, output: Shape) -> Map {
+    let taps = conv.group_channels * conv.kernel[0] * conv.kernel[1];
+    let (area, outputs) = (output[1] * output[2], conv.out_channels / conv.groups);
+    let mut result = vec![0.0; conv.out_channels * area];
+    let mut windows = Vec::with_capacity(TILE * taps);
+    for group in 0..conv.groups {
+        let channels = group * outputs..(group + 1) * outputs;
+        let blocks: Vec<Vec<[f32; LANES]>> = channels
+            .clone()
+            .step_by(LANES)
+            .map(|first| interleaved(&conv.weight, taps, first..channels.end.min(first + LANES)))
+            .collect();
+        for start in (0..area).step_by(TILE) {
+            let pixels = start..area.min(start + TILE);
+            lay_out(conv, input, shape, (group, output[2]), pixels.clone(), &mut windows);
+            for (block, first) in blocks.iter().zip(channels.clone().step_by(LANES)) {
+                for (pixel, window) in pixels.clone().zip(windows.chunks_exact(taps)) {
+                    let sums = dots(block, window);
+                    let last = channels.end.min(first + LANES);
+                    let mut channel = first;
+                    while channel < last {
+                        result[channel * area + pixel] = sums[channel - first];
+                        channel += 1;
+                    }
+                }
+            }
+        }
+    }
+    for (plane, bias) in result.chunks_mut(area.max(1)).zip(conv.bias.iter().flatten()) {
+        plane.iter_mut().for_each(|value| *value += bias);
+    }
+    result
+}
+
+/// The weights of some output channels, tap by tap.
+fn interleaved(weight: &[f32], taps: usize, channels: std::ops::Range<usize>) -> Vec<[f32; LANES]> {
+    let mut block = vec![[0.0; LANES]; taps];
+    for (lane, channel) in channels.enumerate() {
+        for (to, &weight) in block.iter_mut().zip(&weight[channel * taps..]) {
+            to[lane] = weight;
+        }
+    }
+    block
+}
+
+/// The windows of some output pixels, one behind the other, in the order of the weights.
+fn lay_out(
+    conv: &Conv,
+    input: &[f32],
+    [_, height, width]: Shape,
+    (group, output_width): (usize, usize),
+    pixels: std::ops::Range<usize>,
+    windows: &mut Map,
+) {
+    windows.clear();
+    let (first, span) = (group * conv.group_channels, conv.kernel[1]);
+    let at = |out: usize, axis: usize, tap: usize| {
+        (out * conv.strides[axis] + tap * conv.dilations[axis]).checked_sub(conv.pads[axis])
+    };
+    for pixel in pixels {
+        let (oy, ox) = (pixel / output_width, pixel % output_width);
+        let inside = at(ox, 1, 0).filter(|x| conv.dilations[1] == 1 && x + span <= width);
+        for channel in first..first + conv.group_channels {
+            let plane = &input[channel * height * width..][..height * width];
+            for ky in 0..conv.kernel[0] {
+                let row =
+                    at(oy, 0, ky).filter(|&y| y < height).map(|y| &plane[y * width..][..width]);
+                if let (Some(row), Some(x)) = (row, inside) {
+                    windows.extend_from_slice(&row[x..x + span]);
+                    continue;
+                }
+                let value = |kx: usize| Some(*row?.get(at(ox, 1, kx)?)?);
+                windows.extend((0..span).map(|kx| value(kx).unwrap_or(0.0)));
+            }
+        }
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b)
+}
+
+/// The products of each of some filters with a window.
+///
+/// Plain loops: in the `dev` profile each step of an iterator is a call.
+fn dots(filters: &[[f32; LANES]], window: &[f32]) -> [f32; LANES] {
+    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = [0.0; LANES];
+    let (taps, mut tap) = (filters.len().min(window.len()), 0);
+    while tap < taps {
+        let (weights, value) = (&filters[tap], window[tap]);
+        a += weights[0] * value;
+        b += weights[1] * value;
+        c += weights[2] * value;
+        d += weights[3] * value;
+        e += weights[4] * value;
+        f += weights[5] * value;
+        g += weights[6] * value;
+        h += weights[7] * value;
+        tap += 1;
+    }
+    [a, b, c, d, e, f, g, h]
+}

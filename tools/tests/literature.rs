@@ -1,0 +1,126 @@
+//! Networks of the literature, narrow and with two blocks a stage: each goes the whole way, and gives the
+//! same logits with every kernel; and the deepest ones, planned in their whole depth.
+
+mod common;
+
+use std::path::Path;
+use std::time::Instant;
+
+use fixnet::format::{Limits, MAX_RECORDS};
+use fixnet::{AlignedBytes, KernelSet, Model, Session};
+use tools::data::Recipe;
+use tools::fold::fold;
+use tools::graph::Graph;
+use tools::images::Images;
+use tools::lower::{Network, lower};
+use tools::pipeline::{CompareOptions, PackOptions, Packed, QuantizeOptions, Source};
+use tools::plan::Demand;
+use tools::zoo_models::{self, ModelOptions};
+use tools::{data::InputSize, onnx_writer};
+
+use common::tell;
+
+const IMAGES: usize = 8;
+const SEED: u64 = 0;
+/// The least that a layer alone keeps. What remains at the end depends on the depth and on chance.
+const MIN_LAYER_SQNR_DB: f64 = 12.0;
+
+fn small(input_size: usize, blocks: Option<usize>) -> ModelOptions {
+    let (input_size, width_multiplier) = (Some(input_size), 0.25);
+    ModelOptions { input_size, width_multiplier, blocks, ..ModelOptions::default() }
+}
+
+/// The logits of the first image of the comparison.
+fn logits(model: &Model<'_>, kernels: KernelSet) -> Vec<i32> {
+    let [height, width, _] = model.image_shape();
+    let images = Images::for_comparison(SEED, 1);
+    let sample = images.sample(0, &Recipe::default(), InputSize { height, width }).unwrap();
+    let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+    let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels).unwrap();
+    session.set_rgb(&sample.pixels.data).unwrap();
+    session.run().unwrap().to_vec()
+}
+
+/// Every kernel gives the logits of the reference.
+fn assert_alike(name: &str, packed: &Packed) {
+    let model = packed.model(&Limits::DEFAULT).unwrap();
+    let reference = logits(&model, KernelSet::REFERENCE);
+    assert!(reference.iter().any(|&logit| logit != reference[0]), "{name}: all logits are alike");
+    for kernels in KernelSet::available() {
+        assert!(logits(&model, kernels) == reference, "{name}: {}", kernels.name());
+    }
+}
+
+#[test]
+fn every_network_goes_the_whole_way() {
+    let mut done: Vec<(&str, Graph)> = Vec::new();
+    for name in zoo_models::names() {
+        let graph = zoo_models::build(name, SEED, &small(64, Some(2))).unwrap();
+        if let Some((other, _)) = done.iter().find(|(_, other)| *other == graph) {
+            tell(&format!("{name}, narrow: with two blocks a stage it is {other}"));
+            continue;
+        }
+        done.push((name, graph.clone()));
+        let path = format!("{name}.onnx");
+        let source = Source::parse(Path::new(&path), &onnx_writer::to_bytes(&graph)).unwrap();
+        let lowered = source.lower(&Default::default()).unwrap_or_else(|e| panic!("{e}"));
+        let images = Images::for_calibration(SEED, IMAGES);
+        let observed = lowered.observe(&images, &Recipe::default(), &()).unwrap();
+        let planned = observed.quantize(QuantizeOptions::default()).unwrap().plan();
+        let packed = planned.pack(&PackOptions::default()).unwrap();
+        let model = packed.model(&Limits::DEFAULT).unwrap();
+        let demand = lowered.demand();
+        let found = (demand.macs, demand.elements, demand.arena_bytes);
+        let arena = model.required(KernelSet::REFERENCE).activations;
+        assert_eq!(found, (model.macs(), model.elements(), arena), "{name}");
+        assert_alike(name, &packed);
+        let images = Images::for_comparison(SEED, IMAGES);
+        let compared = packed.compare(&images, &CompareOptions::default(), &()).unwrap();
+        let sqnr = compared.layers.last().map_or(0.0, |layer| layer.sqnr_db);
+        let alone = compared.layers.iter().map(|layer| layer.sqnr_isolated_db);
+        let alone = alone.fold(f64::INFINITY, f64::min);
+        let layers = model.step_count();
+        tell(&format!(
+            "{name}, narrow: {layers} layers, float to int8 {sqnr:.1} dB, a layer alone {alone:.1} dB"
+        ));
+        assert!(alone >= MIN_LAYER_SQNR_DB, "{name}: a layer alone keeps {alone} dB");
+    }
+}
+
+fn lowered(name: &str, blocks: Option<usize>) -> Network {
+    let graph = zoo_models::build(name, SEED, &small(32, blocks)).unwrap();
+    lower(&fold(&graph).unwrap()).unwrap()
+}
+
+/// Depth costs no memory: the arena is that of two blocks a stage.
+#[test]
+fn the_deepest_networks_take_the_arena_of_shallow_ones() {
+    for (name, layers) in [("resnet1202", 1205), ("preact-resnet1001", 1338)] {
+        let deep = lowered(name, None);
+        let started = Instant::now();
+        let demand = Demand::new(&deep);
+        let arena = demand.arena_bytes;
+        tell(&format!("{name}, narrow: arena {arena} B, placed in {:?}", started.elapsed()));
+        assert_eq!(deep.layers.len(), layers, "{name}");
+        assert_eq!(arena, Demand::new(&lowered(name, Some(2))).arena_bytes, "{name}");
+    }
+}
+
+/// The limit is exact, whoever asks.
+#[test]
+fn more_layers_than_a_file_holds_are_refused_before_anything_runs() {
+    let options = ModelOptions {
+        input_size: Some(8),
+        width_multiplier: 0.05,
+        blocks: Some(682),
+        ..ModelOptions::default()
+    };
+    // 2 layers a block, the stem, two strided shortcuts, a pool and the classifier.
+    let layers = 3 * 2 * 682 + 5;
+    assert_eq!(layers, MAX_RECORDS + 1);
+    let graph = zoo_models::build("resnet20", SEED, &options).unwrap();
+    let source = Source::parse(Path::new("long.onnx"), &onnx_writer::to_bytes(&graph)).unwrap();
+    let error = source.lower(&Default::default()).unwrap_err().to_string();
+    let expected = "long.onnx: the network has 4097 layers; a model file holds at most 4096";
+    assert_eq!(error, expected);
+}

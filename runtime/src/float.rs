@@ -255,7 +255,7 @@ impl FloatSession {
             let outputs = self
                 .model
                 .pieces
-                .run(self.tensor()?, |piece, inputs| Ok(piece.runnable.run(inputs)?))?;
+                .run(self.tensor()?, |piece, inputs| piece.runnable.run(inputs))?;
             flat(&outputs)
         };
         guarded(run).map_err(FloatError::Run)
@@ -273,15 +273,14 @@ impl FloatSession {
         let run = || {
             let outputs = self.model.pieces.run(self.tensor()?, |piece, inputs| {
                 let mut state = piece.runnable.spawn()?;
-                let outputs = state.run_plan_with_eval(inputs, |context, state, node, inputs| {
+                state.run_plan_with_eval(inputs, |context, state, node, inputs| {
                     let start = clock.ticks();
                     let result = eval(context, state, node, inputs);
                     if computes(node) {
                         ticks.push(clock.ticks().saturating_sub(start));
                     }
                     result
-                });
-                Ok(outputs?)
+                })
             });
             flat(&outputs?)
         };

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use fixnet::format::{Limits, MAX_RECORDS};
-use fixnet::{AlignedBytes, KernelSet, Model, Session};
+use fixnet::profile::WallClock;
+use fixnet::{AlignedBytes, KernelSet, Model, ModelError, Session};
 use tools::data::Recipe;
 use tools::fold::fold;
 use tools::graph::Graph;
@@ -106,7 +107,25 @@ fn the_deepest_networks_take_the_arena_of_shallow_ones() {
     }
 }
 
-/// The limit is exact, whoever asks.
+/// What a network takes is known from its shapes, and refused as the reader of its file would.
+#[test]
+fn limits_are_exact_before_there_is_a_file() {
+    let demand = Demand::new(&lowered("resnet20", None));
+    let Demand { macs, elements, arena_bytes } = demand;
+    let limits = Limits::DEFAULT.with_macs(macs).with_elements(elements).with_arena(arena_bytes);
+    assert_eq!(demand.check(&limits), Ok(()));
+    let (needed, limit) = (macs, macs - 1);
+    let refused = demand.check(&limits.with_macs(limit));
+    assert_eq!(refused, Err(ModelError::TooMuchWork { needed, limit }));
+    let (needed, limit) = (elements, elements - 1);
+    let refused = demand.check(&limits.with_elements(limit));
+    assert_eq!(refused, Err(ModelError::TooManyElements { needed, limit }));
+    let (needed, limit) = (arena_bytes, arena_bytes - 1);
+    let refused = demand.check(&limits.with_arena(limit));
+    assert_eq!(refused, Err(ModelError::ArenaTooLarge { needed, limit }));
+}
+
+/// One layer more than a file holds, found before tract or an image is asked.
 #[test]
 fn more_layers_than_a_file_holds_are_refused_before_anything_runs() {
     let options = ModelOptions {
@@ -123,4 +142,30 @@ fn more_layers_than_a_file_holds_are_refused_before_anything_runs() {
     let error = source.lower(&Default::default()).unwrap_err().to_string();
     let expected = "long.onnx: the network has 4097 layers; a model file holds at most 4096";
     assert_eq!(error, expected);
+}
+
+/// A deep network goes through tract in pieces. That they compute what the file computes is verified where
+/// it is lowered, with every tensor between layers as an output, and without; each node is timed once.
+#[test]
+fn a_network_of_many_nodes_is_judged_in_pieces() {
+    let options = ModelOptions {
+        input_size: Some(8),
+        width_multiplier: 0.05,
+        blocks: Some(40),
+        ..ModelOptions::default()
+    };
+    let graph = zoo_models::build("preact-resnet20", SEED, &options).unwrap();
+    let source = Source::parse(Path::new("deep.onnx"), &onnx_writer::to_bytes(&graph)).unwrap();
+    let lowered = source.lower(&Default::default()).unwrap_or_else(|e| panic!("{e}"));
+    let nodes = lowered.float.nodes();
+    let mut names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), nodes.len());
+    let convolutions =
+        lowered.network.layers.iter().filter(|layer| layer.macs(&lowered.network) > 0);
+    assert!(nodes.len() >= convolutions.count());
+    assert_eq!(lowered.float.output_shapes(), [Some(vec![1, 10])]);
+    let (_, ticks) = lowered.float.session().run_timed(&mut WallClock::default()).unwrap();
+    assert_eq!(ticks.len(), nodes.len());
 }

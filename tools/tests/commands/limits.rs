@@ -60,29 +60,6 @@ fn boards_do_not_take_a_larger_limit_than_their_programs() {
     assert!(line.contains(&(1_u64 << 36).to_string()), "{line}");
 }
 
-/// What takes more memory than a reader accepts is found by its shapes, by `check` as by `quantize`.
-#[test]
-fn an_arena_beyond_the_limit_is_found_before_any_image_is_read() {
-    let folder = tempdir().unwrap();
-    let absent = text(&folder.path().join("absent"));
-    let wide = Model::new(13, &[1, 3, 2048, 2048])
-        .weights("w0", &[200, 3, 1, 1])
-        .weights("fc", &[2, 200])
-        .node("Conv", &["x", "w0"], "a", &[])
-        .node("Relu", &["a"], "b", &[])
-        .node("Add", &["b", "b"], "c", &[])
-        .node("GlobalAveragePool", &["c"], "p", &[])
-        .node("Flatten", &["p"], "f", &[])
-        .node("Gemm", &["f", "fc"], "y", &[int("transB", 1)]);
-    let path = text(&wide.output("y").save(folder.path()));
-    let line = refusal(&["quantize", &path, "--calib", &absent]);
-    assert!(line.starts_with(&format!("error: {path}: ")) && line.contains("arena"), "{line}");
-    let check = fixnet(&["check", &path]).output().unwrap();
-    assert_eq!(check.status.code(), Some(1));
-    let page = String::from_utf8(check.stdout).unwrap();
-    assert!(page.contains("arena"), "{page}");
-}
-
 /// A small file that asks for an arena of 4 GiB is refused, and ends no command.
 #[test]
 fn an_arena_of_4_gib_is_refused() {

@@ -7,7 +7,7 @@
 //! the same bytes on every machine: only integer arithmetic, and IEEE additions, multiplications,
 //! divisions and square roots in a fixed order are used.
 //!
-//! [`table`] lists them; a new network is a line there, and a new family a module beside it.
+//! `table.rs` lists them; a new network is a line there, and a new family a module beside it.
 
 mod builder;
 mod keras;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::KernelFamily;
-use crate::format::{MAX_RECORDS, Target, WeightLayout};
+use crate::format::{Target, WeightLayout};
 
 /// Why a model file was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +87,7 @@ impl fmt::Display for ModelError {
             Self::BadSection { offset, bytes } => {
                 write!(f, "a section of {bytes} bytes at offset {offset} is outside the file")
             }
-            Self::BadCount { count } => {
-                write!(
-                    f,
-                    "{count} records in a table; a plan has 1 to {MAX_RECORDS}, a float network none"
-                )
-            }
+            Self::BadCount { count } => write!(f, "{count} records in a table"),
             Self::BadTensor { tensor } => write!(f, "tensor {tensor} does not fit the arena"),
             Self::BadReference { step } => {
                 write!(f, "step {step} refers to something that does not exist")

@@ -1,6 +1,6 @@
 //! What a step may read: tensors that are intact, and maps of which only some rows are there.
 
-use super::super::{MAX_RECORDS, Model, NONE, StepKind, StepRecord};
+use super::super::{Activation, MAX_RECORDS, Model, NONE, StepKind, StepRecord};
 use crate::error::ModelError;
 
 /// The tensors that hold their values between two steps: written, and not overwritten since.
@@ -34,21 +34,21 @@ impl Intact {
                 return Err(ModelError::NotWritten { step, tensor });
             }
         }
-        self.overwrite(model, record.output);
+        let written = model.activation(record.output).ok_or(ModelError::BadReference { step })?;
+        self.overwrite(model, &written);
         self.add(record.output);
         Ok(())
     }
 
-    /// Every tensor that shares a byte with `output` is gone.
-    fn overwrite(&mut self, model: &Model<'_>, output: u16) {
-        let Some(written) = model.activation(output) else { return };
+    /// Every tensor that shares a byte with the one that is written is gone.
+    fn overwrite(&mut self, model: &Model<'_>, written: &Activation) {
         for (at, word) in self.words.iter_mut().enumerate() {
             let mut left = *word;
             while left != 0 {
                 let bit = left.trailing_zeros();
                 left &= left - 1;
                 let tensor = at as u16 * 32 + bit as u16;
-                if model.activation(tensor).is_none_or(|other| other.overlaps(&written)) {
+                if model.activation(tensor).is_none_or(|other| other.overlaps(written)) {
                     *word &= !(1 << bit);
                 }
             }

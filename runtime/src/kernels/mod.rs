@@ -25,6 +25,8 @@ pub(crate) mod check;
 mod cortex_m;
 mod declare;
 mod divide;
+#[cfg(any(has_aarch64, has_x86_64, has_cortex_m3, has_cortex_m4))]
+mod grouped;
 mod instruction_sets;
 pub mod layouts;
 #[cfg(any(has_aarch64, has_x86_64, has_cortex_m3, has_cortex_m4))]

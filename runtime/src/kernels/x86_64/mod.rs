@@ -1,9 +1,10 @@
 //! x86-64: AVX2, the same with dot products of bytes, and AVX-512 with those.
 //!
-//! They divide a convolution into tiles ([`tiled`], [`vnni`], [`direct`]) and pack its weights in blocks of
-//! sixteen output channels ([`layouts`], [`vnni_layouts`], [`u8s8`]).
+//! They divide a convolution into tiles ([`tiled`], [`vnni`], [`direct`], [`grouped`]) and pack its weights in
+//! blocks of sixteen output channels ([`layouts`], [`vnni_layouts`], [`u8s8`]).
 
 pub(crate) mod direct;
+pub(crate) mod grouped;
 mod layouts;
 #[cfg(native_x86_64)]
 mod native;
@@ -12,10 +13,12 @@ pub(crate) mod u8s8;
 pub(crate) mod vnni;
 mod vnni_layouts;
 
+use self::grouped::Affine;
 use self::tiled::Plan;
 use super::declare::{
     Grain, InstructionSet, Kernel, Named, Operators, declare_code, kernels, layouts_of,
 };
+use super::grouped::is_affine;
 use super::layouts::Layouts;
 use super::{ConvShape, KernelFamily, portable, winograd4};
 use crate::format::{Target, WeightForm, WeightLayout};
@@ -29,6 +32,10 @@ declare_code!($ native_x86_64);
 /// million multiply-accumulates, 0.68 at 0.44, 0.85 at 1.18 and 0.84 at 2.36 million. Below two million less
 /// than 10 µs are to be won, and single layers took up to 1.8 times as long.
 const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work: 2_000_000 };
+
+/// Grouped convolutions: all blocks of channels see the same rows. Depthwise ones cost several times as much a
+/// multiply-accumulate, which is what their outputs cost.
+const GROUPED: Grain = Grain { channels: 0, least_work: 500_000, ..GRAIN };
 
 /// Direct8 of `vpdpbusd` is the same at any width.
 const fn vnni(layout: WeightLayout) -> [WeightForm; 2] {
@@ -127,6 +134,22 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
             scratch_bytes: |shape, _| Plan::direct_ohwi(shape).scratch_bytes(),
             grain: Grain { transforms: &[WeightLayout::Ohwi], ..GRAIN },
         }
+        conv_affine_avx2(Avx2) {
+            computes: is_affine,
+            scratch_bytes: |shape, _| Affine::new(shape).scratch_bytes(),
+            grain: GROUPED,
+        }
+        conv_depthwise_avx2(Avx2) {
+            computes: grouped::computes_depthwise,
+            is_profitable: |shape| !is_affine(shape),
+            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::AVX2, shape).scratch_bytes(),
+            grain: GROUPED,
+        }
+        conv_grouped_avx2(Avx2) {
+            computes: grouped::computes_grouped,
+            scratch_bytes: |shape, _| grouped::Plan::grouped(grouped::AVX2, shape).scratch_bytes(),
+            grain: GROUPED,
+        }
         conv_direct_avx2(Avx2) {
             computes: |shape| shape.groups == 1,
             scratch_bytes: |shape, _| direct::AVX2.scratch_bytes(shape),
@@ -151,6 +174,17 @@ pub(crate) static AVX_VNNI: InstructionSet = InstructionSet {
             computes: vnni::computes,
             is_profitable: |shape| !(winograd4::computes(shape) && tiled::winograd4_is_profitable(shape)),
             scratch_bytes: |shape, _| vnni::Plan::from_ohwi(vnni::AVX, shape).scratch_bytes(),
+        }
+        conv_depthwise_avx_vnni(AvxVnni) {
+            computes: grouped::computes_depthwise,
+            is_profitable: |shape| !is_affine(shape),
+            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::VNNI, shape).scratch_bytes(),
+            grain: GROUPED,
+        }
+        conv_grouped_avx_vnni(AvxVnni) {
+            computes: grouped::computes_grouped,
+            scratch_bytes: |shape, _| grouped::Plan::grouped(grouped::VNNI, shape).scratch_bytes(),
+            grain: GROUPED,
         }
     },
     layouts: layouts_of!(vnni_layouts),
@@ -203,6 +237,22 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         conv_packed_vnni(Avx512Vnni) {
             computes: vnni::computes,
             scratch_bytes: |shape, _| vnni::Plan::from_ohwi(vnni::AVX512, shape).scratch_bytes(),
+        }
+        conv_affine_avx512(Avx512Vnni) {
+            computes: is_affine,
+            scratch_bytes: |shape, _| Affine::new(shape).scratch_bytes(),
+            grain: GROUPED,
+        }
+        conv_depthwise_vnni(Avx512Vnni) {
+            computes: grouped::computes_depthwise,
+            is_profitable: |shape| !is_affine(shape),
+            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::VNNI, shape).scratch_bytes(),
+            grain: GROUPED,
+        }
+        conv_grouped_vnni(Avx512Vnni) {
+            computes: grouped::computes_grouped,
+            scratch_bytes: |shape, _| grouped::Plan::grouped(grouped::VNNI, shape).scratch_bytes(),
+            grain: GROUPED,
         }
     },
     layouts: layouts_of!(vnni_layouts),

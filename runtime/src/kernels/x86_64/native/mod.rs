@@ -2,6 +2,7 @@
 
 mod conv_direct_avx2;
 mod cpuid;
+mod grouped;
 mod logits_avx2;
 mod logits_vnni;
 mod max_pool_avx2;
@@ -12,6 +13,10 @@ mod tiled;
 mod vnni;
 
 pub use conv_direct_avx2::conv_direct_avx2;
+pub use grouped::{
+    conv_affine_avx2, conv_affine_avx512, conv_depthwise_avx_vnni, conv_depthwise_avx2,
+    conv_depthwise_vnni, conv_grouped_avx_vnni, conv_grouped_avx2, conv_grouped_vnni,
+};
 pub use logits_avx2::logits_avx2;
 pub use logits_vnni::{logits_avx_vnni, logits_vnni};
 pub use max_pool_avx2::max_pool_avx2;

@@ -12,7 +12,7 @@ use crate::numerics::Requantization;
 
 /// The constants of `N` blocks of output channels.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Epilogue<B, const N: usize> {
+pub(in crate::kernels::x86_64::native) struct Epilogue<B, const N: usize> {
     /// What the sums of a pixel begin with.
     pub first: [B; N],
     multipliers: [B; N],

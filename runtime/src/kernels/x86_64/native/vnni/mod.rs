@@ -10,7 +10,7 @@
 mod avx512;
 mod avx_vnni;
 pub(super) mod dots;
-mod epilogue;
+pub(super) mod epilogue;
 mod multiply;
 mod quads;
 mod rows;

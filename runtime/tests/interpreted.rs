@@ -51,14 +51,17 @@ struct Case {
 }
 
 /// Windows of every kind, the cheap ones first.
-fn cases() -> [Case; 5] {
+fn cases() -> [Case; 7] {
     let conv = || window(record(StepKind::Conv, 0, 1), 1);
     let case = |record, input, output, taps| Case { record, input, output, taps };
     let stem = StepRecord { kernel: [7, 7], strides: [2, 2], pads: [3; 4], ..conv() };
     let strided = window(record(StepKind::Conv, 0, 1), 2);
+    let single = record(StepKind::Conv, 0, 1);
     [
+        case(StepRecord { groups: 20, ..single }, [3, 2, 20], [3, 2, 20], 1),
+        case(StepRecord { groups: 20, ..conv() }, [3, 2, 20], [3, 2, 20], 9),
         case(StepRecord { groups: 4, ..conv() }, [3, 2, 8], [3, 2, 12], 18),
-        case(record(StepKind::Conv, 0, 1), [3, 3, 20], [3, 3, 32], 20),
+        case(single, [3, 3, 20], [3, 3, 32], 20),
         case(strided, [5, 5, 16], [3, 3, 16], 144),
         case(stem, [7, 5, 3], [4, 3, 16], 147),
         case(conv(), [4, 5, 16], [4, 5, 16], 144),

@@ -26,6 +26,7 @@ mod cortex_m;
 mod declare;
 mod divide;
 #[cfg(any(has_aarch64, has_x86_64, has_cortex_m3, has_cortex_m4))]
+#[allow(dead_code, reason = "a build may know few rooms")]
 mod grouped;
 mod instruction_sets;
 pub mod layouts;

@@ -132,6 +132,40 @@ pub fn conv_case() -> impl Strategy<Value = ConvCase> {
     )
 }
 
+/// Groups of all kinds: channel for channel, as many channels in and out as in ResNeXt, and any.
+pub fn grouped_case() -> impl Strategy<Value = ConvCase> {
+    let channels = prop_oneof![
+        3 => (1..=70usize, Just(1usize), Just(1usize)),
+        2 => (2..=9usize, prop_oneof![Just(4usize), Just(8), Just(16), Just(32)])
+            .prop_map(|(groups, channels)| (groups, channels, channels)),
+        2 => (2..=20usize, 1..=9usize, 1..=9usize),
+        1 => (2..=4usize, 1..=40usize, 1..=40usize),
+    ];
+    let windows = prop_oneof![
+        3 => (conv_axis(), conv_axis()),
+        // Every value by itself: nothing but a factor and a summand.
+        1 => (1..=9usize, 1..=9usize).prop_map(|extents| {
+            let axis = |extent| Axis { extent, kernel: 1, stride: 1, pads: (0, 0), dilation: 1 };
+            (axis(extents.0), axis(extents.1))
+        }),
+        1 => (1..=40usize, 1..=3usize).prop_map(|(extent, stride)| {
+            let axis = |extent| Axis { extent, kernel: 3, stride, pads: (1, 1), dilation: 1 };
+            (axis(extent.min(7)), axis(extent))
+        }),
+    ];
+    (windows, channels, shortcut(), fill(), fill(), any::<u64>()).prop_map(
+        |((y, x), (groups, group_in, group_out), shortcut, inputs, weights, seed)| ConvCase {
+            axes: [y, x],
+            groups,
+            group_in,
+            group_out,
+            shortcut,
+            fills: (inputs, weights),
+            seed,
+        },
+    )
+}
+
 /// 3x3 at stride 1 with channels in whole vectors, in rectangles with any padding, also more than the
 /// window.
 pub fn conv_3x3_case() -> impl Strategy<Value = ConvCase> {

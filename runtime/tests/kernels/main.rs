@@ -77,6 +77,18 @@ macro_rules! kernel_suite {
                 }
 
                 #[test]
+                fn grouped_conv_is_exact(case in grouped_case()) {
+                    let conv = Conv::new(&case, Constants::Proved);
+                    with(|kernels| conv.check(kernels, &conv.oracle()));
+                }
+
+                #[test]
+                fn grouped_conv_wraps_as_the_reference(case in grouped_case()) {
+                    let conv = Conv::new(&case, Constants::Accepted);
+                    with(|kernels| conv.check(kernels, &conv.run(KernelSet::REFERENCE)));
+                }
+
+                #[test]
                 fn max_pool_is_exact(case in pool_case()) {
                     with(|kernels| check_max_pool(kernels, &case));
                 }
@@ -224,6 +236,22 @@ macro_rules! kernel_suite {
                 for in_c in 1..=33 {
                     for out_c in 1..=17 {
                         let case = square(1, 1, in_c, out_c, (Fill::Random, Fill::Random));
+                        let conv = Conv::new(&case, Constants::Proved);
+                        with(|kernels| conv.check(kernels, &conv.oracle()));
+                    }
+                }
+            }
+
+            /// Channel for channel, every count around whole vectors: of wide maps, whose columns come in parts, and
+            /// of single values.
+            #[test]
+            fn depthwise_conv_of_every_remainder_is_exact() {
+                for channels in 1..=66 {
+                    for kernel in [1, 3] {
+                        let fills = (Fill::Random, [Fill::Random, Fill::Lowest][channels % 2]);
+                        let mut case = square(4, kernel, 1, 1, fills);
+                        case.groups = channels;
+                        case.axes[1].extent = if channels % 9 == 0 { 150 } else { 6 };
                         let conv = Conv::new(&case, Constants::Proved);
                         with(|kernels| conv.check(kernels, &conv.oracle()));
                     }

@@ -136,6 +136,9 @@ mod tests {
             shapes.push(conv(extent, [channels, channels * 2], 3, 2));
             shapes.push(conv(extent, [channels, channels * 2], 1, 2));
             shapes.push(conv(extent, [channels, channels * 4], 1, 1));
+            for (kernel, groups) in [(1, channels), (3, channels), (3, channels / 4)] {
+                shapes.push(ConvShape { groups, ..conv(extent, [channels; 2], kernel, 1) });
+            }
         }
         shapes
     }

@@ -32,6 +32,10 @@ NETWORKS = {
     "resnet50": [1, 3, 224, 224],
     "resnet20": [1, 3, 32, 32],
     "resnet20-cifar10": [1, 3, 32, 32],
+    "preact-resnet20": [1, 3, 32, 32],
+    "keras-resnet20-v2": [1, 32, 32, 3],
+    "mobilenetv2": [1, 3, 224, 224],
+    "resnext50": [1, 3, 224, 224],
 }
 BUNDLED = "resnet20-cifar10"
 AVX2 = "x86-64-avx2"
@@ -40,6 +44,8 @@ VNNI = "x86-64-avx512vnni"
 # The fastest of the others, held to AVX2 and with all instructions: what ratios are to.
 RIVAL = "OpenVINO int8"
 FREE_RIVAL = "OpenVINO int8, all instructions"
+# What everybody has: ratios are to it, too.
+COMMON_RIVAL = "ONNX Runtime U8S8"
 # Before the names of the same contestants by another build of fixnet (--before).
 BEFORE = "before: "
 # Processes of each contestant, one after the other.
@@ -249,7 +255,7 @@ def contestants(args, network: str, threads: int, files: dict) -> list[Contestan
         *builds_of_fixnet(args, threads, files),
         Contestant(RIVAL, openvino, avx2, isa="AVX2"),
         Contestant(FREE_RIVAL, openvino),
-        Contestant("ONNX Runtime U8S8", [*runtime, files["u8s8"], *options]),
+        Contestant(COMMON_RIVAL, [*runtime, files["u8s8"], *options]),
         Contestant("ONNX Runtime S8S8", [*runtime, files["s8s8"], *options]),
         Contestant("ONNX Runtime f32", [*runtime, files["onnx"], *options]),
         Contestant("TFLite int8", [*python, "tflite", files["tflite"], *options]),
@@ -311,7 +317,7 @@ def compare(args, network: str, threads: int) -> dict:
     quiet_only = not machine.REAL_TIME and quiet >= ENOUGH_ROUNDS
     results = {name: summary(workers, quiet_only) for name, workers in processes.items()}
     for reference in list(results):
-        if reference in (RIVAL, FREE_RIVAL) or reference.startswith(BEFORE):
+        if reference in (RIVAL, FREE_RIVAL, COMMON_RIVAL) or reference.startswith(BEFORE):
             ratios(results, reference)
     isas = {one.name: one.isa for one in field}
     for name, result in results.items():
@@ -341,14 +347,15 @@ def table(group: dict) -> str:
         f"### {group['network']}, {count} ({rounds})",
         "",
         "| runtime | instructions | median ms | best ms | CPU ms | of OpenVINO's (AVX2) | best of best "
-        "| of OpenVINO's (all) | first result, ms more | peak MiB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| of OpenVINO's (all) | of ONNX Runtime's U8S8 | first result, ms more | peak MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     one_thread = group["threads"] == 1
     for name, result in group["results"].items():
         digits = 3 if result["best_ms"] < 2 else 2
-        ratio, free_ratio = (
-            result.get("ratio_to", {}).get(rival, float("nan")) for rival in (RIVAL, FREE_RIVAL)
+        ratio, free_ratio, common_ratio = (
+            result.get("ratio_to", {}).get(rival, float("nan"))
+            for rival in (RIVAL, FREE_RIVAL, COMMON_RIVAL)
         )
         rival = group["results"].get(RIVAL, {}).get("best_ms", float("nan"))
         cells = [
@@ -360,6 +367,7 @@ def table(group: dict) -> str:
             f"{ratio:.2f}",
             f"{result['best_ms'] / rival:.2f}",
             f"{free_ratio:.2f}",
+            f"{common_ratio:.2f}",
             f"{result['first_result_over_steady_ms']:.0f}",
             f"{result['peak_resident_mib']:.1f}",
         ]
@@ -367,6 +375,16 @@ def table(group: dict) -> str:
     lines += [f"\n{line}" for line in since_before(group)]
     lines += [f"\nNot measured: {name}: {why}" for name, why in group["not_measured"].items()]
     return "\n".join(lines) + "\n"
+
+
+def to_common_rival(group: dict) -> list[str]:
+    """Each form of fixnet to what everybody has, medians of ratios in the same round."""
+    ratios = {name: result.get("ratio_to", {}) for name, result in group["results"].items()}
+    return [
+        f"{name}: {ratio[COMMON_RIVAL]:.2f} of the time of {COMMON_RIVAL}"
+        for name, ratio in ratios.items()
+        if name.startswith("fixnet") and COMMON_RIVAL in ratio
+    ]
 
 
 def since_before(group: dict) -> list[str]:
@@ -477,7 +495,7 @@ def main() -> None:
         for threads in map(int, args.threads.split(",")):
             group = compare(args, network, threads)
             print(f"{network}, threads: {threads}\n{overview([group])}", flush=True)
-            print("\n".join(since_before(group)), flush=True)
+            print("\n".join([*to_common_rival(group), *since_before(group)]), flush=True)
             write(args, [group])
 
 

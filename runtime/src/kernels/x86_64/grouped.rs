@@ -1,7 +1,7 @@
 //! How the kernels of grouped and of depthwise convolutions divide their work: known on every machine, for
 //! plans.
 //!
-//! Sixteen output channels are computed together, one in each lane of sums. A lane meets the values that it
+//! Sixteen output channels, or up to 64, are computed together, one in each lane of sums. A lane meets the values that it
 //! sees in words of 32 bits: four bytes, or two values of 16 bits. Before they are multiplied, the input rows
 //! behind some output columns are written as such words. A grouped convolution has in a word input channels of
 //! a group, side by side; lanes pick the words of their groups. A depthwise one has in a word the rows of a
@@ -17,6 +17,9 @@ pub(crate) use crate::kernels::winograd4::BLOCK;
 /// Values of a word: of AVX2, and of sets with dot products of bytes.
 pub(crate) const AVX2: usize = 2;
 pub(crate) const VNNI: usize = 4;
+
+/// Most channels of a depthwise convolution that AVX-512 computes together; others compute sixteen.
+pub(crate) const WIDE: usize = 4 * BLOCK;
 
 /// Bytes of a word.
 pub(crate) const WORD: usize = 4;
@@ -47,15 +50,18 @@ pub(crate) struct Plan {
     pub outputs: usize,
     /// Taps of a lane.
     pub taps: usize,
-    /// Blocks whose weights are there at once.
+    /// Tables, each of sixteen channels, that are there at once.
     pub kept: usize,
+    /// Words of a table in front of the weights, for each channel.
+    constants: usize,
     /// Output rows of which one block is computed after the other.
     pub together: usize,
 }
 
 impl Plan {
-    /// With words of so many values; lanes of depthwise convolutions have words of their own.
-    pub fn depthwise(values: usize, shape: &ConvShape) -> Self {
+    /// With words of so many values, of at most so many channels together; lanes of depthwise convolutions have
+    /// words of their own.
+    pub fn depthwise(values: usize, channels: usize, shape: &ConvShape) -> Self {
         let [_, in_w, in_c] = shape.input;
         let words = shape.kernel[0].div_ceil(values);
         let row = in_w.saturating_mul(in_c).saturating_mul(shape.strides[0]);
@@ -64,12 +70,14 @@ impl Plan {
         let plan = Self {
             depthwise: true,
             words,
-            column: words.saturating_mul(BLOCK),
+            column: words.saturating_mul(channels),
             columns: 0,
             rows: 1,
             outputs: 0,
             taps: shape.kernel[1],
             kept,
+            // Multipliers lie in an order of their own, too.
+            constants: if channels == WIDE { 2 } else { 1 },
             together,
         };
         plan.with_columns(shape)
@@ -96,6 +104,7 @@ impl Plan {
             outputs: 0,
             taps: shape.kernel[0].saturating_mul(shape.kernel[1]),
             kept: 1,
+            constants: 1,
             together: shape.output[0].max(1),
         };
         plan.with_columns(shape)
@@ -119,9 +128,9 @@ impl Plan {
         columns.saturating_mul(self.column).saturating_add(BEHIND)
     }
 
-    /// Words of a block's table: what its sums begin with beside the bias, and its weights.
+    /// Words of a table: what sums begin with beside the bias, and weights.
     pub fn table_len(&self) -> usize {
-        self.taps.saturating_mul(self.words).saturating_add(1).saturating_mul(BLOCK)
+        self.taps.saturating_mul(self.words).saturating_add(self.constants).saturating_mul(BLOCK)
     }
 
     pub fn scratch_bytes(&self) -> usize {

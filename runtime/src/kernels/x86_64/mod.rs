@@ -142,7 +142,7 @@ pub(crate) static AVX2: InstructionSet = InstructionSet {
         conv_depthwise_avx2(Avx2) {
             computes: grouped::computes_depthwise,
             is_profitable: |shape| !is_affine(shape),
-            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::AVX2, shape).scratch_bytes(),
+            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::AVX2, grouped::BLOCK, shape).scratch_bytes(),
             grain: GROUPED,
         }
         conv_grouped_avx2(Avx2) {
@@ -172,13 +172,16 @@ pub(crate) static AVX_VNNI: InstructionSet = InstructionSet {
         }
         conv_packed_avx_vnni(AvxVnni) {
             computes: vnni::computes,
-            is_profitable: |shape| !(winograd4::computes(shape) && tiled::winograd4_is_profitable(shape)),
+            is_profitable: |shape| {
+                let is_winograds = winograd4::computes(shape) && tiled::winograd4_is_profitable(shape);
+                vnni::is_profitable(shape) && !is_winograds
+            },
             scratch_bytes: |shape, _| vnni::Plan::from_ohwi(vnni::AVX, shape).scratch_bytes(),
         }
         conv_depthwise_avx_vnni(AvxVnni) {
             computes: grouped::computes_depthwise,
             is_profitable: |shape| !is_affine(shape),
-            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::VNNI, shape).scratch_bytes(),
+            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::VNNI, grouped::BLOCK, shape).scratch_bytes(),
             grain: GROUPED,
         }
         conv_grouped_avx_vnni(AvxVnni) {
@@ -236,6 +239,7 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         }
         conv_packed_vnni(Avx512Vnni) {
             computes: vnni::computes,
+            is_profitable: vnni::is_profitable,
             scratch_bytes: |shape, _| vnni::Plan::from_ohwi(vnni::AVX512, shape).scratch_bytes(),
         }
         conv_affine_avx512(Avx512Vnni) {
@@ -246,7 +250,7 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         conv_depthwise_vnni(Avx512Vnni) {
             computes: grouped::computes_depthwise,
             is_profitable: |shape| !is_affine(shape),
-            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::VNNI, shape).scratch_bytes(),
+            scratch_bytes: |shape, _| grouped::Plan::depthwise(grouped::VNNI, grouped::WIDE, shape).scratch_bytes(),
             grain: GROUPED,
         }
         conv_grouped_vnni(Avx512Vnni) {

@@ -63,7 +63,7 @@ impl Plan {
     pub fn from_ohwi(tile: Tile, shape: &ConvShape) -> Self {
         let plan = Self::packed(tile, shape);
         let [out_h, out_w, out_c] = shape.output;
-        let blocks = out_c / BLOCK;
+        let blocks = out_c.div_ceil(BLOCK);
         let again = out_h.saturating_mul(out_w) > plan.pixels && weights_are_near(shape);
         Self { kept: if again { blocks } else { blocks.min(tile.blocks) }, ..plan }
     }
@@ -100,7 +100,7 @@ pub(crate) fn block_bytes(shape: &ConvShape) -> usize {
 }
 
 fn weights_are_near(shape: &ConvShape) -> bool {
-    block_bytes(shape).saturating_mul(shape.output[2] / BLOCK) <= NEAR_BYTES
+    block_bytes(shape).saturating_mul(shape.output[2].div_ceil(BLOCK)) <= NEAR_BYTES
 }
 
 /// Whole vectors, and an odd number of them, so that rows do not fall on the same lines of a cache. A copy
@@ -114,11 +114,19 @@ fn row_bytes(shape: &ConvShape) -> usize {
 /// Whether the kernels compute this convolution; then no position in a window is too large to be counted.
 pub(crate) fn computes(shape: &ConvShape) -> bool {
     let ConvShape { input, output, kernel, strides, pads, dilations, groups, .. } = shape;
-    let [_, _, out_c] = *output;
     let extents = [&input[..], output, kernel, strides, pads, dilations];
     *groups == 1
-        && out_c >= BLOCK
-        && out_c.is_multiple_of(BLOCK)
+        && output[2] > 0
         && !strides.contains(&0)
         && extents.into_iter().flatten().all(|&n| n <= 1 << 24)
+}
+
+/// Whether a block that is filled up with zeros costs less than the channels by themselves.
+pub(crate) fn is_profitable(shape: &ConvShape) -> bool {
+    shape.output[2] >= BLOCK / 4
+}
+
+/// Whether there is a layout: whole blocks of output channels.
+pub(crate) fn packs(shape: &ConvShape) -> bool {
+    computes(shape) && shape.output[2].is_multiple_of(BLOCK)
 }

@@ -12,7 +12,7 @@ use crate::kernels::packing::{Filter, Packing};
 /// What is packed of a convolution that there are kernels for: weights, with room for the corrections.
 fn packing(shape: &ConvShape) -> Option<Packing> {
     let depth = vnni::block_bytes(shape) / vnni::BLOCK;
-    vnni::computes(shape).then_some(Packing { filter: Filter::Weight, depth, width: 1 })
+    vnni::packs(shape).then_some(Packing { filter: Filter::Weight, depth, width: 1 })
 }
 
 /// See [`crate::layouts::weights_bytes`].

@@ -2,6 +2,7 @@
 
 mod conv_direct_avx2;
 mod cpuid;
+mod few;
 mod grouped;
 mod logits_avx2;
 mod logits_vnni;

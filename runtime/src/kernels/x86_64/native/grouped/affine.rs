@@ -4,13 +4,12 @@
 
 use core::arch::x86_64::__m128i;
 
-use super::fill::load;
-use super::tile::write;
 use crate::error::Fault;
 use crate::format::Channels;
 use crate::kernels::divide::buffer;
 use crate::kernels::grouped::is_affine;
 use crate::kernels::x86_64::grouped::{Affine, BLOCK};
+use crate::kernels::x86_64::native::few::{load, write};
 use crate::kernels::x86_64::native::tiled::vector::{Block, Vectors};
 use crate::kernels::x86_64::native::vnni::Dots256;
 use crate::kernels::x86_64::native::vnni::dots::{self, Dots};

@@ -1,6 +1,6 @@
 //! The input behind some output columns, written as words.
 
-use core::arch::x86_64::{__m128i, _mm_loadu_si128};
+use core::arch::x86_64::_mm_loadu_si128;
 use core::ops::Range;
 
 use super::words::Words;
@@ -8,17 +8,18 @@ use super::{Part, Task};
 use crate::kernels::ConvShape;
 use crate::kernels::grouped::{inside, span};
 use crate::kernels::x86_64::grouped::BLOCK;
+use crate::kernels::x86_64::native::few::load;
 
 /// Columns of words behind output columns: in the padding before the input, in the input, behind it.
-struct Columns {
-    before: usize,
+pub(super) struct Columns {
+    pub before: usize,
     /// Of the input.
-    inside: Range<usize>,
-    behind: usize,
+    pub inside: Range<usize>,
+    pub behind: usize,
 }
 
 impl Columns {
-    fn new(shape: &ConvShape, outputs: &Range<usize>) -> Self {
+    pub fn new(shape: &ConvShape, outputs: &Range<usize>) -> Self {
         let [_, in_w, _] = shape.input;
         let first = outputs.start * shape.strides[1];
         let end = (outputs.end - 1) * shape.strides[1] + span(shape, 1);
@@ -147,10 +148,10 @@ impl Task<'_> {
                     to = to.add(column);
                 }
                 for x in 0..columns.inside.len() {
-                    let values = rows.map(
-                        #[inline(always)]
-                        |(from, step)| load(from.add(x * step), channels),
-                    );
+                    let mut values = padding;
+                    for (values, (from, step)) in values.iter_mut().zip(rows) {
+                        *values = load(from.add(x * step), channels);
+                    }
                     W::interleave(values, to);
                     to = to.add(column);
                 }
@@ -162,7 +163,7 @@ impl Task<'_> {
         }
     }
 
-    fn zero(&self) -> i8 {
+    pub fn zero(&self) -> i8 {
         self.shape.input_zero_point
     }
 
@@ -172,22 +173,5 @@ impl Task<'_> {
         let [_, _, out_c] = self.shape.output;
         let group = (out_c / self.shape.groups.max(1)).max(1);
         first / group..out_c.min(first + BLOCK).div_ceil(group)
-    }
-}
-
-/// `count` values, at most sixteen.
-///
-/// # Safety
-/// They are readable.
-#[inline(always)]
-pub(super) unsafe fn load(from: *const i8, count: usize) -> __m128i {
-    // SAFETY: the caller vouches for the values; the load needs no alignment.
-    unsafe {
-        if count >= BLOCK {
-            return _mm_loadu_si128(from.cast());
-        }
-        let mut values = [0i8; BLOCK];
-        core::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
-        _mm_loadu_si128(values.as_ptr().cast())
     }
 }

@@ -8,14 +8,17 @@
 //! [`Task::new`] and [`Buffers::new`] have checked.
 
 mod affine;
+mod depthwise;
 mod fill;
 mod table;
 mod tile;
+mod wide;
 mod words;
 
 use core::ops::Range;
 
 pub use self::affine::{conv_affine_avx2, conv_affine_avx512};
+pub use self::depthwise::conv_depthwise_vnni;
 use self::tile::{Pick, Tile};
 use self::words::{Quads, Words};
 use super::tiled::vector::Vectors;
@@ -29,7 +32,7 @@ use crate::kernels::{ConvArgs, ConvShape, Residual};
 /// See [`crate::kernels::portable::reference::conv`]; depthwise convolutions from OHWI weights.
 pub fn conv_depthwise_avx2(_token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> {
     // SAFETY: the token proves that the CPU has AVX2.
-    unsafe { conv::<Avx2>(Plan::depthwise(Avx2::VALUES, args.shape), args) }
+    unsafe { conv::<Avx2>(Plan::depthwise(Avx2::VALUES, BLOCK, args.shape), args) }
 }
 
 /// See [`conv_depthwise_avx2`]; any other that has groups.
@@ -40,18 +43,12 @@ pub fn conv_grouped_avx2(_token: Avx2, args: ConvArgs<'_>) -> Result<(), Fault> 
 
 /// See [`conv_depthwise_avx2`].
 pub fn conv_depthwise_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    avx_vnni(token, Plan::depthwise(grouped::VNNI, args.shape), args)
+    avx_vnni(token, Plan::depthwise(grouped::VNNI, BLOCK, args.shape), args)
 }
 
 /// See [`conv_grouped_avx2`].
 pub fn conv_grouped_avx_vnni(token: AvxVnni, args: ConvArgs<'_>) -> Result<(), Fault> {
     avx_vnni(token, Plan::grouped(grouped::VNNI, args.shape), args)
-}
-
-/// See [`conv_depthwise_avx2`].
-pub fn conv_depthwise_vnni(_token: Avx512Vnni, args: ConvArgs<'_>) -> Result<(), Fault> {
-    // SAFETY: the token proves that the CPU has the instructions.
-    unsafe { conv::<Quads<Avx512Vnni>>(Plan::depthwise(grouped::VNNI, args.shape), args) }
 }
 
 /// See [`conv_grouped_avx2`].

@@ -1,12 +1,10 @@
 //! Words times the weights of a block of output channels, a few output pixels at a time, and from sums to int8.
 
-use core::arch::x86_64::{__m128i, _mm_storeu_si128};
-
 use super::Task;
-use super::fill::load;
 use super::table::Epilogue;
 use super::words::{Block, Words};
 use crate::kernels::x86_64::grouped::BLOCK;
+use crate::kernels::x86_64::native::few::{load, write};
 use crate::kernels::x86_64::native::tiled::vector::{Block as _, Vectors};
 
 /// Most output pixels at a time.
@@ -70,13 +68,11 @@ impl Pick {
                 SAME => Block::<W>::splat(from.read()),
                 PERMUTED => W::permuted(from, self),
                 _ => {
-                    let words: [i32; BLOCK] = core::array::from_fn(
-                        #[inline(always)]
-                        |lane| {
-                            let base = self.bases[lane / W::LANES % 2];
-                            from.add(base + self.lanes[lane] as usize).read()
-                        },
-                    );
+                    let mut words = [0; BLOCK];
+                    for (lane, (word, &at)) in words.iter_mut().zip(&self.lanes).enumerate() {
+                        let base = self.bases[lane / W::LANES % 2];
+                        *word = from.add(base + at as usize).read();
+                    }
                     Block::<W>::load(words.as_ptr())
                 }
             }
@@ -234,23 +230,5 @@ unsafe fn store<W: Words, const P: usize, const RESIDUAL: bool>(
         for (p, &values) in values.iter().enumerate().take(P) {
             write(values, output.add(p * tile.pixel), tile.channels);
         }
-    }
-}
-
-/// Writes `count` values, at most sixteen.
-///
-/// # Safety
-/// They are writable.
-#[inline(always)]
-pub(super) unsafe fn write(values: __m128i, to: *mut i8, count: usize) {
-    // SAFETY: the caller vouches for the values; the store needs no alignment.
-    unsafe {
-        if count >= BLOCK {
-            _mm_storeu_si128(to.cast(), values);
-            return;
-        }
-        let mut bytes = [0i8; BLOCK];
-        _mm_storeu_si128(bytes.as_mut_ptr().cast(), values);
-        core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, count);
     }
 }

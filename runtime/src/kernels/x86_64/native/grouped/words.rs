@@ -151,10 +151,10 @@ unsafe fn permuted_256(from: *const i32, pick: &Pick) -> Block256 {
     // SAFETY: the caller vouches for AVX2 and for eight words at each base; the loads need no alignment.
     unsafe {
         let Block256([low, high]) = Block256::load(pick.lanes.as_ptr());
-        let words = pick.bases.map(|base| _mm256_loadu_si256(from.add(base).cast()));
+        let [first, second] = pick.bases;
         Block256([
-            _mm256_permutevar8x32_epi32(words[0], low),
-            _mm256_permutevar8x32_epi32(words[1], high),
+            _mm256_permutevar8x32_epi32(_mm256_loadu_si256(from.add(first).cast()), low),
+            _mm256_permutevar8x32_epi32(_mm256_loadu_si256(from.add(second).cast()), high),
         ])
     }
 }

@@ -22,7 +22,7 @@ use self::multiply::Operands;
 use super::tiled::vector::Vectors;
 use super::{Avx512Vnni, AvxVnni};
 use crate::error::Fault;
-use crate::format::WeightLayout;
+use crate::format::{Channels, WeightLayout};
 use crate::kernels::divide::{buffer, parts};
 use crate::kernels::x86_64::vnni::{self, BLOCK, Plan, VECTOR};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
@@ -128,9 +128,15 @@ unsafe fn run<D: Dots>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -
                 }
                 let end = out_c.min(oc + together);
                 let weights = task.weights(oc, kept, &buffers)?;
-                let part = channels.part(oc..end);
+                // Those behind the last channel stay 0.
+                let (mut bias, mut multipliers) = ([0; 2 * BLOCK], [0; 2 * BLOCK]);
+                for (n, channel) in channels.part(oc..end).iter().enumerate() {
+                    *bias.get_mut(n)? = channel.bias;
+                    *multipliers.get_mut(n)? = channel.multiplier;
+                }
+                let part = Channels { bias: &bias, multipliers: &multipliers };
                 let pixels = first..first + count;
-                if D::TILE.blocks == 2 && end - oc == together {
+                if D::TILE.blocks == 2 && end - oc > BLOCK {
                     let (weights, rest) = weights.split_at_checked(plan.block_bytes())?;
                     let epilogue = Epilogue::new([weights, rest], part, rq)?;
                     task.multiply::<D, 2>(&buffers, pixels, oc, [weights, rest], &epilogue)?;
@@ -155,7 +161,7 @@ impl<'a> Task<'a> {
         let rows = args.output.len() / row;
         let input = args.input.get(..in_h.checked_mul(in_w)?.checked_mul(in_c)?)?;
         let enough = match source {
-            Source::Stored(weights) => weights.len() / plan.block_bytes() >= out_c / BLOCK,
+            Source::Stored(weights) => weights.len() / plan.block_bytes() >= out_c.div_ceil(BLOCK),
             Source::Ohwi(weights) => {
                 plan.kept > 0 && weights.len() >= out_c.checked_mul(shape.patch_len())?
             }
@@ -192,7 +198,11 @@ impl<'a> Task<'a> {
         let weights = weights.get(oc * len..self.shape.output[2] * len)?;
         let blocks = buffers.weights.chunks_exact_mut(self.plan.block_bytes());
         // Fewer of the last channels than there is room for.
-        for (block, rows) in blocks.zip(weights.chunks_exact((BLOCK * len).max(1))) {
+        for (block, rows) in blocks.zip(weights.chunks((BLOCK * len).max(1))) {
+            if rows.len() < BLOCK * len {
+                quads::interleave_few(rows, len, block)?;
+                continue;
+            }
             // SAFETY: the caller vouches for the instructions.
             unsafe { quads::interleave::<D>(rows, len, block)? };
         }
@@ -258,7 +268,7 @@ impl<'a> Task<'a> {
         let enough = buffers.rows.len() >= pixels.len() * row
             && weights.iter().all(|weights| weights.len() >= self.plan.block_bytes())
             && pixels.end <= self.pixels
-            && oc + N * BLOCK <= out_c;
+            && oc + (N - 1) * BLOCK < out_c;
         if !enough {
             return None;
         }
@@ -279,6 +289,7 @@ impl<'a> Task<'a> {
                 output: unsafe { self.output.add(at) },
                 residual: self.residual.wrapping_add(if self.residual.is_null() { 0 } else { at }),
                 pixel: out_c,
+                last: BLOCK.min(out_c - oc - (N - 1) * BLOCK),
             };
             // SAFETY: the caller vouches for the instructions; `group.len()` rows of `quads` quads, weights of `N` blocks and output pixels with
             // `N` blocks of channels are there, and a residual as long as the output or null.

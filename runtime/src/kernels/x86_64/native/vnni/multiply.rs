@@ -1,10 +1,11 @@
 //! Rows times blocks of output channels, a [`Tile`](crate::kernels::x86_64::vnni::Tile) at a time. Four bytes of
 //! a row are broadcast and meet the same four of sixteen channels in `vpdpbusd`; sums wrap.
 
-use core::arch::x86_64::{_MM_HINT_T1, _mm_loadu_si128, _mm_storeu_si128};
+use core::arch::x86_64::_MM_HINT_T1;
 
 use super::dots::{Block, Dots};
 use super::epilogue::Epilogue;
+use crate::kernels::x86_64::native::few::{load, write};
 use crate::kernels::x86_64::native::prefetch;
 use crate::kernels::x86_64::native::tiled::vector::{Block as _, Vectors};
 use crate::kernels::x86_64::vnni::{BLOCK, QUAD, VECTOR};
@@ -26,13 +27,15 @@ pub(super) struct Operands<const N: usize> {
     pub residual: *const i8,
     /// From one output pixel to the next.
     pub pixel: usize,
+    /// Channels of the last block; all others have as many as a block may have.
+    pub last: usize,
 }
 
 /// Multiplies `count` rows, at most those of a tile, and takes the sums to the output.
 ///
 /// # Safety
-/// The CPU has the instructions, `count` rows of `quads` quads and as many quads of each block's weights are readable, `N` blocks of
-/// channels of `count` output pixels writable, and those of the residual readable, if there is one.
+/// The CPU has the instructions, `count` rows of `quads` quads and as many quads of each block's weights are readable, the channels
+/// of `N` blocks of `count` output pixels writable, and those of the residual readable, if there is one.
 #[inline(always)]
 pub(super) unsafe fn group<D: Dots, const N: usize>(
     count: usize,
@@ -96,7 +99,7 @@ unsafe fn multiply<D: Dots, const P: usize, const N: usize>(
     operands: &Operands<N>,
     epilogue: &Epilogue<Block<D>, N>,
 ) {
-    let Operands { rows, row, weights, quads, ahead, residual, .. } = *operands;
+    let Operands { rows, row, weights, quads, ahead, residual, last, .. } = *operands;
     let mut sums = [epilogue.first; P];
     for quad in 0..quads {
         prefetch::<_MM_HINT_T1>(ahead.wrapping_add(quad * VECTOR).cast());
@@ -117,14 +120,11 @@ unsafe fn multiply<D: Dots, const P: usize, const N: usize>(
     }
     // SAFETY: the pixels are there, and so are those of the residual if there is one.
     unsafe {
-        if residual.is_null() {
-            unrolled!((P * N).div_ceil(FOUR), four => {
-                store::<D, P, N, false>(operands, epilogue, &sums, four * FOUR / N);
-            });
-        } else {
-            unrolled!((P * N).div_ceil(FOUR), four => {
-                store::<D, P, N, true>(operands, epilogue, &sums, four * FOUR / N);
-            });
+        match (residual.is_null(), last == BLOCK) {
+            (true, true) => store_all::<D, P, N, false, true>(operands, epilogue, &sums),
+            (true, false) => store_all::<D, P, N, false, false>(operands, epilogue, &sums),
+            (false, true) => store_all::<D, P, N, true, true>(operands, epilogue, &sums),
+            (false, false) => store_all::<D, P, N, true, false>(operands, epilogue, &sums),
         }
     }
 }
@@ -132,26 +132,56 @@ unsafe fn multiply<D: Dots, const P: usize, const N: usize>(
 /// Vectors of sums that become one of bytes.
 const FOUR: usize = 4;
 
+/// # Safety
+/// As [`store`] for all pixels.
+#[inline(always)]
+unsafe fn store_all<
+    D: Dots,
+    const P: usize,
+    const N: usize,
+    const RESIDUAL: bool,
+    const WHOLE: bool,
+>(
+    operands: &Operands<N>,
+    epilogue: &Epilogue<Block<D>, N>,
+    sums: &[[Block<D>; N]; P],
+) {
+    // SAFETY: the caller vouches for the same.
+    unsafe {
+        unrolled!((P * N).div_ceil(FOUR), four => {
+            store::<D, P, N, RESIDUAL, WHOLE>(operands, epilogue, sums, four * FOUR / N);
+        });
+    }
+}
+
 /// Takes four vectors of sums, of the pixels from `first` on, to the output.
 ///
 /// # Safety
-/// The pixels below `P` are there, and if `RESIDUAL`, so are those of the residual.
+/// The pixels below `P` are there, and if `RESIDUAL`, so are those of the residual; the last block is whole if
+/// `WHOLE`.
 #[inline(always)]
-unsafe fn store<D: Dots, const P: usize, const N: usize, const RESIDUAL: bool>(
+unsafe fn store<
+    D: Dots,
+    const P: usize,
+    const N: usize,
+    const RESIDUAL: bool,
+    const WHOLE: bool,
+>(
     operands: &Operands<N>,
     epilogue: &Epilogue<Block<D>, N>,
     sums: &[[Block<D>; N]; P],
     first: usize,
 ) {
-    let Operands { output, residual, pixel, .. } = *operands;
+    let Operands { output, residual, pixel, last, .. } = *operands;
     // SAFETY: there are sums, so there are the instructions.
     let mut rounded = [unsafe { Block::<D>::splat(0) }; FOUR];
     for (i, rounded) in rounded.iter_mut().enumerate() {
         let (p, n) = (first + i / N, i % N);
         if p < P {
             let from = residual.wrapping_add(p * pixel + n * BLOCK);
-            // SAFETY: the caller vouches for the pixel's residual, if any; the load needs no alignment.
-            let shortcut = RESIDUAL.then(|| unsafe { _mm_loadu_si128(from.cast()) });
+            let count = if WHOLE || n + 1 < N { BLOCK } else { last };
+            // SAFETY: the caller vouches for the pixel's residual, if any.
+            let shortcut = if RESIDUAL { Some(unsafe { load(from, count) }) } else { None };
             *rounded = epilogue.round(sums[p][n], n, shortcut);
         }
     }
@@ -159,8 +189,9 @@ unsafe fn store<D: Dots, const P: usize, const N: usize, const RESIDUAL: bool>(
     for (i, &values) in values.iter().enumerate() {
         let (p, n) = (first + i / N, i % N);
         if p < P {
-            // SAFETY: the caller vouches for the pixel; the store needs no alignment.
-            unsafe { _mm_storeu_si128(output.add(p * pixel + n * BLOCK).cast(), values) };
+            let count = if WHOLE || n + 1 < N { BLOCK } else { last };
+            // SAFETY: the caller vouches for the pixel.
+            unsafe { write(values, output.add(p * pixel + n * BLOCK), count) };
         }
     }
 }

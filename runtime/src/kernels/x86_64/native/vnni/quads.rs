@@ -50,3 +50,20 @@ unsafe fn interleave_block<D: Dots>(rows: &[i8], len: usize, to: &mut [u8]) -> O
     }
     Some(())
 }
+
+/// The same of fewer than [`BLOCK`] output channels; all else is 0.
+pub(super) fn interleave_few(rows: &[i8], len: usize, to: &mut [u8]) -> Option<()> {
+    to.fill(0);
+    let (correction, quads) = to.split_at_mut_checked(VECTOR)?;
+    for (channel, row) in rows.chunks_exact(len.max(1)).enumerate() {
+        let sum = row.iter().fold(0i32, |sum, &weight| sum.wrapping_add(weight.into()));
+        let sum = sum.wrapping_mul(-128).to_le_bytes();
+        correction.get_mut(channel * QUAD..)?.first_chunk_mut().map(|to| *to = sum)?;
+        let places = quads.chunks_exact_mut(VECTOR).zip(row.chunks(QUAD));
+        for (quad, weights) in places {
+            let bytes = quad.get_mut(channel * QUAD..)?.iter_mut();
+            bytes.zip(weights).for_each(|(to, &weight)| *to = weight.cast_unsigned());
+        }
+    }
+    Some(())
+}

@@ -8,7 +8,7 @@ use fixnet::{AlignedBytes, Fault, Hook, KernelSet, Model, Session, SessionError,
 use support::model::{self, SMALL_LAYERS, small};
 
 /// An arena that fits the small model with any kernels.
-type Arena = fixnet::Arena<8192>;
+type Arena = fixnet::Arena<16384>;
 
 /// A small session that is ready to run.
 macro_rules! session {

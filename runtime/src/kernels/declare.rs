@@ -229,8 +229,9 @@ pub(crate) type Add = fn(&Addition, &[i8], &[i8], &mut [i8]);
 pub(crate) type AddInPlace = fn(&Addition, &[i8], &mut [i8]);
 
 /// Declares the macro `code!`, by which tables name functions of a room's module `native`:
-/// `code!(Token: function, argument...)`, and `code!(is_there Token)` to ask the machine. Both are none in
-/// builds without the code. The cfg is one of those that `build.rs` decides on.
+/// `code!(Token: function, argument...)`, `code!(every function)` of one that every machine of this architecture
+/// runs and that takes no token, and `code!(is_there Token)` to ask the machine. All are none in builds without the
+/// code. The cfg is one of those that `build.rs` decides on.
 #[allow(unused_macros, reason = "a build may know portable kernels alone")]
 macro_rules! declare_code {
     ($d:tt $cfg:ident) => {
@@ -238,6 +239,9 @@ macro_rules! declare_code {
         macro_rules! code {
                     (is_there $d token:ident) => {
                         Some(native::$d token::is_there)
+                    };
+                    (every $d function:ident) => {
+                        Some(native::$d function)
                     };
                     ($d token:ident: $d function:ident, $d($d argument:ident),+) => {
                         Some(|set, $d($d argument),+| {

@@ -69,7 +69,14 @@ const AVX2_OPERATORS: Operators = Operators {
         run: code!(Avx2: max_pool_avx2, shape, clamp, input, output),
     },
     logits: Named { name: "logits_avx2", run: code!(Avx2: logits_avx2, args) },
-    ..portable::OPERATORS
+    average_pool: Named { name: "average_pool_avx2", run: code!(every average_pool_avx2) },
+    average_pool_inside: Named {
+        name: "average_pool_inside_avx2",
+        run: code!(every average_pool_inside_avx2),
+    },
+    add: Named { name: "add_avx2", run: code!(every add_avx2) },
+    add_in_place: Named { name: "add_avx2", run: code!(every add_in_place_avx2) },
+    subsample: Named { name: "subsample_avx2", run: code!(every subsample_avx2) },
 };
 
 /// AVX2.
@@ -266,7 +273,14 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
             run: code!(Avx512Vnni: max_pool_avx512, shape, clamp, input, output),
         },
         logits: Named { name: "logits_vnni", run: code!(Avx512Vnni: logits_vnni, args) },
-        ..portable::OPERATORS
+        average_pool: Named { name: "average_pool_avx512", run: code!(every average_pool_avx512) },
+        average_pool_inside: Named {
+            name: "average_pool_inside_avx512",
+            run: code!(every average_pool_inside_avx512),
+        },
+        add: Named { name: "add_avx512", run: code!(every add_avx512) },
+        add_in_place: Named { name: "add_avx512", run: code!(every add_in_place_avx512) },
+        ..AVX2_OPERATORS
     },
     is_there: code!(is_there Avx512Vnni),
 };

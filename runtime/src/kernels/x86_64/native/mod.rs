@@ -2,6 +2,7 @@
 
 mod conv_direct_avx2;
 mod cpuid;
+mod elementwise;
 mod few;
 mod grouped;
 mod logits_avx2;
@@ -14,6 +15,10 @@ mod tiled;
 mod vnni;
 
 pub use conv_direct_avx2::conv_direct_avx2;
+pub use elementwise::{
+    add_avx2, add_avx512, add_in_place_avx2, add_in_place_avx512, average_pool_avx2,
+    average_pool_avx512, average_pool_inside_avx2, average_pool_inside_avx512, subsample_avx2,
+};
 pub use grouped::{
     conv_affine_avx2, conv_affine_avx512, conv_depthwise_avx_vnni, conv_depthwise_avx2,
     conv_depthwise_vnni, conv_grouped_avx_vnni, conv_grouped_avx2, conv_grouped_vnni,

@@ -289,6 +289,7 @@ impl Plan {
                 .words(channels)
                 .map(|word| ((word & 0x7FFF_FFFE) >> scale & !1) as i32)
                 .collect(),
+            others: Vec::new(),
         });
     }
 }

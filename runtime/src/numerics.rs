@@ -124,6 +124,35 @@ pub const fn add(a: i8, b: i8, p: &Addition) -> i8 {
     clamp(sum >> ADD_FRACTION_BITS, p.clamp)
 }
 
+/// Constants of an elementwise product of two int8 tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Multiplication {
+    /// Zero points of the two operands.
+    pub zero_points: (i8, i8),
+    /// How the product of the two distances from zero, at most 2^16 in magnitude, becomes int8; its bias is
+    /// added to that product.
+    pub channel: Channel,
+    pub requantization: Requantization,
+}
+
+/// Product of two int8 values at their own scales, rounded once (half up) and clamped.
+#[inline(always)]
+#[must_use]
+pub const fn multiply(a: i8, b: i8, p: &Multiplication) -> i8 {
+    let (a, b) = (a as i32 - p.zero_points.0 as i32, b as i32 - p.zero_points.1 as i32);
+    requantize(a.wrapping_mul(b), p.channel, &p.requantization)
+}
+
+/// Entries of a [`lookup`] table, from that of -128 on.
+pub const TABLE_ENTRIES: usize = 256;
+
+/// An activation function by table: the entry of `value`, clamped.
+#[inline(always)]
+#[must_use]
+pub const fn lookup(table: &[i8; TABLE_ENTRIES], value: i8, bounds: (i8, i8)) -> i8 {
+    clamp(table[(value as u8 ^ 0x80) as usize] as i32, bounds)
+}
+
 #[inline(always)]
 const fn clamp(value: i32, (low, high): (i8, i8)) -> i8 {
     if value < low as i32 {

@@ -244,7 +244,7 @@ fn tables_of_parts_outside_the_plan_are_refused() {
         forged_header(&between(), |h| h.float_part_count = u16::MAX),
         ModelError::BadCount { count: u16::MAX }
     );
-    assert_eq!(forged_header(&between(), |h| h.reserved_a = 1), ModelError::ReservedNotZero);
+    assert_eq!(forged_header(&between(), |h| h.reserved[4] = 1), ModelError::ReservedNotZero);
 }
 
 #[test]

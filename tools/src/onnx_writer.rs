@@ -4,6 +4,8 @@
 //! the file that the graph came from; only the input keeps its layout. Importing the result gives
 //! the graph back.
 
+mod pointwise;
+
 use std::collections::HashSet;
 
 use prost::Message;
@@ -141,7 +143,14 @@ impl<'g> Writer<'g> {
     fn node(&mut self, node: &Node) {
         let mut inputs: Vec<String> = node.inputs.iter().map(|&value| self.tensor(value)).collect();
         let (op, attributes) = match &node.op {
-            Op::Affine { scale, shift } => return self.affine(node, scale, shift),
+            Op::Affine { scale, shift } => {
+                let input = self.tensor(node.inputs[0]);
+                return self.affine_of(node, input, scale, shift);
+            }
+            Op::Concat { scale, shift } => return self.concat(node, scale, shift),
+            Op::Pointwise(function) => return self.pointwise(node, function.terms()),
+            Op::Add => return self.two_values("Add", node),
+            Op::Multiply => return self.two_values("Mul", node),
             Op::Subsample { strides, channels_before, channels_after } => {
                 return self.subsample(node, *strides, [*channels_before, *channels_after]);
             }
@@ -173,7 +182,6 @@ impl<'g> Writer<'g> {
                 ("AveragePool", attributes)
             }
             Op::GlobalAveragePool => ("GlobalAveragePool", Vec::new()),
-            Op::Add => ("Add", Vec::new()),
             Op::Flatten => ("Flatten", vec![int("axis", 1)]),
             Op::Pad { pads: [top, left, bottom, right] } => {
                 let pads = [0, 0, *top, *left, 0, 0, *bottom, *right].map(|p| p as i64);
@@ -221,12 +229,11 @@ impl<'g> Writer<'g> {
     }
 
     /// A Mul, an Add, or both.
-    fn affine(&mut self, node: &Node, scale: &[f32], shift: &[f32]) {
+    fn affine_of(&mut self, node: &Node, mut input: String, scale: &[f32], shift: &[f32]) {
         let rank = self.graph.shape(node.output).len();
         let mut dims = vec![1; rank];
         dims[0] = scale.len();
         let output = self.graph.values[node.output].name.clone();
-        let mut input = self.tensor(node.inputs[0]);
         let adds = shift.iter().any(|&s| s != 0.0);
         if !adds || scale.iter().any(|&s| s != 1.0) {
             let factor = self.floats(format!("{}.scale", node.name), &dims, scale);

@@ -255,6 +255,7 @@ fn step(
         weights: (0..products * channels).map(|i| (i * 37 % 255) as u8 as i8).collect(),
         bias: vec![0; channels as usize],
         multipliers: vec![1 << 28; channels as usize],
+        others: Vec::new(),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::error::ModelError;
 use crate::layouts;
-use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER, MAX_SHIFT};
+use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER, MAX_SHIFT, TABLE_ENTRIES};
 
 /// Bytes of the header that its checksum does not cover: itself and what precedes it.
 const UNCHECKED_PREFIX: usize = 16;
@@ -58,14 +58,22 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
     let header = check_header(bytes)?;
     limits.check_arena(header.arena_bytes as usize)?;
     let parts = float_parts::table(bytes, header)?;
-    let mut model =
-        Model { bytes, header, tensors: &[], steps: &[], layers: &[], float_parts: parts };
+    let mut model = Model {
+        bytes,
+        header,
+        tensors: &[],
+        steps: &[],
+        layers: &[],
+        float_parts: parts,
+        others: &[],
+    };
     if float_parts::is_whole(parts) {
         check_no_plan(header)?;
     } else {
         model.tensors = table(bytes, header, header.tensors_offset, header.tensor_count)?;
         model.steps = table(bytes, header, header.steps_offset, header.step_count)?;
         model.layers = table(bytes, header, header.layers_offset, header.layer_count)?;
+        model.others = others(bytes, header)?;
     }
     check_version(&model)?;
     check_tensors(&model)?;
@@ -73,15 +81,20 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
     check_preprocess(&model)?;
     let mut work = Work::default();
     let mut free = u64::from(header.plan_bytes);
+    let mut others = 0;
     let mut intact = flow::Intact::new(&model);
     for (index, record) in model.steps.iter().enumerate() {
         let step_work = check_step(&model, index as u16, record, &mut free)?;
+        check_others(&model, index as u16, record, &mut others)?;
         work = work.plus(step_work);
         check_layer(&model, index, record, step_work)?;
         flow::check_streaming(&model, index, record)?;
         intact.pass(&model, index, record)?;
     }
     float_parts::check(&model, limits, &mut free)?;
+    if others != model.others.len() {
+        return Err(ModelError::BadCount { count: header.other_count });
+    }
     check_ends(&model)?;
     limits.check_work(work)?;
     Ok(model)
@@ -89,18 +102,33 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
 
 /// A network that is float as a whole has no plan.
 fn check_no_plan(header: &Header) -> Result<(), ModelError> {
-    for count in [header.tensor_count, header.step_count, header.layer_count] {
+    let Header { tensor_count, step_count, layer_count, other_count, .. } = *header;
+    for count in [tensor_count, step_count, layer_count, other_count] {
         if count != 0 {
             return Err(ModelError::BadCount { count });
         }
     }
-    for offset in [header.tensors_offset, header.steps_offset, header.layers_offset] {
+    let Header { tensors_offset, steps_offset, layers_offset, others_offset, .. } = *header;
+    for offset in [tensors_offset, steps_offset, layers_offset, others_offset] {
         if offset != 0 {
             return Err(ModelError::BadSection { offset, bytes: 0 });
         }
     }
     let tensors = (header.input_tensor, header.output_tensor, header.arena_bytes);
     if tensors == (NONE, NONE, 0) { Ok(()) } else { Err(ModelError::BadTensor { tensor: NONE }) }
+}
+
+/// The tensors that concatenations read behind their first; most files have none.
+fn others<'m>(bytes: &'m [u8], header: &Header) -> Result<&'m [u16], ModelError> {
+    let (offset, len) = (header.others_offset, u32::from(header.other_count) * 2);
+    if (offset == 0) != (len == 0) {
+        return Err(ModelError::BadSection { offset, bytes: len });
+    }
+    if len == 0 {
+        return Ok(&[]);
+    }
+    let section = plan_section(bytes, header, offset, len)?;
+    <[u16]>::ref_from_bytes(section).map_err(|_| ModelError::BadSection { offset, bytes: len })
 }
 
 fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
@@ -134,7 +162,7 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if expected != found {
         return Err(ModelError::PlanChecksum { expected, found });
     }
-    if header.reserved != [0; 6] || header.reserved_a != 0 {
+    if header.reserved != [0; 5] {
         return Err(ModelError::ReservedNotZero);
     }
     let target = Target::from_code(header.target);
@@ -259,7 +287,7 @@ fn check_step(
     if input.wide || operand.is_some_and(|o| o.wide) || output.wide != (kind == StepKind::Logits) {
         return Err(reference);
     }
-    check_overlap(step, record, &input, operand.as_ref(), &output)?;
+    check_overlap(step, record, kind, &input, operand.as_ref(), &output)?;
     check_operands(step, kind, &input, operand.as_ref(), &output)?;
     check_shape(step, record, kind, &input, &output)?;
     check_weights(model, step, record, kind, (&input, &output), free)?;
@@ -290,15 +318,20 @@ fn check_layer(
     Ok(())
 }
 
-/// Only an in-place step may write where it reads, and only onto its operand, exactly.
+/// Only an in-place step may write where it reads, and only onto its operand, exactly; a table onto its input.
 fn check_overlap(
     step: u16,
     record: &StepRecord,
+    kind: StepKind,
     input: &Activation,
     operand: Option<&Activation>,
     output: &Activation,
 ) -> Result<(), ModelError> {
     let in_place = record.flags & flags::IN_PLACE != 0;
+    if in_place && kind == StepKind::Lookup {
+        let exact = input.range() == output.range();
+        return if exact { Ok(()) } else { Err(ModelError::Overlap { step }) };
+    }
     let onto_operand = operand.is_some_and(|o| o.overlaps(output));
     let exact = operand.is_some_and(|o| o.range() == output.range());
     if input.overlaps(output) || (in_place && !exact) || (!in_place && onto_operand) {
@@ -351,10 +384,48 @@ fn check_operands(
     let same_as_output = operand.is_none_or(|o| o.shape() == output.shape());
     let fits = match kind {
         StepKind::Conv => same_as_output,
-        StepKind::Add => operand.is_some() && same_as_output && input.shape() == output.shape(),
+        StepKind::Add | StepKind::Multiply => {
+            let by_channel = operand.is_some_and(|o| o.shape() == [1, 1, output.channels]);
+            operand.is_some() && (same_as_output || by_channel) && input.shape() == output.shape()
+        }
         _ => operand.is_none(),
     };
     if fits { Ok(()) } else { Err(ModelError::BadShape { step }) }
+}
+
+/// The inputs of a concatenation: maps of one extent that lie elsewhere than the output and have its
+/// channels together. Those of all steps lie back to back in their table, which bounds the work of checking.
+fn check_others(
+    model: &Model<'_>,
+    step: u16,
+    record: &StepRecord,
+    end: &mut usize,
+) -> Result<(), ModelError> {
+    if record.kind != StepKind::Concat as u8 {
+        return Ok(());
+    }
+    let reference = ModelError::BadReference { step };
+    let others = model.others_of(record).ok_or(reference)?;
+    if record.channels_before as usize != *end {
+        return Err(reference);
+    }
+    *end += others.len();
+    let input = model.activation(record.input).ok_or(reference)?;
+    let output = model.activation(record.output).ok_or(reference)?;
+    let extent = |map: &Activation| (map.height, map.width);
+    let mut channels = 0usize;
+    let tensors = others.iter().map(|&tensor| model.activation(tensor));
+    for map in core::iter::once(Some(input)).chain(tensors) {
+        let map = map.filter(|map| !map.wide).ok_or(reference)?;
+        if map.overlaps(&output) {
+            return Err(ModelError::Overlap { step });
+        }
+        channels = channels.saturating_add(map.channels);
+        if extent(&map) != extent(&output) {
+            return Err(ModelError::BadShape { step });
+        }
+    }
+    if channels == output.channels { Ok(()) } else { Err(ModelError::BadShape { step }) }
 }
 
 fn check_shape(
@@ -378,7 +449,9 @@ fn check_shape(
                 && pads_within_windows(record)
                 && windows_fit(record, input, output)
         }
-        StepKind::Add => true,
+        StepKind::Lookup => input.shape() == output.shape(),
+        // Seen to with the operands.
+        StepKind::Add | StepKind::Multiply | StepKind::Concat => true,
         StepKind::Subsample => {
             let strided = |extent: usize, stride: u16| extent.div_ceil(usize::from(stride).max(1));
             let padded = input.channels.checked_add(record.channels_before as usize);
@@ -415,7 +488,14 @@ fn windows_fit(record: &StepRecord, input: &Activation, output: &Activation) -> 
 }
 
 const fn has_channels(kind: StepKind) -> bool {
-    matches!(kind, StepKind::Conv | StepKind::AveragePool | StepKind::Logits)
+    matches!(
+        kind,
+        StepKind::Conv
+            | StepKind::AveragePool
+            | StepKind::Logits
+            | StepKind::Multiply
+            | StepKind::Concat
+    )
 }
 
 fn check_weights(
@@ -443,7 +523,14 @@ fn check_weights(
         StepKind::AveragePool if record.excludes_padding() => {
             (0, u64::from(record.kernel[0]) * u64::from(record.kernel[1]))
         }
-        StepKind::AveragePool => (0, 1),
+        StepKind::AveragePool | StepKind::Multiply => (0, 1),
+        StepKind::Lookup => {
+            // One for all channels, or one for each.
+            let one = TABLE_ENTRIES as u64;
+            let each = one * u64::from(u64::from(record.weights_bytes) != one);
+            (one.max(each * outputs), 0)
+        }
+        StepKind::Concat => (outputs, outputs),
         _ => (0, 0),
     };
     let fits = u64::from(record.weights_bytes) == weights

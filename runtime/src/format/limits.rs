@@ -106,7 +106,11 @@ impl Work {
             StepKind::Conv => (window.saturating_mul(group_channels), 1),
             StepKind::Logits => (input.elements() as u64, 1),
             StepKind::MaxPool | StepKind::AveragePool => (0, window),
-            StepKind::Add | StepKind::Subsample => (0, 1),
+            StepKind::Add
+            | StepKind::Subsample
+            | StepKind::Lookup
+            | StepKind::Multiply
+            | StepKind::Concat => (0, 1),
         };
         Self { macs: outputs.saturating_mul(terms), elements: outputs.saturating_mul(visits) }
     }

@@ -102,8 +102,11 @@ pub struct Header {
     /// [`FloatPartRecord`]s, or 0; since version 1.1.
     pub float_parts_offset: u32,
     pub float_part_count: u16,
-    pub reserved_a: u16,
-    pub reserved: [u32; 6],
+    /// Length of the table of further inputs; since version 1.7.
+    pub other_count: u16,
+    /// Tensors (u16 each) that concatenations read behind their first, or 0; since version 1.7.
+    pub others_offset: u32,
+    pub reserved: [u32; 5],
 }
 
 /// A tensor in the arena, HWC.
@@ -150,8 +153,10 @@ pub struct StepRecord {
     pub dilations: [u16; 2],
     /// Fraction bits of the requantization; 0 where there is none.
     pub fraction_bits: u16,
+    /// Of a convolution; number of further inputs of a [`StepKind::Concat`].
     pub groups: u32,
-    /// Zero channels in front, for [`StepKind::Subsample`].
+    /// Zero channels in front, for [`StepKind::Subsample`]; position of the first further input of a
+    /// [`StepKind::Concat`] in the table of them.
     pub channels_before: u32,
     pub shift: u32,
     pub offset: i32,
@@ -174,7 +179,7 @@ pub struct StepRecord {
 
 /// Bits of [`StepRecord::flags`].
 pub mod flags {
-    /// The output lies exactly on `operand` and replaces it.
+    /// The output lies exactly on `operand`, or on `input` for a [`super::StepKind::Lookup`], and replaces it.
     pub const IN_PLACE: u8 = 1;
     /// An average pool divides by the number of taps inside the map, and has constants for each.
     pub const EXCLUDE_PADDING: u8 = 2;
@@ -241,6 +246,12 @@ pub enum StepKind {
     Subsample = 5,
     /// The classifier: a matrix-vector product to i32 logits.
     Logits = 6,
+    /// An activation function by table of 256 entries, one for all channels or one for each.
+    Lookup = 7,
+    /// Elementwise product of two int8 tensors at their own scales.
+    Multiply = 8,
+    /// Channels of several tensors one behind the other, each with constants of its own.
+    Concat = 9,
 }
 
 impl StepKind {
@@ -254,6 +265,9 @@ impl StepKind {
             4 => Self::Add,
             5 => Self::Subsample,
             6 => Self::Logits,
+            7 => Self::Lookup,
+            8 => Self::Multiply,
+            9 => Self::Concat,
             _ => return None,
         })
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::error::ModelError;
 use crate::kernels::{Choice, KernelFamily, KernelSet, Required};
-use crate::numerics::{Addition, Requantization};
+use crate::numerics::{Addition, Multiplication, Requantization, TABLE_ENTRIES};
 use crate::parallel;
 
 /// A model whose every offset, shape and range has been checked; see [`Model::new_checked`].
@@ -27,6 +27,8 @@ pub struct Model<'m> {
     pub(super) steps: &'m [StepRecord],
     pub(super) layers: &'m [LayerRecord],
     pub(super) float_parts: &'m [FloatPartRecord],
+    /// Inputs of concatenations behind their first.
+    pub(super) others: &'m [u16],
 }
 
 impl<'m> Model<'m> {
@@ -312,7 +314,16 @@ impl<'m> Model<'m> {
         let layer = self.layer(usize::from(record.layer))?;
         let operator = self.operator(index, &input, &output)?;
         let in_place = record.flags & super::flags::IN_PLACE != 0;
-        Some(Step { index, layer, input, operand, output, in_place, operator })
+        let others = self.others_of(record)?;
+        Some(Step { index, layer, input, operand, others, output, in_place, operator })
+    }
+
+    /// Tensors that a concatenation reads behind its first; none if the table has not as many.
+    pub(super) fn others_of(&self, record: &StepRecord) -> Option<&'m [u16]> {
+        if record.kind != StepKind::Concat as u8 {
+            return Some(&[]);
+        }
+        self.others.get(record.channels_before as usize..)?.get(..record.groups as usize)
     }
 
     fn operator(
@@ -366,7 +377,24 @@ impl<'m> Model<'m> {
                 channels: self.channels(record)?,
                 shift: record.shift,
             },
+            StepKind::Lookup => Operator::Lookup { tables: self.tables(record)?, clamp },
+            StepKind::Multiply => Operator::Multiply(Multiplication {
+                zero_points: (input.zero_point, self.activation(record.operand)?.zero_point),
+                channel: self.channels(record)?.iter().next()?,
+                requantization,
+            }),
+            StepKind::Concat => Operator::Concat {
+                weights: self.weights(record)?.int8(),
+                channels: self.channels(record)?,
+                requantization,
+            },
         })
+    }
+
+    /// Tables of an activation function.
+    fn tables(&self, record: &StepRecord) -> Option<&'m [[i8; TABLE_ENTRIES]]> {
+        let bytes = self.slice(record.weights_offset, record.weights_bytes);
+        <[[i8; TABLE_ENTRIES]]>::ref_from_bytes(bytes).ok()
     }
 
     /// Least and greatest value of `tensor`, padding included, when step `index` reads it.

@@ -33,6 +33,7 @@ impl ModelSpec {
                 weights: int8(model.slice(record.weights_offset, record.weights_bytes)),
                 bias: channels.map_or(Vec::new(), |c| c.bias.to_vec()),
                 multipliers: channels.map_or(Vec::new(), |c| c.multipliers.to_vec()),
+                others: model.others_of(record).unwrap_or_default().to_vec(),
             }
         });
         Self {

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::{Activation, StepRecord, Weights};
 use crate::kernels::{ConvShape, PoolShape};
-use crate::numerics::{Addition, Channel, Requantization};
+use crate::numerics::{Addition, Channel, Multiplication, Requantization, TABLE_ENTRIES};
 
 /// A named result of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,20 @@ pub enum Operator<'m> {
         channels: Channels<'m>,
         shift: u32,
     },
+    /// An activation function by table.
+    Lookup {
+        /// One for all channels, or one for each.
+        tables: &'m [[i8; TABLE_ENTRIES]],
+        clamp: (i8, i8),
+    },
+    Multiply(Multiplication),
+    /// Channels of several maps one behind the other, each channel with a weight and constants of its own: a
+    /// pointwise depthwise convolution of the inputs side by side.
+    Concat {
+        weights: &'m [i8],
+        channels: Channels<'m>,
+        requantization: Requantization,
+    },
 }
 
 /// Per-channel constants as two parallel arrays of one length.
@@ -86,8 +100,10 @@ pub struct Step<'m> {
     pub input: Activation,
     /// Residual of a convolution, second operand of an addition.
     pub operand: Option<Activation>,
+    /// Tensors that a concatenation reads behind `input`, in order.
+    pub others: &'m [u16],
     pub output: Activation,
-    /// The output replaces `operand`.
+    /// The output replaces `operand`, or `input` where a step takes one tensor.
     pub in_place: bool,
     pub operator: Operator<'m>,
 }

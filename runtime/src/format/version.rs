@@ -2,7 +2,7 @@
 //!
 //! What may not be broken: the writer writes the very version that the reader asks for.
 
-use super::{StepRecord, Target, TensorRecord, WeightLayout};
+use super::{StepKind, StepRecord, Target, TensorRecord, WeightLayout};
 
 /// The first minor version with targets, layouts and streamed tensors.
 const TARGETS_SINCE: u16 = 2;
@@ -12,12 +12,15 @@ const BYTES_SINCE: u16 = 3;
 const EXCLUDE_PADDING_SINCE: u16 = 4;
 /// The first minor version with more than [`SHORT`] records of a kind.
 const LONG_SINCE: u16 = 6;
+/// The first minor version with [`StepKind::Lookup`], [`StepKind::Multiply`], [`StepKind::Concat`], and with
+/// one operand value a channel.
+const GATES_SINCE: u16 = 7;
 /// Most steps or tensors of the versions before.
 const SHORT: usize = 1024;
 
 /// The latest minor version: that of the last feature, or of a target that came after it.
 pub(super) const LATEST_MINOR: u16 = {
-    let (mut latest, mut at) = (LONG_SINCE, 0);
+    let (mut latest, mut at) = (GATES_SINCE, 0);
     while at < Target::ALL.len() {
         let since = Target::ALL[at].since();
         if since > latest {
@@ -39,9 +42,12 @@ pub(super) fn lowest_minor(
     let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
     let excludes_padding = steps.iter().any(StepRecord::excludes_padding);
     let long = steps.len().max(tensors.len()) > SHORT;
-    let features = match (long, excludes_padding, bytes, streamed) {
-        (true, ..) => LONG_SINCE,
-        (_, true, ..) => EXCLUDE_PADDING_SINCE,
+    let gates =
+        steps.iter().any(|step| step.kind >= StepKind::Lookup as u8 || spreads(step, tensors));
+    let features = match (gates, long, excludes_padding, bytes, streamed) {
+        (true, ..) => GATES_SINCE,
+        (_, true, ..) => LONG_SINCE,
+        (.., true, _, _) => EXCLUDE_PADDING_SINCE,
         (.., true, _) => BYTES_SINCE,
         (.., true) => TARGETS_SINCE,
         _ => u16::from(float_parts != 0),
@@ -49,12 +55,20 @@ pub(super) fn lowest_minor(
     features.max(Target::from_code(target).map_or(0, Target::since))
 }
 
+/// Whether it is an addition of one value a channel.
+fn spreads(step: &StepRecord, tensors: &[TensorRecord]) -> bool {
+    let tensor = |index: u16| tensors.get(usize::from(index));
+    let extents = |t: &TensorRecord| (t.height, t.width);
+    step.kind == StepKind::Add as u8
+        && tensor(step.operand).map(extents) != tensor(step.output).map(extents)
+}
+
 #[cfg(test)]
 mod tests {
     use zerocopy::FromZeros;
 
     use super::*;
-    use crate::format::{MAX_RECORDS, StepKind, flags};
+    use crate::format::{MAX_RECORDS, flags};
 
     #[test]
     fn a_file_has_the_version_of_the_latest_thing_in_it() {

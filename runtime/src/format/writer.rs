@@ -12,7 +12,7 @@ use zerocopy::IntoBytes;
 use super::version::lowest_minor;
 use super::{
     ALIGNMENT, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits, MAGIC,
-    PreprocessRecord, ShapeRecord, StepRecord, Target, TensorRecord, VERSION_MAJOR,
+    PreprocessRecord, ShapeRecord, StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR,
 };
 use crate::AlignedBytes;
 use crate::Model;
@@ -29,6 +29,8 @@ pub struct StepSpec {
     pub weights: Vec<i8>,
     pub bias: Vec<i32>,
     pub multipliers: Vec<i32>,
+    /// Tensors that a concatenation reads behind its first.
+    pub others: Vec<u16>,
 }
 
 /// Preprocessing with its optional per-pixel mean.
@@ -96,9 +98,15 @@ impl Sections {
 pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
     let (names, layers) = names_and_layers(spec);
     let mut steps: Vec<StepRecord> = spec.steps.iter().map(|s| s.record).collect();
-    for (index, step) in steps.iter_mut().enumerate() {
+    let mut others: Vec<u16> = Vec::new();
+    for (index, (step, spec)) in steps.iter_mut().zip(&spec.steps).enumerate() {
         step.layer = index as u16;
         step.layer_count = 1;
+        if step.kind == StepKind::Concat as u8 {
+            step.channels_before = others.len() as u32;
+            step.groups = spec.others.len() as u32;
+            others.extend_from_slice(&spec.others);
+        }
     }
     let mut out = Sections(std::vec![0; size_of::<Header>()]);
     let tensors_offset = out.push_table(spec.tensors.as_bytes());
@@ -110,6 +118,7 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
     }
     let layers_offset = out.push_table(layers.as_bytes());
     let preprocess_offset = spec.preprocess.as_ref().map_or(0, |p| push_preprocess(&mut out, p));
+    let others_offset = out.push_table(others.as_bytes());
     let mut parts: Vec<FloatPartRecord> = spec.float_parts.iter().map(part_record).collect();
     let float_parts_offset = out.push_table(parts.as_bytes());
     out.align();
@@ -147,8 +156,9 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         preprocess_offset,
         float_parts_offset,
         float_part_count: parts.len() as u16,
-        reserved_a: 0,
-        reserved: [0; 6],
+        other_count: count(others.len()),
+        others_offset,
+        reserved: [0; 5],
     };
     let mut bytes = AlignedBytes::from_slice(&out.0);
     let file = bytes.as_mut_slice();

@@ -6,11 +6,12 @@
 //! whole tiles that reach a little beyond the output.
 
 use super::{
-    ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, Residual, SubsampleArgs, layouts,
+    ConcatArgs, ConvArgs, ConvKernel, ConvShape, LogitsArgs, PoolShape, Residual, SubsampleArgs,
+    layouts,
 };
 use crate::error::{Buffer, Fault};
 use crate::format::{ALIGNMENT, Channels, WeightForm, WeightLayout};
-use crate::numerics::{Addition, FRACTION_BITS, MAX_SHIFT, Requantization};
+use crate::numerics::{FRACTION_BITS, MAX_SHIFT, Requantization, TABLE_ENTRIES};
 
 /// Most rows and columns of a padded input; a model file has at most 3 * 65,535.
 const MAX_EXTENT: usize = 1 << 24;
@@ -110,11 +111,34 @@ pub(crate) fn logits(args: &LogitsArgs<'_>) -> Result<(), Fault> {
     if args.shift <= MAX_SHIFT { Ok(()) } else { Err(Fault::Constant) }
 }
 
-/// An addition of two tensors, of which the second may be the output.
-pub(crate) fn add(p: &Addition, [a, b]: [&[i8]; 2], output: &[i8]) -> Result<(), Fault> {
+/// Two tensors element by element; the second may be the output, or have one value for each channel.
+pub(crate) fn elementwise([a, b]: [&[i8]; 2], output: &[i8]) -> Result<(), Fault> {
     exactly(Buffer::Input, output.len(), a.len())?;
-    exactly(Buffer::Operand, output.len(), b.len())?;
-    clamp(p.clamp)
+    match output.len().checked_rem(b.len()) {
+        Some(0) => Ok(()),
+        _ => exactly(Buffer::Operand, output.len(), b.len()),
+    }
+}
+
+/// Tables of an activation function: one, or one for each channel.
+pub(crate) fn lookup(tables: &[[i8; TABLE_ENTRIES]], values: &[i8]) -> Result<(), Fault> {
+    match values.len().checked_rem(tables.len()) {
+        Some(0) => Ok(()),
+        _ => Err(Fault::Geometry),
+    }
+}
+
+/// One input of a concatenation.
+pub(crate) fn concat(args: &ConcatArgs<'_>) -> Result<(), Fault> {
+    let ConcatArgs { input, first, total, weights, channels, .. } = *args;
+    let own = weights.len();
+    let fits = first.checked_add(own).is_some_and(|end| end <= total);
+    let pixels = args.output.len().checked_div(total).filter(|_| fits && own > 0);
+    let pixels = pixels.ok_or(Fault::Geometry)?;
+    exactly(Buffer::Output, pixels * total, args.output.len())?;
+    exactly(Buffer::Input, product(pixels, own)?, input.len())?;
+    at_least(Buffer::Channels, own, channels.bias.len().min(channels.multipliers.len()))?;
+    requantization(args.requantization)
 }
 
 /// A strided copy.

@@ -7,10 +7,12 @@
 use core::fmt;
 
 use super::layouts::Layouts;
-use super::{ConvArgs, ConvShape, KernelFamily, KernelSet, LogitsArgs, PoolShape, SubsampleArgs};
+use super::{
+    ConcatArgs, ConvArgs, ConvShape, KernelFamily, KernelSet, LogitsArgs, PoolShape, SubsampleArgs,
+};
 use crate::error::Fault;
 use crate::format::{Channels, WeightForm, WeightLayout};
-use crate::numerics::{Addition, Channel, Requantization};
+use crate::numerics::{Addition, Channel, Multiplication, Requantization, TABLE_ENTRIES};
 
 /// A convolution kernel.
 pub(crate) struct Kernel {
@@ -210,6 +212,10 @@ pub(crate) struct Operators {
     pub add_in_place: Named<AddInPlace>,
     pub subsample: Named<Subsample>,
     pub logits: Named<Logits>,
+    pub lookup: Named<Lookup>,
+    pub multiply: Named<Multiply>,
+    pub multiply_in_place: Named<MultiplyInPlace>,
+    pub concat: Named<Concat>,
 }
 
 pub(crate) type Conv = fn(KernelSet, ConvArgs<'_>) -> Result<(), Fault>;
@@ -225,6 +231,13 @@ pub(crate) type AveragePoolExcludingPadding =
     fn(&PoolShape, Channels<'_>, &Requantization, &[i8], &mut [i8]);
 /// Two inputs, output.
 pub(crate) type Add = fn(&Addition, &[i8], &[i8], &mut [i8]);
+/// One table, or one for each channel; clamp; the values, which are replaced.
+pub(crate) type Lookup = fn(&[[i8; TABLE_ENTRIES]], (i8, i8), &mut [i8]);
+/// Two inputs, output.
+pub(crate) type Multiply = fn(&Multiplication, &[i8], &[i8], &mut [i8]);
+/// The first input, and the second, which is the output.
+pub(crate) type MultiplyInPlace = fn(&Multiplication, &[i8], &mut [i8]);
+pub(crate) type Concat = fn(ConcatArgs<'_>);
 /// The first input, and the second, which is the output.
 pub(crate) type AddInPlace = fn(&Addition, &[i8], &mut [i8]);
 

@@ -180,6 +180,23 @@ pub struct SubsampleArgs<'a> {
     pub output: &'a mut [i8],
 }
 
+/// Arguments of one input of a concatenation: its channels become those of the output from `first` on, each
+/// with a weight and constants of its own.
+#[derive(Debug)]
+pub struct ConcatArgs<'a> {
+    /// As many channels as there are weights.
+    pub input: &'a [i8],
+    /// The output's channel that the first one becomes.
+    pub first: usize,
+    /// Channels of the output.
+    pub total: usize,
+    pub weights: &'a [i8],
+    pub channels: Channels<'a>,
+    pub requantization: &'a Requantization,
+    /// The whole output; other channels stay as they are.
+    pub output: &'a mut [i8],
+}
+
 /// Memory that a session needs: the arena is `activations + scratch` bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Required {

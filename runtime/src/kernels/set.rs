@@ -4,12 +4,12 @@ use core::fmt;
 
 use super::declare::{InstructionSet, Operators};
 use super::{
-    ConvArgs, ConvKernel, ConvShape, KernelFamily, LogitsArgs, PoolShape, SubsampleArgs, check,
-    portable,
+    ConcatArgs, ConvArgs, ConvKernel, ConvShape, KernelFamily, LogitsArgs, PoolShape,
+    SubsampleArgs, check, portable,
 };
 use crate::error::Fault;
 use crate::format::{Channels, Operator, Target, WeightForm, WeightLayout};
-use crate::numerics::{Addition, Channel, Requantization};
+use crate::numerics::{Addition, Channel, Multiplication, Requantization, TABLE_ENTRIES};
 
 /// Which kernels compute, on this machine or another.
 #[derive(Clone, Copy)]
@@ -32,7 +32,16 @@ impl Choice {
     /// Name of the code that runs an operator.
     fn kernel_name(self, operator: &Operator<'_>) -> &'static str {
         let Operators {
-            max_pool, average_pool, average_pool_inside, add, subsample, logits, ..
+            max_pool,
+            average_pool,
+            average_pool_inside,
+            add,
+            subsample,
+            logits,
+            lookup,
+            multiply,
+            concat,
+            ..
         } = &self.set.operators;
         match operator {
             Operator::Conv { shape, weights, .. } => self.conv_kernel(shape, weights.form).name(),
@@ -42,6 +51,9 @@ impl Choice {
             Operator::Add(_) => add.name,
             Operator::Subsample { .. } => subsample.name,
             Operator::Logits { .. } => logits.name,
+            Operator::Lookup { .. } => lookup.name,
+            Operator::Multiply(_) => multiply.name,
+            Operator::Concat { .. } => concat.name,
         }
     }
 
@@ -281,10 +293,10 @@ impl KernelSet {
         Ok(())
     }
 
-    /// Adds two tensors of one shape.
+    /// Adds two tensors of one shape, or one value a channel to each pixel of a tensor.
     ///
     /// # Errors
-    /// [`Fault`] if they are not of one length.
+    /// [`Fault`] if the first is not of the output's length, or that is no multiple of the second's.
     pub fn add(
         self,
         addition: &Addition,
@@ -292,8 +304,14 @@ impl KernelSet {
         b: &[i8],
         output: &mut [i8],
     ) -> Result<(), Fault> {
-        check::add(addition, [a, b], output)?;
-        self.0.set.operators.add.code()?(addition, a, b, output);
+        check::elementwise([a, b], output)?;
+        check::clamp(addition.clamp)?;
+        let code = self.0.set.operators.add.code()?;
+        for (a, output) in
+            a.chunks_exact(b.len().max(1)).zip(output.chunks_exact_mut(b.len().max(1)))
+        {
+            code(addition, a, b, output);
+        }
         Ok(())
     }
 
@@ -307,8 +325,62 @@ impl KernelSet {
         a: &[i8],
         output: &mut [i8],
     ) -> Result<(), Fault> {
-        check::add(addition, [a, output], output)?;
+        check::elementwise([a, output], output)?;
+        check::clamp(addition.clamp)?;
         self.0.set.operators.add_in_place.code()?(addition, a, output);
+        Ok(())
+    }
+
+    /// Multiplies two tensors of one shape, or each pixel of a tensor by one value a channel; without `b` the
+    /// output holds the second and is overwritten.
+    ///
+    /// # Errors
+    /// As [`KernelSet::add`].
+    pub fn multiply(
+        self,
+        constants: &Multiplication,
+        a: &[i8],
+        b: Option<&[i8]>,
+        output: &mut [i8],
+    ) -> Result<(), Fault> {
+        check::requantization(&constants.requantization)?;
+        check::elementwise([a, b.unwrap_or(output)], output)?;
+        let Some(b) = b else {
+            self.0.set.operators.multiply_in_place.code()?(constants, a, output);
+            return Ok(());
+        };
+        let code = self.0.set.operators.multiply.code()?;
+        for (a, output) in
+            a.chunks_exact(b.len().max(1)).zip(output.chunks_exact_mut(b.len().max(1)))
+        {
+            code(constants, a, b, output);
+        }
+        Ok(())
+    }
+
+    /// Replaces each value by its entry in the one table, or in that of its channel.
+    ///
+    /// # Errors
+    /// [`Fault`] if the number of values is no multiple of that of tables.
+    pub fn lookup(
+        self,
+        tables: &[[i8; TABLE_ENTRIES]],
+        clamp: (i8, i8),
+        values: &mut [i8],
+    ) -> Result<(), Fault> {
+        check::clamp(clamp)?;
+        check::lookup(tables, values)?;
+        self.0.set.operators.lookup.code()?(tables, clamp, values);
+        Ok(())
+    }
+
+    /// Computes the channels of a concatenation that come from one input.
+    ///
+    /// # Errors
+    /// [`Fault`] if the channels are not within those of the output, or a slice does not fit them.
+    pub fn concat(self, args: ConcatArgs<'_>) -> Result<(), Fault> {
+        check::concat(&args)?;
+        self.0.set.operators.concat.code()?(args);
         Ok(())
     }
 

@@ -84,6 +84,7 @@ pub fn step(
         weights: random.int8(weights),
         bias: (0..channels).map(|_| random.i32() >> 16).collect(),
         multipliers: (0..channels).map(|_| (1 << 28) + ((random.i32() >> 5) & !1)).collect(),
+        others: Vec::new(),
     }
 }
 

@@ -112,8 +112,9 @@ impl<'s> LayerJudge<'s> {
         let model = *session.model();
         for (step, sums) in model.steps().zip(&mut sums) {
             self.set_quantized(session, &step.input)?;
-            if let Some(operand) = &step.operand {
-                self.set_quantized(session, operand)?;
+            let others = step.others.iter().filter_map(|&tensor| model.activation(tensor));
+            for operand in step.operand.into_iter().chain(others) {
+                self.set_quantized(session, &operand)?;
             }
             let output = session.run_single(step.index).map_err(HybridError::from)?;
             sums.isolated = self.sums(&step, output)?;

@@ -51,6 +51,10 @@ fn scaled(before: &Op, scale: &[f32], shift: &[f32]) -> Option<Op> {
             let bias = Some(shifted(bias.as_deref(), scale, shift));
             Some(Op::Gemm { weight, bias, outputs: *outputs, inputs: *inputs })
         }
+        Op::Concat { scale: first, shift: offset } => {
+            let scale_product = first.iter().zip(scale).map(|(&a, &b)| product(a, b)).collect();
+            Some(Op::Concat { scale: scale_product, shift: shifted(Some(offset), scale, shift) })
+        }
         Op::Affine { scale: first, shift: offset } => {
             let scale_product = first.iter().zip(scale).map(|(&a, &b)| product(a, b)).collect();
             Some(Op::Affine { scale: scale_product, shift: shifted(Some(offset), scale, shift) })
@@ -83,7 +87,9 @@ fn check_op(name: &str, op: &Op) -> Result<(), FoldError> {
     let (weight, bias) = match op {
         Op::Conv(conv) => (&conv.weight, conv.bias.as_deref()),
         Op::Gemm { weight, bias, .. } => (weight, bias.as_deref()),
-        Op::Affine { scale, shift } => (scale, Some(shift.as_slice())),
+        Op::Affine { scale, shift } | Op::Concat { scale, shift } => {
+            (scale, Some(shift.as_slice()))
+        }
         _ => return Ok(()),
     };
     let bias = bias.unwrap_or(&[]);

@@ -8,8 +8,10 @@
 //! Names: the value that a merged group writes keeps the name of the group's last tensor, the node
 //! keeps the name of the layer that absorbed the others.
 
+mod concat;
 mod merge;
 mod padding;
+mod pointwise;
 mod redundant;
 
 use thiserror::Error;
@@ -38,6 +40,7 @@ pub fn fold(graph: &Graph) -> Result<Graph, FoldError> {
 /// Folds `graph` and tells which nodes went where.
 pub fn fold_with_report(graph: &Graph) -> Result<(Graph, Vec<Absorbed>), FoldError> {
     let mut folder = Folder { graph: graph.clone(), absorbed: Vec::new() };
+    folder.flatten_concatenations();
     // A node is rewritten after everything it reads, so one pass in order sees all chains.
     let mut index = 0;
     while index < folder.graph.nodes.len() {
@@ -60,7 +63,13 @@ impl Folder {
             return Ok(moved);
         }
         self.normalize(index)?;
-        let gone = self.merge_into_producer(index)? || self.remove_redundant(index);
+        let before = self.graph.nodes.len();
+        if self.meet(index) {
+            // Nodes before this one may be gone; it is looked at again.
+            return Ok(index.saturating_sub(before - self.graph.nodes.len()));
+        }
+        let gone =
+            self.merge_into_producer(index)? || self.compose(index) || self.remove_redundant(index);
         Ok(index + usize::from(!gone))
     }
 

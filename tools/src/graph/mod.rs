@@ -5,7 +5,11 @@
 //! exists: every value is a feature map of shape `[C, H, W]` or a vector of shape `[C]`, batch 1,
 //! and every spatial operator is in NCHW terms whatever the file's own layout was.
 
+mod function;
+
 use std::str::FromStr;
+
+pub use function::{Binary, Function, Term, Unary};
 
 /// Index of a value in [`Graph::values`].
 pub type ValueId = usize;
@@ -100,8 +104,18 @@ pub enum Op {
         count_include_pad: bool,
     },
     GlobalAveragePool,
-    /// Sum of two values of one shape.
+    /// Sum of two values of one shape, or of a feature map and one value for each of its channels, which
+    /// comes second.
     Add,
+    /// Product of two values, shaped as those of [`Op::Add`].
+    Multiply,
+    /// A function of each element.
+    Pointwise(Function),
+    /// The channels of all inputs one behind the other, then `x * scale[c] + shift[c]`.
+    Concat {
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    },
     /// `y = W x + b`, weights `[out][in]`, the input being the CHW-flattened value.
     Gemm {
         weight: Vec<f32>,

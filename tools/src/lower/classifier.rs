@@ -52,6 +52,7 @@ fn append_identity(network: &mut Network, input: TensorId) {
         kind: Kind::Logits { weights, bias: vec![0.0; classes] },
         input,
         operand: None,
+        others: Vec::new(),
         output: network.output,
         clip: (f32::NEG_INFINITY, f32::INFINITY),
     });

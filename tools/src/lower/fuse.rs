@@ -2,7 +2,7 @@
 
 use super::classifier;
 use super::{Ends, Geometry, Kind, Layer, LowerError, Network, Tensor, TensorId};
-use crate::graph::{Conv, Graph, Node, Op, ValueId, Window};
+use crate::graph::{Binary, Conv, Function, Graph, Node, Op, ValueId, Window};
 
 /// No activation function.
 const UNBOUNDED: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
@@ -98,6 +98,11 @@ impl<'g> Fuser<'g> {
                 candidates.push((producer, value, other));
             }
         }
+        // A residual has the shape of what it is added to.
+        let node_shape = self.graph.shape(node.output);
+        candidates.retain(|&(_, value, other)| {
+            self.graph.shape(value) == node_shape && self.graph.shape(other) == node_shape
+        });
         let deepest =
             candidates.into_iter().max_by_key(|&(producer, value, _)| (depths[value], producer));
         if let Some((producer, _, other)) = deepest {
@@ -121,6 +126,8 @@ impl<'g> Fuser<'g> {
                 | Op::MaxPool(_)
                 | Op::Pad { .. }
                 | Op::Add
+                | Op::Multiply
+                | Op::Concat { .. }
                 | Op::GlobalAveragePool
                 | Op::AveragePool { .. }
                 | Op::Gemm { .. }
@@ -175,8 +182,12 @@ impl<'g> Fuser<'g> {
         let kind = self.kind(node, input)?;
         let operand = match (&node.op, self.residuals[head]) {
             (_, Some(value)) => Some(self.tensor(value)),
-            (Op::Add, None) => Some(self.tensor(node.inputs[1])),
+            (Op::Add | Op::Multiply, None) => Some(self.tensor(node.inputs[1])),
             _ => None,
+        };
+        let others = match &node.op {
+            Op::Concat { .. } => node.inputs[1..].iter().map(|&value| self.tensor(value)).collect(),
+            _ => Vec::new(),
         };
         let mut clip = self.clips[head];
         if let Op::Clip { min, max } = node.op {
@@ -184,7 +195,7 @@ impl<'g> Fuser<'g> {
         }
         let name = layer_name(node);
         let output = self.tensor(output);
-        self.network.layers.push(Layer { name, kind, input, operand, output, clip });
+        self.network.layers.push(Layer { name, kind, input, operand, others, output, clip });
         Ok(())
     }
 
@@ -192,6 +203,12 @@ impl<'g> Fuser<'g> {
         let shape = self.network.tensors[input].shape;
         Ok(match &node.op {
             Op::Conv(conv) => convolution(conv),
+            // One for all channels is a function of the value alone.
+            Op::Affine { scale, shift } if is_uniform(scale) && is_uniform(shift) => {
+                let product = Function::identity().with(Binary::Mul, &Function::per_channel(scale));
+                let function = product.with(Binary::Add, &Function::per_channel(shift));
+                Kind::Lookup { function }
+            }
             Op::Affine { scale, shift } => Kind::Conv {
                 geometry: Geometry { groups: scale.len(), ..Geometry::POINT },
                 weights: scale.clone(),
@@ -216,6 +233,11 @@ impl<'g> Fuser<'g> {
                 Kind::AveragePool { geometry, count_include_pad: true }
             }
             Op::Add => Kind::Add,
+            Op::Multiply => Kind::Multiply,
+            Op::Pointwise(function) => Kind::Lookup { function: function.clone() },
+            Op::Concat { scale, shift } => {
+                Kind::Concat { weights: scale.clone(), bias: shift.clone() }
+            }
             // An activation function by itself: a maximum over one pixel, clamped.
             Op::Clip { .. } => Kind::MaxPool(Geometry::POINT),
             Op::Subsample { strides, channels_before, .. } => {
@@ -231,6 +253,11 @@ impl<'g> Fuser<'g> {
             Op::Flatten => return Err(self.unsupported(Some(node), "misplaced Flatten")),
         })
     }
+}
+
+/// Whether all channels have the same constant.
+fn is_uniform(values: &[f32]) -> bool {
+    values.iter().all(|value| *value == values[0])
 }
 
 /// The node's name without decoration that carries no meaning.

@@ -8,7 +8,7 @@
 mod classifier;
 mod fuse;
 
-use crate::graph::Graph;
+use crate::graph::{Function, Graph};
 use crate::output;
 
 /// Index of a tensor in [`Network::tensors`].
@@ -55,7 +55,19 @@ pub enum Kind {
         /// Whether padding counts in the divisor.
         count_include_pad: bool,
     },
+    /// The operand may have one value for each channel.
     Add,
+    /// Elementwise product; the operand may have one value for each channel.
+    Multiply,
+    /// A function of each element.
+    Lookup {
+        function: Function,
+    },
+    /// Channels of several inputs one behind the other, then `x * weights[c] + bias[c]`.
+    Concat {
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    },
     /// Zeros around the map: top, left, bottom, right.
     Pad {
         pads: [usize; 4],
@@ -77,14 +89,27 @@ pub struct Layer {
     pub name: String,
     pub kind: Kind,
     pub input: TensorId,
-    /// Residual of a convolution, second input of an addition.
+    /// Residual of a convolution, second input of an addition or multiplication.
     pub operand: Option<TensorId>,
+    /// What a concatenation reads behind `input`, in order.
+    pub others: Vec<TensorId>,
     pub output: TensorId,
     /// Bounds of the activation function; infinite where there is none.
     pub clip: (f32, f32),
 }
 
 impl Layer {
+    /// All tensors that it reads.
+    pub fn inputs(&self) -> impl Iterator<Item = TensorId> + '_ {
+        [self.input].into_iter().chain(self.operand).chain(self.others.iter().copied())
+    }
+
+    /// Whether it reads `tensor`.
+    #[must_use]
+    pub fn reads(&self, tensor: TensorId) -> bool {
+        self.inputs().any(|input| input == tensor)
+    }
+
     /// Multiply-accumulates of the layer; 0 for layers without weights.
     #[must_use]
     pub fn macs(&self, network: &Network) -> u64 {

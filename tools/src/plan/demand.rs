@@ -37,7 +37,11 @@ impl Demand {
                     let window = geometry.kernel.map(|length| length as u64);
                     (0, output.saturating_mul(window[0] * window[1]))
                 }
-                Kind::Add | Kind::Subsample { .. } => (0, output),
+                Kind::Add
+                | Kind::Multiply
+                | Kind::Lookup { .. }
+                | Kind::Concat { .. }
+                | Kind::Subsample { .. } => (0, output),
             };
             macs = macs.saturating_add(terms);
             elements = elements.saturating_add(visits);

@@ -49,23 +49,28 @@ impl Memory {
     /// Marks a step that replaces its residual.
     pub fn set_in_place(&self, network: &Network, layer: &Layer, step: &mut StepSpec) {
         let offsets = &self.placement.offsets;
-        if let Some(operand) = layer.operand
-            && offsets[operand] == offsets[layer.output]
-            && operand != layer.input
-            && network.tensors[operand].shape == network.tensors[layer.output].shape
+        if let Some(replaced) = replaceable(network, layer)
+            && offsets[replaced] == offsets[layer.output]
         {
             step.record.flags |= flags::IN_PLACE;
         }
     }
 }
 
+/// The tensor that the layer's output may replace: its operand, or the input of a table.
+fn replaceable(network: &Network, layer: &Layer) -> Option<TensorId> {
+    let replaced = match layer.kind {
+        Kind::Lookup { .. } => Some(layer.input),
+        _ => layer.operand.filter(|&operand| operand != layer.input),
+    };
+    let shape = |tensor: TensorId| network.tensors[tensor].shape;
+    replaced.filter(|&replaced| shape(replaced) == shape(layer.output))
+}
+
 /// When each tensor is alive, which residuals are replaced in place, and how many rows of each there are
 /// if maps that can be streamed are in so many parts.
 fn lifetimes(network: &Network, parts: usize) -> (Vec<Lifetime>, Vec<u16>) {
-    let last_read = |tensor: TensorId| {
-        let reads = |l: &Layer| l.input == tensor || l.operand == Some(tensor);
-        network.layers.iter().rposition(reads)
-    };
+    let last_read = |tensor: TensorId| network.layers.iter().rposition(|layer| layer.reads(tensor));
     let mut lifetimes: Vec<Lifetime> = network
         .tensors
         .iter()
@@ -80,11 +85,11 @@ fn lifetimes(network: &Network, parts: usize) -> (Vec<Lifetime>, Vec<u16>) {
         .collect();
     let mut rows = vec![0; network.tensors.len()];
     for (index, layer) in network.layers.iter().enumerate() {
-        if let Some(operand) = layer.operand
-            && lifetimes[operand].last == index
-            && operand != layer.input
+        if let Some(replaced) = replaceable(network, layer)
+            && lifetimes[replaced].last == index
+            && replaced != network.output
         {
-            lifetimes[layer.output].replaces = Some(operand);
+            lifetimes[layer.output].replaces = Some(replaced);
         }
         let Some(held) = streamed_rows(network, index, parts) else { continue };
         let (map, pooled) = (layer.output, network.layers[index + 1].output);
@@ -104,8 +109,8 @@ fn streamed_rows(network: &Network, index: usize, parts: usize) -> Option<usize>
     let (layer, next) = (network.layers.get(index)?, network.layers.get(index + 1)?);
     let Kind::MaxPool(geometry) = &next.kind else { return None };
     let is_conv = matches!(layer.kind, Kind::Conv { .. }) && layer.operand.is_none();
-    let reads = |l: &&Layer| l.input == layer.output || l.operand == Some(layer.output);
-    let only_reader = network.layers.iter().filter(reads).count() == 1;
+    let readers = network.layers.iter().filter(|other| other.reads(layer.output));
+    let only_reader = readers.count() == 1;
     let [kernel, stride] = [geometry.kernel[0], geometry.strides[0]];
     let is_needed = layer.output == network.output;
     if !is_conv || next.input != layer.output || !only_reader || is_needed || stride > kernel {

@@ -6,12 +6,12 @@
 
 mod bits;
 mod constants;
+mod elementwise;
 mod fixed;
 mod input;
 mod weights;
 
 use fixnet::format::{NONE, StepKind, StepRecord, StepSpec, flags};
-use fixnet::numerics::ADD_FRACTION_BITS;
 
 pub use input::input_range;
 
@@ -117,6 +117,9 @@ impl Quantizer<'_> {
                 self.average_pool(layer, geometry, *count_include_pad)
             }
             Kind::Add => self.add(layer),
+            Kind::Multiply => self.multiply(layer),
+            Kind::Lookup { function } => self.lookup(layer, function),
+            Kind::Concat { weights, bias } => self.concat(layer, weights, bias),
             Kind::Pad { pads } => self.pad(layer, *pads),
             Kind::Subsample { strides, channels_before } => {
                 Ok(self.subsample(layer, *strides, *channels_before))
@@ -164,6 +167,7 @@ impl Quantizer<'_> {
             weights: Vec::new(),
             bias: Vec::new(),
             multipliers: Vec::new(),
+            others: layer.others.iter().map(|&tensor| tensor as u16).collect(),
         }
     }
 
@@ -333,33 +337,6 @@ impl Quantizer<'_> {
             }
             fixed.apply(&mut step);
             step.bias = channels.iter().map(|channel| channel.bias).collect();
-            return Ok(step);
-        }
-    }
-
-    fn add(&mut self, layer: &Layer) -> Result<StepSpec, QuantizeError> {
-        let Some(operand) = layer.operand else {
-            let what = "an addition without a second operand";
-            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
-        };
-        let (a, b) = (self.ranges[layer.input], self.ranges[operand]);
-        loop {
-            let output = self.ranges[layer.output];
-            let ratio = |r: Range| f64::from(r.scale) / f64::from(output.scale);
-            // 255 steps of each operand and the offset stay within an i32.
-            if ratio(a) + ratio(b) > 14.0 {
-                self.coarsen(layer)?;
-                continue;
-            }
-            let one = f64::from(1u32 << ADD_FRACTION_BITS);
-            let (ka, kb) = ((ratio(a) * one).round() as i32, (ratio(b) * one).round() as i32);
-            let mut step = self.step(layer, StepKind::Add, &Geometry::POINT);
-            step.record.input_multiplier = ka;
-            step.record.operand_multiplier = kb;
-            let zero = i32::from(output.zero_point) << ADD_FRACTION_BITS;
-            step.record.offset = zero + (1 << (ADD_FRACTION_BITS - 1))
-                - i32::from(a.zero_point) * ka
-                - i32::from(b.zero_point) * kb;
             return Ok(step);
         }
     }

@@ -124,10 +124,12 @@ impl<'m> ArenaMap<'m> {
         let mut newest = HashMap::from([(input.tensor, 0)]);
         for step in model.steps() {
             let operand = step.operand.map(|o| o.tensor);
-            for tensor in [Some(step.input.tensor), operand].into_iter().flatten() {
+            let inputs = [Some(step.input.tensor), operand].into_iter().flatten();
+            let replaced = operand.unwrap_or(step.input.tensor);
+            for tensor in inputs.chain(step.others.iter().copied()) {
                 let Some(&at) = newest.get(&tensor) else { continue };
                 occupants[at].read_by.push(step.index);
-                occupants[at].replaced = step.in_place && Some(tensor) == operand;
+                occupants[at].replaced = step.in_place && tensor == replaced;
             }
             let read = newest.get(&step.input.tensor).and_then(|&at| occupants.get_mut(at));
             if let (Some(read), true) = (read, step.output.is_streamed()) {

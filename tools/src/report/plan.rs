@@ -63,6 +63,7 @@ fn layer_json(model: &Model<'_>, kernels: KernelFamily, step: &Step<'_>) -> Valu
         "shape": step.layer.shape,
         "input": step.input.tensor,
         "operand": step.operand.map(|o| o.tensor),
+        "others": step.others,
         "output": step.output.tensor,
         "in_place": step.in_place,
         "layout": layout_name(&step.operator),
@@ -204,6 +205,9 @@ fn reads_text(map: &ArenaMap<'_>, step: &Step<'_>) -> String {
     if let Some(operand) = step.operand {
         let _ = write!(text, " + {}", writer(operand.tensor));
     }
+    for &other in step.others {
+        let _ = write!(text, " + {}", writer(other));
+    }
     if step.in_place {
         text.push_str(" in place");
     }
@@ -231,6 +235,10 @@ fn operator_text(operator: &Operator<'_>) -> String {
         Operator::Add(_) => "add".to_string(),
         Operator::Subsample { strides, .. } => format!("subsample{}", strides_text(*strides)),
         Operator::Logits { .. } => "classifier".to_string(),
+        Operator::Lookup { tables, .. } if tables.len() > 1 => "table a channel".to_string(),
+        Operator::Lookup { .. } => "table".to_string(),
+        Operator::Multiply(_) => "multiply".to_string(),
+        Operator::Concat { .. } => "concat".to_string(),
         _ => "unknown".to_string(),
     }
 }

@@ -6,7 +6,9 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use crate::graph::{BatchNorm, Conv, Graph, InputLayout, Node, Op, Value, ValueId, Window};
+use crate::graph::{
+    BatchNorm, Conv, Function, Graph, InputLayout, Node, Op, Value, ValueId, Window,
+};
 
 const BETA: (f64, f64) = (-0.3, 0.3);
 const BIAS: (f64, f64) = (-0.1, 0.1);
@@ -174,6 +176,39 @@ impl Builder {
     pub fn add(&mut self, name: &str, left: ValueId, right: ValueId) -> ValueId {
         let shape = self.shape(left).to_vec();
         self.push(name, Op::Add, vec![left, right], shape)
+    }
+
+    /// The product of a map and another one, or one value for each channel.
+    pub fn multiply(&mut self, name: &str, left: ValueId, right: ValueId) -> ValueId {
+        let shape = self.shape(left).to_vec();
+        self.push(name, Op::Multiply, vec![left, right], shape)
+    }
+
+    pub fn pointwise(&mut self, name: &str, input: ValueId, function: Function) -> ValueId {
+        self.push_alike(name, Op::Pointwise(function), input)
+    }
+
+    /// The channels of all `parts`.
+    pub fn concat(&mut self, name: &str, parts: &[ValueId]) -> ValueId {
+        let mut shape = self.shape(parts[0]).to_vec();
+        shape[0] = parts.iter().map(|&part| self.shape(part)[0]).sum();
+        let (scale, shift) = (vec![1.0; shape[0]], vec![0.0; shape[0]]);
+        self.push(name, Op::Concat { scale, shift }, parts.to_vec(), shape)
+    }
+
+    /// An average pool without padding.
+    pub fn average_pool(
+        &mut self,
+        name: &str,
+        input: ValueId,
+        size: usize,
+        stride: usize,
+    ) -> ValueId {
+        let mut shape = self.shape(input).to_vec();
+        shape[1..].iter_mut().for_each(|length| *length = (*length - size) / stride + 1);
+        let window = Window { kernel: [size; 2], strides: [stride; 2], pads: [0; 4] };
+        let op = Op::AveragePool { window, count_include_pad: false };
+        self.push(name, op, vec![input], shape)
     }
 
     /// So many rows and columns of zeros on each side.

@@ -127,7 +127,17 @@ fn apply(op: &Op, inputs: &[&Map], shape: Shape, output: Shape) -> Map {
         }
         Op::Affine { scale, shift } => by_channel(input, shape, |c| (scale[c], shift[c])),
         Op::Clip { min, max } => input.iter().map(|value| value.clamp(*min, *max)).collect(),
-        Op::Add => inputs[0].iter().zip(inputs[1]).map(|(a, b)| a + b).collect(),
+        Op::Add => elementwise(inputs, |a, b| a + b),
+        Op::Multiply => elementwise(inputs, |a, b| a * b),
+        Op::Pointwise(function) => {
+            let area = (shape[1] * shape[2]).max(1);
+            let value = |(at, x): (usize, &f32)| function.evaluate(f64::from(*x), at / area) as f32;
+            input.iter().enumerate().map(value).collect()
+        }
+        Op::Concat { scale, shift } => {
+            let joined: Map = inputs.iter().flat_map(|part| part.iter().copied()).collect();
+            by_channel(&joined, output, |c| (scale[c], shift[c]))
+        }
         Op::MaxPool(window) => {
             pool(window, input, shape, output, f32::NEG_INFINITY, f32::max, |most, _| most)
         }
@@ -155,6 +165,14 @@ fn apply(op: &Op, inputs: &[&Map], shape: Shape, output: Shape) -> Map {
         }
         Op::Flatten | Op::Softmax => input.clone(),
     }
+}
+
+/// `join` of each element of the first map and its counterpart of the second, which may have one for each
+/// channel.
+fn elementwise(inputs: &[&Map], join: impl Fn(f32, f32) -> f32) -> Map {
+    let (a, b) = (inputs[0], inputs[1]);
+    let repeats = (a.len() / b.len().max(1)).max(1);
+    a.iter().enumerate().map(|(at, &a)| join(a, b[at / repeats])).collect()
 }
 
 /// `value * scale + shift` of each channel.

@@ -10,6 +10,9 @@
 //! `table.rs` lists them; a new network is a line there, and a new family a module beside it.
 
 mod builder;
+mod densenet;
+mod gates;
+mod highway;
 mod keras;
 mod measure;
 mod mobilenet;

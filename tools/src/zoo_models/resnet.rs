@@ -2,14 +2,17 @@
 //! are compared with; nodes are named as torchvision's.
 
 use super::builder::Filter;
+use super::gates;
 use super::network::{GAMMA, Network};
-use crate::graph::ValueId;
+use crate::graph::{Function, Unary, ValueId};
 
 /// Scale of the last batch norm of a residual branch in a stage of two blocks. Longer stages get
 /// smaller ones, as trained networks have them, so that a long chain of additions does not grow.
 const BRANCH_GAMMA: (f64, f64) = (0.2, 0.8);
 /// Channels that a bottleneck block gives out for each of a network of ordinary width.
 const EXPANSION: usize = 4;
+/// Channels for each of those that squeeze and excitation leaves.
+const REDUCTION: usize = 16;
 
 /// How the blocks of a network are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,9 @@ pub(super) enum Block {
     /// 1x1, 3x3 (which carries the stride) and 1x1: `width` channels between them in the first stage, in
     /// so many groups.
     Bottleneck { width: usize, groups: usize },
+    /// A bottleneck of ordinary width whose channels are weighed before the addition
+    /// (arXiv:1709.01507).
+    SqueezeExcitation,
     /// Two 3x3 convolutions without a shortcut.
     Plain,
 }
@@ -51,6 +57,23 @@ pub(super) fn imagenet(network: &mut Network, block: Block, stages: [usize; 4]) 
 
 /// 3x3 stem, three stages of basic blocks from 16 channels.
 pub(super) fn cifar(network: &mut Network, blocks: usize, shortcuts: Shortcut) {
+    cifar_with(network, blocks, shortcuts, |_, _, branch| branch);
+}
+
+/// The same with soft thresholds before the additions: a deep residual shrinkage network.
+pub(super) fn shrinkage(network: &mut Network, blocks: usize) {
+    cifar_with(network, blocks, Shortcut::Projection, |network, name, branch| {
+        gates::soft_threshold(network, &format!("{name}.threshold"), branch)
+    });
+}
+
+/// `end` is what becomes of a branch before it is added.
+fn cifar_with(
+    network: &mut Network,
+    blocks: usize,
+    shortcuts: Shortcut,
+    end: impl Fn(&mut Network, &str, ValueId) -> ValueId,
+) {
     let stem = Filter::new(network.channels(16), 3);
     let mut value = network.conv_norm_relu(["conv1", "bn1", "relu"], network.image(), stem);
     let blocks = network.blocks(blocks);
@@ -62,6 +85,7 @@ pub(super) fn cifar(network: &mut Network, blocks: usize, shortcuts: Shortcut) {
             let gamma = branch_gamma(blocks);
             let mut residual = Residual { network, name: &name, stride, gamma };
             let branch = residual.basic_branch(value, channels);
+            let branch = end(residual.network, &name, branch);
             let shortcut = match shortcuts {
                 Shortcut::Zeros if stride > 1 => residual.subsample(value, channels),
                 _ => residual.projection(value, channels),
@@ -101,15 +125,33 @@ impl Residual<'_> {
                 self.join(branch, shortcut)
             }
             Block::Bottleneck { width, groups } => {
-                let width = self.network.grouped_channels(width << stage, groups);
-                let first = self.layer(1, input, Filter::new(width, 1));
-                let middle = Filter::new(width, 3).strided(self.stride).grouped(groups);
-                let second = self.layer(2, first, middle);
-                let branch = self.end(3, second, Filter::new(channels * EXPANSION, 1));
+                let branch = self.bottleneck(input, [width, groups, stage], channels);
+                let shortcut = self.projection(input, channels * EXPANSION);
+                self.join(branch, shortcut)
+            }
+            Block::SqueezeExcitation => {
+                let branch = self.bottleneck(input, [64, 1, stage], channels);
+                let squeezed = (channels * EXPANSION / REDUCTION).max(1);
+                let name = format!("{}.se", self.name);
+                let gate = Function::identity().then(Unary::Sigmoid);
+                let branch = gates::squeeze_excitation(self.network, &name, branch, squeezed, gate);
                 let shortcut = self.projection(input, channels * EXPANSION);
                 self.join(branch, shortcut)
             }
         }
+    }
+
+    fn bottleneck(
+        &mut self,
+        input: ValueId,
+        [width, groups, stage]: [usize; 3],
+        channels: usize,
+    ) -> ValueId {
+        let width = self.network.grouped_channels(width << stage, groups);
+        let first = self.layer(1, input, Filter::new(width, 1));
+        let middle = Filter::new(width, 3).strided(self.stride).grouped(groups);
+        let second = self.layer(2, first, middle);
+        self.end(3, second, Filter::new(channels * EXPANSION, 1))
     }
 
     fn basic_branch(&mut self, input: ValueId, channels: usize) -> ValueId {

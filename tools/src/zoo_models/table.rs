@@ -3,7 +3,7 @@
 use super::network::Network;
 use super::preactivation::{self, Unit};
 use super::resnet::{self, Block, Shortcut};
-use super::{keras, mobilenet, vgg};
+use super::{densenet, highway, keras, mobilenet, vgg};
 
 /// Networks of one origin.
 pub(super) struct Group {
@@ -121,6 +121,38 @@ pub(super) const GROUPS: &[Group] = &[
                 resnet::imagenet(n, Block::Bottleneck { width: 128, groups: 1 }, [3, 4, 6, 3]);
             },
             "mobilenetv2": mobilenet::version2,
+        },
+    },
+    Group {
+        title: "Networks with gates for ImageNet: SE-ResNet-50 (arXiv:1709.01507), \
+                MobileNetV3-Large (arXiv:1905.02244); EfficientNet-Lite0 (arXiv:1905.11946)",
+        input_size: 224,
+        least_input: 8,
+        classes: 1000,
+        entries: networks! {
+            "se-resnet50": |n| resnet::imagenet(n, Block::SqueezeExcitation, [3, 4, 6, 3]),
+            "mobilenetv3-large": mobilenet::version3_large,
+            "efficientnet-lite0": mobilenet::efficientnet_lite0,
+        },
+    },
+    Group {
+        title: "DenseNet (arXiv:1608.06993) for ImageNet",
+        input_size: 224,
+        least_input: 32,
+        classes: 1000,
+        entries: networks! {
+            "densenet121": |n| densenet::densenet(n, [6, 12, 24, 16]),
+        },
+    },
+    Group {
+        title: "Highway network (arXiv:1505.00387), deep residual shrinkage network \
+                (10.1109/TII.2019.2943898) for CIFAR-10",
+        input_size: 32,
+        least_input: 8,
+        classes: 10,
+        entries: networks! {
+            "highway": highway::highway,
+            "shrinkage-resnet20": |n| resnet::shrinkage(n, 3),
         },
     },
     Group {

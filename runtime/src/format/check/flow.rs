@@ -29,7 +29,9 @@ impl Intact {
     ) -> Result<(), ModelError> {
         let step = index as u16;
         let operand = Some(record.operand).filter(|&tensor| tensor != NONE);
-        for tensor in [Some(record.input), operand].into_iter().flatten() {
+        let others = model.others_of(record).unwrap_or_default();
+        let read = [Some(record.input), operand].into_iter().flatten();
+        for tensor in read.chain(others.iter().copied()) {
             if !self.has(tensor) {
                 return Err(ModelError::NotWritten { step, tensor });
             }
@@ -77,7 +79,8 @@ pub(super) fn check_streaming(
     let step = index as u16;
     let error = ModelError::BadReference { step };
     let streamed = |tensor: u16| model.activation(tensor).is_some_and(|t| t.is_streamed());
-    if record.operand != NONE && streamed(record.operand) {
+    let others = model.others_of(record).unwrap_or_default();
+    if streamed(record.operand) || others.iter().any(|&tensor| streamed(tensor)) {
         return Err(error);
     }
     let before = index.checked_sub(1).and_then(|index| model.steps.get(index));

@@ -7,8 +7,13 @@
 use crate::error::Fault;
 use crate::format::{Channels, align_up};
 use crate::kernels::divide::buffer;
-use crate::kernels::{ConvArgs, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, patch};
-use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
+use crate::kernels::{
+    ConcatArgs, ConvArgs, ConvShape, LogitsArgs, PoolShape, SubsampleArgs, patch,
+};
+use crate::numerics::{
+    self, Addition, Channel, Multiplication, Requantization, TABLE_ENTRIES, requantize,
+    requantize_residual,
+};
 
 /// Scratch of [`conv`]: one patch in 16 bits.
 #[must_use]
@@ -182,6 +187,46 @@ pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
 pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
     for (out, &a) in output.iter_mut().zip(a) {
         *out = numerics::add(a, *out, p);
+    }
+}
+
+/// See [`super::reference::lookup`].
+pub fn lookup(tables: &[[i8; TABLE_ENTRIES]], clamp: (i8, i8), values: &mut [i8]) {
+    if let [table] = tables {
+        values.iter_mut().for_each(|value| *value = numerics::lookup(table, *value, clamp));
+        return;
+    }
+    for pixel in values.chunks_exact_mut(tables.len().max(1)) {
+        for (value, table) in pixel.iter_mut().zip(tables) {
+            *value = numerics::lookup(table, *value, clamp);
+        }
+    }
+}
+
+/// See [`super::reference::multiply`].
+pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) {
+    for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
+        *out = numerics::multiply(a, b, p);
+    }
+}
+
+/// See [`super::reference::multiply_in_place`].
+pub fn multiply_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) {
+    for (out, &a) in output.iter_mut().zip(a) {
+        *out = numerics::multiply(a, *out, p);
+    }
+}
+
+/// See [`super::reference::concat`].
+pub fn concat(args: ConcatArgs<'_>) {
+    let ConcatArgs { input, first, total, weights, channels, requantization, output } = args;
+    let pixels = output.chunks_exact_mut(total.max(1));
+    for (output, input) in pixels.zip(input.chunks_exact(weights.len().max(1))) {
+        let values = input.iter().zip(weights).zip(channels.iter());
+        let outputs = output.iter_mut().skip(first);
+        for (out, ((&value, &weight), channel)) in outputs.zip(values) {
+            *out = requantize(i32::from(value) * i32::from(weight), channel, requantization);
+        }
     }
 }
 

@@ -42,6 +42,22 @@ macro_rules! operators {
                 name: concat!("subsample_", stringify!($module)),
                 run: Some($module::subsample),
             },
+            lookup: Named {
+                name: concat!("lookup_", stringify!($module)),
+                run: Some($module::lookup),
+            },
+            multiply: Named {
+                name: concat!("multiply_", stringify!($module)),
+                run: Some($module::multiply),
+            },
+            multiply_in_place: Named {
+                name: concat!("multiply_", stringify!($module)),
+                run: Some($module::multiply_in_place),
+            },
+            concat: Named {
+                name: concat!("concat_", stringify!($module)),
+                run: Some($module::concat),
+            },
             logits: Named {
                 name: concat!("logits_", stringify!($module)),
                 run: Some(|_, args| {

@@ -4,8 +4,11 @@
 //! Operators as in the ONNX operator specification (Conv, MaxPool, AveragePool, Gemm), in HWC.
 
 use crate::format::Channels;
-use crate::kernels::{ConvArgs, LogitsArgs, PoolShape, SubsampleArgs};
-use crate::numerics::{self, Addition, Channel, Requantization, requantize, requantize_residual};
+use crate::kernels::{ConcatArgs, ConvArgs, LogitsArgs, PoolShape, SubsampleArgs};
+use crate::numerics::{
+    self, Addition, Channel, Multiplication, Requantization, TABLE_ENTRIES, requantize,
+    requantize_residual,
+};
 
 /// Position in the input that tap `tap` of window `out` reads, or `None` in the padding.
 fn source(
@@ -179,6 +182,43 @@ pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
     for (index, out) in output.iter_mut().enumerate() {
         *out = numerics::add(element(a, index), *out, p);
     }
+}
+
+/// An activation function by table: one for all channels, or one for each.
+pub fn lookup(tables: &[[i8; TABLE_ENTRIES]], clamp: (i8, i8), values: &mut [i8]) {
+    for (index, value) in values.iter_mut().enumerate() {
+        if let Some(table) = index.checked_rem(tables.len()).and_then(|c| tables.get(c)) {
+            *value = numerics::lookup(table, *value, clamp);
+        }
+    }
+}
+
+/// Product of two tensors at their own scales.
+pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) {
+    for (index, out) in output.iter_mut().enumerate() {
+        *out = numerics::multiply(element(a, index), element(b, index), p);
+    }
+}
+
+/// Product of two tensors; `output` holds the second and is overwritten.
+pub fn multiply_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) {
+    for (index, out) in output.iter_mut().enumerate() {
+        *out = numerics::multiply(element(a, index), *out, p);
+    }
+}
+
+/// `output[p][first + c] = requantize(input[p][c] * weights[c])` for each pixel `p`.
+pub fn concat(args: ConcatArgs<'_>) {
+    let ConcatArgs { input, first, total, weights, channels, requantization, output } = args;
+    fill(output, [1, 1, total], |[pixel, _, c], current| {
+        let Some(c) = c.checked_sub(first).filter(|&c| c < weights.len()) else { return current };
+        let value = element(input, pixel * weights.len() + c);
+        let channel = Channel {
+            bias: element(channels.bias, c),
+            multiplier: element(channels.multipliers, c),
+        };
+        requantize(i32::from(value) * i32::from(element(weights, c)), channel, requantization)
+    });
 }
 
 /// `output[y][x][c] = input[y * stride_h][x * stride_w][c - channels_before]`, and the zero point

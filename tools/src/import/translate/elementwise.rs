@@ -9,7 +9,7 @@ use crate::import::view::{Axis, View, in_graph_order};
 
 impl<'a> Importer<'a> {
     /// Input `index` for an elementwise operator; what the file holds as `[1, N]` becomes a vector.
-    fn operand(&mut self, node: &OnnxNode<'a>, index: usize) -> NodeResult<Activation> {
+    pub(super) fn operand(&mut self, node: &OnnxNode<'a>, index: usize) -> NodeResult<Activation> {
         let mut activation = self.activation(node, index)?;
         let flat = activation.view.flat_order().is_some_and(in_graph_order);
         if flat && activation.view.rank() == 2 {
@@ -19,7 +19,7 @@ impl<'a> Importer<'a> {
         Ok(activation)
     }
 
-    fn emit_elementwise(
+    pub(super) fn emit_elementwise(
         &mut self,
         node: &OnnxNode<'a>,
         op: Op,
@@ -134,34 +134,35 @@ impl<'a> Importer<'a> {
     }
 
     pub(super) fn arithmetic(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
-        let is_sum = matches!(node.op(), "Add" | "Sum") && node.proto.input.len() == 2;
-        let both_data = is_sum
+        // What is subtracted was negated in the canonical form.
+        let takes_two = node.op() != "Sub" && node.proto.input.len() == 2;
+        let both_data = takes_two
             && matches!(self.held(node, 0)?, Held::Activation(_))
             && matches!(self.held(node, 1)?, Held::Activation(_));
-        if both_data { self.add(node) } else { self.channel_arithmetic(node) }
+        if both_data { self.two_values(node) } else { self.channel_arithmetic(node) }
     }
 
-    fn add(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
-        let (left, right) = (self.operand(node, 0)?, self.operand(node, 1)?);
-        let (left_shape, right_shape) = (left.view.shape(), right.view.shape());
-        if left_shape != right_shape {
-            return Err(NodeProblem::Shapes { left: left_shape, right: right_shape });
-        }
-        let same_rank = self.graph.shape(left.value) == self.graph.shape(right.value);
-        if left.view != right.view || !same_rank {
-            return Err(NodeProblem::Layout { shape: right_shape });
-        }
-        self.emit_elementwise(node, Op::Add, &[&left, &right])
+    /// A constant input, one value for each channel of `activation`.
+    pub(super) fn constant_by_channel(
+        &mut self,
+        node: &OnnxNode<'a>,
+        index: usize,
+        activation: &Activation,
+    ) -> NodeResult<Vec<f32>> {
+        let tensor = self.constant(node, index)?;
+        let is_vector = self.graph.shape(activation.value).len() == 1;
+        finite(node.input(index)?, &tensor)?;
+        per_channel(&activation.view, &tensor, is_vector)
     }
 
     /// The four operations between the input and a constant: `scale * x + shift` for each channel.
     fn channel_arithmetic(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (data, constant) = self.data_and_constant(node)?;
+        if (node.op(), data) == ("Div", 1) {
+            return self.divide_constant(node);
+        }
         let activation = self.operand(node, data)?;
-        let tensor = self.constant(node, constant)?;
-        let is_vector = self.graph.shape(activation.value).len() == 1;
-        finite(node.input(constant)?, &tensor)?;
-        let values = per_channel(&activation.view, &tensor, is_vector)?;
+        let values = self.constant_by_channel(node, constant, &activation)?;
         let (ones, zeros) = (vec![1.0; values.len()], vec![0.0; values.len()]);
         let negated = || values.iter().map(|v| -v).collect();
         let (scale, shift) = match (node.op(), data) {
@@ -170,7 +171,7 @@ impl<'a> Importer<'a> {
             ("Sub", _) => (vec![-1.0; values.len()], values),
             ("Mul", _) => (values, zeros),
             ("Div", 0) => (reciprocals(&values, node.input(constant)?)?, zeros),
-            _ => return Err(NodeProblem::unsupported("division by a feature map")),
+            _ => return Err(NodeProblem::unsupported(node.op())),
         };
         self.emit_affine(node, data, &activation, scale, shift)
     }

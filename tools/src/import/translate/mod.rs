@@ -6,6 +6,7 @@
 mod dense;
 mod elementwise;
 mod layout;
+mod pointwise;
 mod resample;
 mod spatial;
 
@@ -149,8 +150,13 @@ impl<'a> Importer<'a> {
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.layout(node),
             "Identity" | "Dropout" | "Cast" | "CastLike" => self.identity(node),
             "Softmax" | "LogSoftmax" => self.softmax(node),
-            op if constants::is_foldable(op) => Err(self.not_constant(node)),
-            _ => Err(unknown_operator(node)),
+            "PRelu" => self.prelu(node),
+            "Pow" => self.power(node),
+            op => match self.pointwise(node)? {
+                Some(outcome) => Ok(outcome),
+                None if constants::is_foldable(op) => Err(self.not_constant(node)),
+                None => Err(unknown_operator(node)),
+            },
         }
     }
 

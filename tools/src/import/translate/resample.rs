@@ -109,7 +109,11 @@ impl<'a> Importer<'a> {
     }
 
     /// A concatenation of the network's data and zero channels before and after it.
+    /// Or channels of several values of the network.
     pub(super) fn concat(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+        if self.joins_values(node)? {
+            return self.join_channels(node);
+        }
         let mut data = None;
         let mut zeros = [0, 0];
         for index in 0..node.proto.input.len() {
@@ -133,10 +137,14 @@ impl<'a> Importer<'a> {
     }
 
     /// Channels of a Concat's input that is all zeros: a constant, or a feature map times zero.
-    fn zero_channels(&mut self, node: &OnnxNode<'a>, index: usize) -> NodeResult<Option<usize>> {
-        let axis = resolve_axis(node.int("axis", 1), 4)?;
+    pub(super) fn zero_channels(
+        &mut self,
+        node: &OnnxNode<'a>,
+        index: usize,
+    ) -> NodeResult<Option<usize>> {
         match self.held(node, index)? {
             Held::Constant(tensor) => {
+                let axis = resolve_axis(node.int("axis", 1), 4)?;
                 if tensor.shape.len() != 4 || tensor.to_floats().iter().any(|&v| v != 0.0) {
                     return Err(NodeProblem::unsupported(
                         "Concat with a constant that is not zero",

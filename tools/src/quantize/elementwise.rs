@@ -1,0 +1,164 @@
+//! Additions, products, tables of functions, and concatenations.
+
+use fixnet::format::{StepKind, StepSpec};
+use fixnet::numerics::{ADD_FRACTION_BITS, TABLE_ENTRIES};
+
+use super::constants::{ChannelRange, accumulate_channels};
+use super::fixed::FixedPoint;
+use super::weights::QuantizedWeights;
+use super::{QuantizeError, Quantizer};
+use crate::calibrate::Range;
+use crate::graph::Function;
+use crate::lower::{Geometry, Layer, TensorId};
+
+impl Quantizer<'_> {
+    pub(super) fn add(&mut self, layer: &Layer) -> Result<StepSpec, QuantizeError> {
+        let Some(operand) = layer.operand else {
+            let what = "an addition without a second operand";
+            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+        };
+        let (a, b) = (self.ranges[layer.input], self.ranges[operand]);
+        loop {
+            let output = self.ranges[layer.output];
+            let ratio = |r: Range| f64::from(r.scale) / f64::from(output.scale);
+            // 255 steps of each operand and the offset stay within an i32.
+            if ratio(a) + ratio(b) > 14.0 {
+                self.coarsen(layer)?;
+                continue;
+            }
+            let one = f64::from(1u32 << ADD_FRACTION_BITS);
+            let (ka, kb) = ((ratio(a) * one).round() as i32, (ratio(b) * one).round() as i32);
+            let mut step = self.step(layer, StepKind::Add, &Geometry::POINT);
+            step.record.input_multiplier = ka;
+            step.record.operand_multiplier = kb;
+            let zero = i32::from(output.zero_point) << ADD_FRACTION_BITS;
+            step.record.offset = zero + (1 << (ADD_FRACTION_BITS - 1))
+                - i32::from(a.zero_point) * ka
+                - i32::from(b.zero_point) * kb;
+            return Ok(step);
+        }
+    }
+
+    /// The product of two distances from zero, and one constant for all channels.
+    pub(super) fn multiply(&mut self, layer: &Layer) -> Result<StepSpec, QuantizeError> {
+        let Some(operand) = layer.operand else {
+            let what = "a multiplication without a second operand";
+            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+        };
+        let (a, b) = (self.ranges[layer.input], self.ranges[operand]);
+        let channel = product(a, b);
+        loop {
+            let output = self.ranges[layer.output];
+            let factor = f64::from(a.scale) * f64::from(b.scale) / f64::from(output.scale);
+            let Ok(fixed) = FixedPoint::choose(&[factor], &[channel], None, output) else {
+                self.coarsen(layer)?;
+                continue;
+            };
+            let mut step = self.step(layer, StepKind::Multiply, &Geometry::POINT);
+            fixed.apply(&mut step);
+            step.bias = vec![channel.bias];
+            return Ok(step);
+        }
+    }
+
+    /// One table, or one for each channel: the function of each value of the input's grid, rounded to the
+    /// output's.
+    pub(super) fn lookup(
+        &mut self,
+        layer: &Layer,
+        function: &Function,
+    ) -> Result<StepSpec, QuantizeError> {
+        let channels = self.network.tensors[layer.input].shape[2];
+        let tables = if function.is_per_channel() { channels } else { 1 };
+        let (input, output) = (self.ranges[layer.input], self.ranges[layer.output]);
+        let mut step = self.step(layer, StepKind::Lookup, &Geometry::POINT);
+        for channel in 0..tables {
+            for entry in 0..TABLE_ENTRIES {
+                let x = input.dequantize((entry as i32 - 128) as i8);
+                let value = self.function_value(layer, function, x, channel)?;
+                step.weights.push(output.quantize(value as f32));
+            }
+        }
+        let seen = &self.observed[layer.output].histogram;
+        let varies = f64::from(seen.max) - f64::from(seen.min) > f64::from(output.scale);
+        if varies && step.weights.iter().all(|value| *value == step.weights[0]) {
+            let what = "its table has a single value, as its input ranges far beyond where its function varies; \
+                        calibrate on other images, or with another --method";
+            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+        }
+        Ok(step)
+    }
+
+    /// The function at `x`; where it is not a number, at the nearest value that was seen.
+    fn function_value(
+        &self,
+        layer: &Layer,
+        function: &Function,
+        x: f32,
+        channel: usize,
+    ) -> Result<f64, QuantizeError> {
+        let value = function.evaluate(f64::from(x), channel);
+        if !value.is_nan() {
+            return Ok(value);
+        }
+        let seen = &self.observed[layer.input].histogram;
+        // Bounds of nothing seen are no bounds.
+        let nearest = if seen.min <= seen.max { x.clamp(seen.min, seen.max) } else { x };
+        let value = function.evaluate(f64::from(nearest), channel);
+        if value.is_nan() {
+            let what = "its function is not a number for some of its inputs";
+            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+        }
+        Ok(value)
+    }
+
+    /// Each input keeps its own grid: its channels have their weights and constants.
+    pub(super) fn concat(
+        &mut self,
+        layer: &Layer,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<StepSpec, QuantizeError> {
+        self.finite(layer, weights, bias)?;
+        let inputs: Vec<TensorId> = layer.inputs().collect();
+        let mut parts = Vec::with_capacity(inputs.len());
+        let mut first = 0;
+        for &tensor in &inputs {
+            let own = first..first + self.network.tensors[tensor].shape[2];
+            first = own.end;
+            let (Some(weights), Some(bias)) = (weights.get(own.clone()), bias.get(own)) else {
+                let what = "its inputs have other channels than its output";
+                return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+            };
+            let range = self.ranges[tensor];
+            parts.push((range, QuantizedWeights::new(weights, bias, range)));
+        }
+        let channels: Vec<ChannelRange> =
+            parts.iter().flat_map(|(range, part)| accumulate_channels(part, *range)).collect();
+        loop {
+            let output = self.ranges[layer.output];
+            let factors = parts.iter().flat_map(|(range, part)| part.factors(*range, output));
+            let factors: Vec<f64> = factors.collect();
+            let Ok(fixed) = FixedPoint::choose(&factors, &channels, None, output) else {
+                self.coarsen(layer)?;
+                continue;
+            };
+            let mut step = self.step(layer, StepKind::Concat, &Geometry::POINT);
+            fixed.apply(&mut step);
+            step.weights = parts.iter().flat_map(|(_, part)| part.values.clone()).collect();
+            step.bias = channels.iter().map(|c| c.bias).collect();
+            return Ok(step);
+        }
+    }
+}
+
+/// What a product of two distances from zero may be.
+fn product(a: Range, b: Range) -> ChannelRange {
+    let ends = |range: Range| {
+        let zero = i64::from(range.zero_point);
+        [-128 - zero, i64::from(range.highest) - zero]
+    };
+    let products = ends(a).into_iter().flat_map(|a| ends(b).map(|b| a * b));
+    let (low, high) = products.fold((0, 0), |(low, high), p| (p.min(low), p.max(high)));
+    ChannelRange { bias: 0, low, high }
+}

@@ -38,6 +38,7 @@ fn stored_models_keep_their_bytes_and_logits() {
         ("mean-image", mean_image),
         ("streamed", streamed),
         ("long", model::long(1025)),
+        ("gated", model::gated()),
     ];
     for (name, spec) in models {
         let (file, text) = (golden(&format!("{name}.fxn")), golden(&format!("{name}.logits")));

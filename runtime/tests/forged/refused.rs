@@ -69,7 +69,7 @@ fn other_versions_and_targets_are_refused() {
     }
     let target = forged(|h| h.target = 9).unwrap_err();
     assert_eq!(target, ModelError::UnsupportedTarget { target: 9 });
-    assert_eq!(forged(|h| h.reserved[5] = 1), Err(ModelError::ReservedNotZero));
+    assert_eq!(forged(|h| h.reserved[4] = 1), Err(ModelError::ReservedNotZero));
     assert_eq!(forged(|h| h.magic = *b"ELF\x1a"), Err(ModelError::BadMagic));
 }
 
@@ -169,6 +169,92 @@ fn a_tensor_by_another_number_is_refused() {
     assert_eq!(operand, ModelError::NotWritten { step: 6, tensor: 10 });
 }
 
+/// Tables, products and concatenations.
+#[test]
+fn gates_that_do_not_fit_are_refused() {
+    let refused = |change: &dyn Fn(&mut ModelSpec)| {
+        let mut spec = model::gated();
+        change(&mut spec);
+        format::write(&spec).map(|_| ()).expect_err("an inconsistent model was accepted")
+    };
+    let step = |step: usize, change: fn(&mut StepRecord)| {
+        refused(&|m: &mut ModelSpec| change(&mut m.steps[step].record))
+    };
+    // Half a table, tables of other channels, none.
+    for length in [128, 512, 0] {
+        let found = refused(&|m: &mut ModelSpec| m.steps[0].weights.resize(length, 0));
+        assert_eq!(found, ModelError::BadWeights { step: 0 }, "{length}");
+    }
+    // A table in place of something else, or onto a part of its input.
+    assert_eq!(step(0, |s| s.flags = flags::IN_PLACE), ModelError::Overlap { step: 0 });
+    assert_eq!(step(1, |s| s.flags = 0), ModelError::Overlap { step: 1 });
+    let shifted = refused(&|m: &mut ModelSpec| m.tensors[2].offset += 16);
+    assert_eq!(shifted, ModelError::Overlap { step: 1 });
+    assert_eq!(step(1, |s| s.operand = 0), ModelError::BadShape { step: 1 });
+    // Operands of a product: none, of other channels, one row.
+    assert_eq!(step(3, |s| s.operand = format::NONE), ModelError::BadShape { step: 3 });
+    for shape in [[1, 1, 7], [1, 6, 8], [6, 1, 8]] {
+        let found = refused(&|m: &mut ModelSpec| m.tensors[3] = model::tensor(576, shape));
+        assert!(matches!(found, ModelError::BadShape { step: 2 }), "{shape:?}: {found}");
+        let found = refused(&|m: &mut ModelSpec| {
+            m.tensors.push(model::tensor(1744, shape));
+            m.steps[3].record.operand = 10;
+            m.arena_bytes = 1792;
+        });
+        assert_eq!(found, ModelError::BadShape { step: 3 }, "{shape:?}");
+    }
+    // One value a channel is not replaced by a map.
+    assert_eq!(step(3, |s| s.flags = flags::IN_PLACE), ModelError::Overlap { step: 3 });
+    let channels = refused(&|m: &mut ModelSpec| {
+        m.steps[4].bias.push(0);
+        m.steps[4].multipliers.push(0);
+    });
+    assert_eq!(channels, ModelError::BadWeights { step: 4 });
+    // Inputs of a concatenation: too few, too many, unknown, not written, wide, the output itself, of
+    // another extent.
+    let others = |others: &[u16]| refused(&|m: &mut ModelSpec| m.steps[6].others = others.to_vec());
+    assert_eq!(others(&[6]), ModelError::BadShape { step: 6 });
+    assert_eq!(others(&[]), ModelError::BadShape { step: 6 });
+    assert_eq!(others(&[6, 4, 4]), ModelError::BadShape { step: 6 });
+    assert_eq!(others(&[6, 10]), ModelError::BadReference { step: 6 });
+    assert_eq!(others(&[6, 9]), ModelError::BadReference { step: 6 });
+    assert_eq!(others(&[6, 0]), ModelError::NotWritten { step: 6, tensor: 0 });
+    assert_eq!(others(&[6, 7]), ModelError::Overlap { step: 6 });
+    assert_eq!(others(&[6, 3]), ModelError::BadShape { step: 6 });
+    let multiplier = refused(&|m: &mut ModelSpec| m.steps[6].multipliers[23] = -2);
+    assert_eq!(multiplier, ModelError::BadConstant { step: 6 });
+}
+
+/// The table of further inputs is used up, step after step.
+#[test]
+fn further_inputs_lie_back_to_back() {
+    let forged = |change: &dyn Fn(&mut Header, &mut StepRecord)| {
+        let mut bytes = model::file(&model::gated());
+        let mut head = header(&bytes);
+        let at = head.steps_offset as usize + 6 * size_of::<StepRecord>();
+        let steps = at..at + size_of::<StepRecord>();
+        let mut step: StepRecord =
+            zerocopy::FromBytes::read_from_bytes(&bytes[steps.clone()]).unwrap();
+        change(&mut head, &mut step);
+        bytes.as_mut_slice()[steps].copy_from_slice(zerocopy::IntoBytes::as_bytes(&step));
+        bytes.as_mut_slice()[..size_of::<Header>()]
+            .copy_from_slice(zerocopy::IntoBytes::as_bytes(&head));
+        seal(bytes.as_mut_slice());
+        Model::new_checked(&bytes).map(|_| ())
+    };
+    assert_eq!(forged(&|_, _| ()), Ok(()));
+    let reference = Err(ModelError::BadReference { step: 6 });
+    assert_eq!(forged(&|_, step| step.channels_before = 1), reference);
+    assert_eq!(forged(&|_, step| step.groups = 3), reference);
+    assert_eq!(forged(&|_, step| step.groups = 1), Err(ModelError::BadShape { step: 6 }));
+    assert_eq!(forged(&|h, _| h.other_count = 3), Err(ModelError::BadCount { count: 3 }));
+    assert_eq!(forged(&|h, _| h.other_count = 1), reference);
+    let none = forged(&|h, _| h.other_count = 0);
+    assert!(matches!(none, Err(ModelError::BadSection { bytes: 0, .. })), "{none:?}");
+    let nowhere = forged(&|h, _| h.others_offset = 0);
+    assert_eq!(nowhere, Err(ModelError::BadSection { offset: 0, bytes: 4 }));
+}
+
 #[test]
 fn references_to_nothing_are_refused() {
     let step = |step: usize, change: fn(&mut StepRecord)| {
@@ -179,7 +265,7 @@ fn references_to_nothing_are_refused() {
     step(0, |s| s.output = u16::MAX);
     step(3, |s| s.operand = 999);
     step(0, |s| s.kind = 0);
-    step(0, |s| s.kind = 7);
+    step(0, |s| s.kind = 10);
     // Logits into an int8 tensor, int8 into the logits.
     step(8, |s| s.output = 8);
     step(0, |s| s.output = 9);

@@ -6,6 +6,7 @@
 
 mod cases;
 mod conv;
+mod gates;
 mod hostile;
 mod others;
 #[path = "../support/mod.rs"]
@@ -124,6 +125,52 @@ macro_rules! kernel_suite {
                 }
 
                 #[test]
+                fn one_value_a_channel_is_added(size in (1..20usize, 1..70usize), seed: u64) {
+                    with(|kernels| gates::check_add_by_channel(kernels, size.0, size.1, seed));
+                }
+
+                #[test]
+                fn products_are_exact(
+                    size in (1..20usize, 1..70usize), a in fill(), b in fill(), seed: u64,
+                ) {
+                    with(|kernels| {
+                        gates::check_multiply(kernels, size, (a, b), Constants::Proved, seed);
+                    });
+                }
+
+                #[test]
+                fn products_wrap_as_the_reference(
+                    size in (1..20usize, 1..70usize), a in fill(), b in fill(), seed: u64,
+                ) {
+                    with(|kernels| {
+                        gates::check_multiply(kernels, size, (a, b), Constants::Accepted, seed);
+                    });
+                }
+
+                #[test]
+                fn tables_are_exact(size in (1..20usize, 1..70usize), seed: u64) {
+                    with(|kernels| gates::check_lookup(kernels, size.0, size.1, seed));
+                }
+
+                #[test]
+                fn concatenations_are_exact(
+                    pixels in 1..20usize, channels in [0..9usize, 1..70, 0..9], seed: u64,
+                ) {
+                    with(|kernels| {
+                        gates::check_concat(kernels, pixels, channels, Constants::Proved, seed);
+                    });
+                }
+
+                #[test]
+                fn concatenations_wrap_as_the_reference(
+                    pixels in 1..20usize, channels in [0..9usize, 1..70, 0..9], seed: u64,
+                ) {
+                    with(|kernels| {
+                        gates::check_concat(kernels, pixels, channels, Constants::Accepted, seed);
+                    });
+                }
+
+                #[test]
                 fn logits_are_exact(
                     size in (1..300usize, 1..40usize), a in fill(), b in fill(), seed: u64,
                 ) {
@@ -145,6 +192,11 @@ macro_rules! kernel_suite {
                     let channels = [before, copied, after];
                     with(|kernels| check_subsample(kernels, [y, x], channels, seed));
                 }
+            }
+
+            #[test]
+            fn gates_take_any_arguments() {
+                with(gates::check_hostile);
             }
 
             /// 4,608 products, the longest sum of ResNet-34, of every pair of extreme values.

@@ -171,6 +171,75 @@ pub fn small() -> ModelSpec {
     }
 }
 
+/// 6x6x8 to 10 classes: tables, products, an addition of one value a channel, and a concatenation; no
+/// preprocessing, as there are 8 channels.
+pub fn gated() -> ModelSpec {
+    let random = &mut Random::new(11);
+    let (map, pixels) = ([6, 6, 8], 36);
+    let gate = |kind, input, operand, output| StepRecord {
+        operand,
+        shift: 14,
+        ..record(kind, input, output)
+    };
+    let pool = |input, output| StepRecord {
+        kernel: [6, 6],
+        shift: 12,
+        ..record(StepKind::AveragePool, input, output)
+    };
+    let table = record(StepKind::Lookup, 0, 1);
+    let tables =
+        StepRecord { flags: flags::IN_PLACE, clamp_min: -100, ..record(StepKind::Lookup, 1, 2) };
+    let in_place = StepRecord { flags: flags::IN_PLACE, ..gate(StepKind::Multiply, 4, 2, 5) };
+    let addition = StepRecord {
+        operand: 3,
+        input_multiplier: 150_000,
+        operand_multiplier: 170_000,
+        offset: (-7 << 18) + (1 << 17) + 7 * 320_000,
+        ..record(StepKind::Add, 4, 6)
+    };
+    let concat = StepRecord { shift: 8, ..record(StepKind::Concat, 5, 7) };
+    let mut steps = vec![
+        step(table, 0, 256, 0, random),
+        step(tables, 0, 8 * 256, 0, random),
+        step(pool(2, 3), 0, 0, 1, random),
+        step(gate(StepKind::Multiply, 2, 3, 4), 0, 0, 1, random),
+        step(in_place, 0, 0, 1, random),
+        step(addition, 0, 0, 0, random),
+        step(concat, 0, 24, 24, random),
+        step(pool(7, 8), 0, 0, 1, random),
+        step(record(StepKind::Logits, 8, 9), 240, 240, 10, random),
+    ];
+    steps[6].others = vec![6, 4];
+    for (step, name) in steps.iter_mut().zip(GATED_LAYERS) {
+        step.layer_name = name.to_owned();
+    }
+    ModelSpec {
+        name: "gated".to_owned(),
+        tensors: vec![
+            tensor(0, map),
+            tensor(288, map),
+            tensor(288, map),
+            tensor(576, [1, 1, 8]),
+            tensor(592, map),
+            tensor(288, map),
+            tensor(0, map),
+            tensor(880, [6, 6, 24]),
+            tensor(0, [1, 1, 24]),
+            logits(32, 10),
+        ],
+        steps,
+        input_tensor: 0,
+        output_tensor: 9,
+        arena_bytes: 880 + pixels * 24,
+        preprocess: None,
+        ..small()
+    }
+}
+
+/// Steps of [`gated`] in order.
+pub const GATED_LAYERS: [&str; 9] =
+    ["table", "tables", "squeeze", "scale", "product", "shifted", "concat", "average", "fc"];
+
 /// 48x48x32 to 16 classes: a residual block and logits, large enough for several threads.
 pub fn large() -> ModelSpec {
     let random = &mut Random::new(8);

@@ -79,6 +79,11 @@ fn a_batch_norm_before_a_convolution_becomes_an_affine_step() {
     assert_eq!(affines(&folded), 2);
 }
 
+/// Whether it is a function that ONNX has no single operator for.
+fn has_terms(op: &Op) -> bool {
+    matches!(op, Op::Pointwise(function) if function.terms().len() > 2)
+}
+
 /// Two blocks a stage have all that more of them have.
 #[test]
 fn generated_networks_fold_exactly_and_survive_the_file() {
@@ -98,10 +103,18 @@ fn generated_networks_fold_exactly_and_survive_the_file() {
             graph.values.pop();
             graph.output = softmax.inputs[0];
         }
-        assert!(imported.graph == graph, "{name}: written and read back is not the same graph");
+        // A function of several terms comes back as several nodes, which folding joins again.
+        if !graph.nodes.iter().any(|node| has_terms(&node.op)) {
+            assert!(imported.graph == graph, "{name}: written and read back is not the same graph");
+        }
         let folded = assert_folds_exactly(&path, &ImportOptions::default());
         let before_convolutions = name.starts_with("preact") || name.ends_with("v2");
-        let expected = before_convolutions && name != "mobilenetv2";
+        // DenseNet's first layer reads the stem alone, gates are subtracted from one or negated.
+        let expected = before_convolutions && name != "mobilenetv2"
+            || ["densenet121", "highway", "shrinkage-resnet20"].contains(&name);
+        let tables = folded.nodes.iter().filter(|n| matches!(n.op, Op::Pointwise(_))).count();
+        let gated = ["se-resnet50", "mobilenetv3-large", "highway", "shrinkage-resnet20"];
+        assert_eq!(tables > 0, gated.contains(&name), "{name}: {tables} tables");
         assert_eq!(batch_norms(&folded), 0, "{name}");
         assert_eq!(affines(&folded) > 0, expected, "{name}");
         assert!(fold(&folded).expect("finite") == folded, "{name}: folding twice changes it");

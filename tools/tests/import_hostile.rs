@@ -183,7 +183,7 @@ fn shapes_that_do_not_fit_are_refused() {
         assert!(line.contains(r#"node 0 "c" (Conv of [1, 4, 9, 10])"#), "{what}: {line}");
     }
     let add = image_model()
-        .node("GlobalAveragePool", &["x"], "g", &[])
+        .node("MaxPool", &["x"], "g", &[ints("kernel_shape", &[2, 2])])
         .node("Add", &["x", "g"], "a", &[])
         .pooled("a");
     assert!(matches!(node_problem(refused(&add)), NodeProblem::Shapes { .. }));

@@ -101,8 +101,8 @@ macro_rules! instruction_sets {
 }
 
 instruction_sets! {
-    /// The specification.
-    Reference "reference": portable::REFERENCE, if all();
+    /// The specification. An image without an operating system has no use for it.
+    Reference "reference": portable::REFERENCE, if feature = "std";
     /// Portable Rust.
     Generic "generic": portable::GENERIC, if all();
     /// x86-64 with AVX2.

@@ -387,7 +387,7 @@ impl Whole {
         positions.map(float_node).collect()
     }
 
-    /// `node "a" (HardSwish), node "b" (LRN)`.
+    /// `node "a" (Sin), node "b" (LRN)`.
     fn obstacle_names(&self, positions: std::ops::Range<usize>) -> String {
         let inside = self.obstacles.iter().filter(|(at, _)| positions.contains(at));
         let names: Vec<String> = inside

@@ -24,6 +24,7 @@ fn network(weights: Vec<f32>, bias: Vec<f32>, kernel: usize, residual: bool) -> 
         kind: Kind::Conv { geometry, weights, bias },
         input: 0,
         operand: residual.then_some(0),
+        others: Vec::new(),
         output: 1,
         clip: unbounded,
     };
@@ -32,6 +33,7 @@ fn network(weights: Vec<f32>, bias: Vec<f32>, kernel: usize, residual: bool) -> 
         kind: Kind::Logits { weights: vec![1.0; classes], bias: vec![0.0] },
         input: 1,
         operand: None,
+        others: Vec::new(),
         output: 2,
         clip: unbounded,
     };

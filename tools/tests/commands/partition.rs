@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 use tract_onnx::pb::ModelProto;
 
-use crate::common::onnx::{Model, float, ints};
+use crate::common::onnx::{Model, ints};
 use crate::{fixnet, fixture, json, misuse, names, pictures, refusal, refusal_of, text};
 use nets::{Net, SPLIT, classifier, trunk};
 
@@ -108,9 +108,7 @@ fn the_table_names_what_stays_in_float() {
     let files = Files::new(Net::HeadAndTail);
     let output = fixnet(&files.quantize(&["--partition", "--no-compare"])).output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
-    for words in
-        ["head by tract", "tail by tract", "lrn (LRN)", "swish (HardSwish)", "% of the MACs"]
-    {
+    for words in ["head by tract", "tail by tract", "lrn (LRN)", "bent (Atan)", "% of the MACs"] {
         assert!(page.contains(words), "no {words:?}: {page}");
     }
 }
@@ -128,7 +126,7 @@ fn nodes_between_blocks_cannot_be_split_off() {
         let files = Files::new(net);
         let line = refusal(&files.quantize(&["--partition", "--no-compare"]));
         assert!(line.contains(&files.onnx), "{line}");
-        assert!(line.contains(&format!("node {:?} (HardSwish)", net.nodes()[0])), "{line}");
+        assert!(line.contains(&format!("node {:?} (Atan)", net.nodes()[0])), "{line}");
         assert!(line.contains("`--fallback tract`"), "{line}");
         assert!(!Path::new(&files.fxn).exists());
     }
@@ -145,8 +143,8 @@ fn wrapped(name: &str, folder: &Path) -> String {
     for name in graph.node.iter_mut().flat_map(|node| &mut node.input).filter(|n| **n == input) {
         *name = "head".to_owned();
     }
-    let ends = Model::new(17, &[1]).node("HardSwish", &[&input], "head", &[]);
-    let mut ends = ends.node("HardSigmoid", &[&output], "tail", &[float("alpha", 0.05)]);
+    let ends = Model::new(17, &[1]).node("Atan", &[&input], "head", &[]);
+    let mut ends = ends.node("Atan", &[&output], "tail", &[]);
     graph.node.insert(0, ends.graph().node.remove(0));
     graph.node.append(&mut ends.graph().node);
     graph.output[0].name = "tail".to_owned();
@@ -235,7 +233,7 @@ fn scores_without_a_tail_stay_exact_logits() {
 /// The plan between float parts gives the bytes that it gives without them.
 #[test]
 fn the_trunk_gives_the_bytes_that_it_gives_alone() {
-    for net in [Net::LrnHead, Net::HeadAndTail, Net::HardSigmoidTail] {
+    for net in [Net::LrnHead, Net::HeadAndTail, Net::SquashedTail] {
         let files = partitioned(net);
         let bytes = files.bytes();
         let model = Fxn::new_checked(&bytes).unwrap();

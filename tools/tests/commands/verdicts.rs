@@ -15,11 +15,11 @@ fn gated() -> Model {
         .weights("w1", &[8, 8, 3, 3])
         .node("Conv", &["x", "w0"], "a", &pads)
         .node("Relu", &["a"], "r", &[])
-        .node("Erf", &["r"], "gate", &[])
+        .node("Atan", &["r"], "gate", &[])
         .node("Add", &["r", "gate"], "b", &[])
         .node("Conv", &["b", "w1"], "c", &pads)
-        .node("Erf", &["c"], "gate2", &[])
-        .node("Erf", &["r"], "gate3", &[])
+        .node("Atan", &["c"], "gate2", &[])
+        .node("Atan", &["r"], "gate3", &[])
         .pooled("gate2")
 }
 
@@ -35,18 +35,18 @@ fn a_cause_is_told_once_and_what_is_behind_it_counted() {
     let row =
         |operator: &str| rows.iter().rev().find(|row| row.first() == Some(&operator)).unwrap();
     assert_eq!(row("Conv")[1..], ["2", "1", "0", "1"], "{printed}");
-    assert_eq!(row("Erf")[1..8], ["3", "0", "3", "0", "node", "2:", "operator"], "{printed}");
+    assert_eq!(row("Atan")[1..8], ["3", "0", "3", "0", "node", "2:", "operator"], "{printed}");
     let end: Vec<&str> = printed.lines().rev().take(2).collect();
     let told = "3 of 9 nodes cannot be used, and 4 nodes stand behind them and were not checked; the first \
-                is node 2 \"gate\" (Erf): ";
+                is node 2 \"gate\" (Atan): ";
     assert!(end[1].starts_with(told), "{printed}");
     assert!(end[0].starts_with("what to do: "), "{printed}");
     let output = fixnet(&["check", &file, "--json"]).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let operators = report["operators"].as_array().unwrap();
-    let erf = operators.iter().find(|operator| operator["op"] == "Erf").unwrap();
-    assert_eq!(erf["first"]["name"], "gate");
-    let counts = ["nodes", "supported", "unsupported", "unchecked"].map(|key| erf[key].clone());
+    let atan = operators.iter().find(|operator| operator["op"] == "Atan").unwrap();
+    assert_eq!(atan["first"]["name"], "gate");
+    let counts = ["nodes", "supported", "unsupported", "unchecked"].map(|key| atan[key].clone());
     assert_eq!(json!(counts), json!([3, 0, 3, 0]));
     let nodes = report["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 9, "JSON has every node");

@@ -53,11 +53,11 @@ pub enum Net {
     /// The network makes its images smaller itself.
     ResizeHead,
     /// A hard swish over the feature map behind the blocks.
-    HardSwishTail,
+    AtanTail,
     /// A layer normalisation of the pooled features.
     LayerNormTail,
     /// Scores squashed behind the classifier.
-    HardSigmoidTail,
+    SquashedTail,
     /// Both ends.
     HeadAndTail,
     /// Both ends, with channels last outside of the trunk and more columns than rows.
@@ -72,9 +72,9 @@ pub enum Net {
 pub const SPLIT: [Net; 7] = [
     Net::LrnHead,
     Net::ResizeHead,
-    Net::HardSwishTail,
+    Net::AtanTail,
     Net::LayerNormTail,
-    Net::HardSigmoidTail,
+    Net::SquashedTail,
     Net::HeadAndTail,
     Net::ChannelsLast,
 ];
@@ -100,10 +100,10 @@ impl Net {
                 let model = model.node("Resize", &["x", "", "scales"], "small", &modes);
                 classifier(trunk(model, "small"), "trunk").output("logits")
             }
-            Self::HardSwishTail => {
+            Self::AtanTail => {
                 let model = trunk(Model::new(17, &[1, 3, 16, 16]), "x");
-                let model = model.node("HardSwish", &["trunk"], "swish", &[]);
-                classifier(model, "swish").output("logits")
+                let model = model.node("Atan", &["trunk"], "bent", &[]);
+                classifier(model, "bent").output("logits")
             }
             Self::LayerNormTail => {
                 let model = trunk(Model::new(17, &[1, 3, 16, 16]), "x");
@@ -120,37 +120,35 @@ impl Net {
                 );
                 dense(model, "norm", "logits").output("logits")
             }
-            Self::HardSigmoidTail => {
+            Self::SquashedTail => {
                 let model = classifier(trunk(Model::new(17, &[1, 3, 16, 16]), "x"), "trunk");
-                model
-                    .node("HardSigmoid", &["logits"], "squashed", &[float("alpha", 0.02)])
-                    .output("squashed")
+                model.node("Atan", &["logits"], "squashed", &[]).output("squashed")
             }
             Self::HeadAndTail => {
                 let model = Model::new(17, &[1, 3, 16, 16]).node("LRN", &["x"], "lrn", &lrn);
-                let model = trunk(model, "lrn").node("HardSwish", &["trunk"], "swish", &[]);
-                let model = classifier(model, "swish");
+                let model = trunk(model, "lrn").node("Atan", &["trunk"], "bent", &[]);
+                let model = classifier(model, "bent");
                 model.node("Softmax", &["logits"], "scores", &[]).output("scores")
             }
             Self::ChannelsLast => {
-                let model = Model::new(17, &[1, 12, 16, 3]).node("HardSwish", &["x"], "in", &[]);
+                let model = Model::new(17, &[1, 12, 16, 3]).node("Atan", &["x"], "in", &[]);
                 let turn = |order: &[i64]| [ints("perm", order)];
                 let model = model.node("Transpose", &["in"], "chw", &turn(&[0, 3, 1, 2]));
                 let model = trunk(model, "chw");
                 let model = model.node("Transpose", &["trunk"], "hwc", &turn(&[0, 2, 3, 1]));
-                let model = model.node("HardSwish", &["hwc"], "swish", &[]);
+                let model = model.node("Atan", &["hwc"], "bent", &[]);
                 let axes = [ints("axes", &[1, 2]), int("keepdims", 0)];
-                dense(model.node("ReduceMean", &["swish"], "mean", &axes), "mean", "logits")
+                dense(model.node("ReduceMean", &["bent"], "mean", &axes), "mean", "logits")
                     .output("logits")
             }
             Self::MiddleBetween => {
                 let model = trunk(Model::new(17, &[1, 3, 16, 16]), "x");
-                let model = model.node("HardSwish", &["trunk"], "swish", &[]);
-                classifier(block(model, "swish", "block3", None), "block3").output("logits")
+                let model = model.node("Atan", &["trunk"], "bent", &[]);
+                classifier(block(model, "bent", "block3", None), "block3").output("logits")
             }
             Self::MiddleInside => {
                 let model = trunk(Model::new(17, &[1, 3, 16, 16]), "x");
-                let model = block(model, "trunk", "block3", Some("HardSwish"));
+                let model = block(model, "trunk", "block3", Some("Atan"));
                 classifier(model, "block3").output("logits")
             }
         }
@@ -166,12 +164,12 @@ impl Net {
         match self {
             Self::LrnHead => &["lrn"],
             Self::ResizeHead => &["small"],
-            Self::HardSwishTail => &["swish", "pool", "flat", "logits"],
+            Self::AtanTail => &["bent", "pool", "flat", "logits"],
             Self::LayerNormTail => &["norm", "logits"],
-            Self::HardSigmoidTail => &["squashed"],
-            Self::HeadAndTail => &["lrn", "swish", "pool", "flat", "logits"],
-            Self::ChannelsLast => &["in", "swish", "mean", "logits"],
-            Self::MiddleBetween => &["swish"],
+            Self::SquashedTail => &["squashed"],
+            Self::HeadAndTail => &["lrn", "bent", "pool", "flat", "logits"],
+            Self::ChannelsLast => &["in", "bent", "mean", "logits"],
+            Self::MiddleBetween => &["bent"],
             Self::MiddleInside => &["block3.inner"],
         }
     }

@@ -77,6 +77,7 @@ const AVX2_OPERATORS: Operators = Operators {
     add: Named { name: "add_avx2", run: code!(every add_avx2) },
     add_in_place: Named { name: "add_avx2", run: code!(every add_in_place_avx2) },
     subsample: Named { name: "subsample_avx2", run: code!(every subsample_avx2) },
+    ..portable::OPERATORS
 };
 
 /// AVX2.

@@ -24,6 +24,8 @@ pub(crate) mod check;
 #[cfg(any(has_cortex_m3, has_cortex_m4))]
 mod cortex_m;
 mod declare;
+#[cfg(any(has_aarch64, has_cortex_m3, has_cortex_m4))]
+mod depthwise;
 mod divide;
 #[cfg(any(has_aarch64, has_x86_64, has_cortex_m3, has_cortex_m4))]
 #[allow(dead_code, reason = "a build may know few rooms")]

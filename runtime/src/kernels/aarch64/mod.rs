@@ -3,6 +3,7 @@
 //! All compute directly in 8 bits ([`direct8`]) or by F(4x4, 3x3) ([`winograd4`]), and pack weights in blocks
 //! of sixteen output channels ([`layouts`]).
 
+mod depthwise;
 pub(crate) mod direct8;
 mod layouts;
 #[cfg(native_aarch64)]
@@ -12,7 +13,7 @@ pub(crate) mod winograd4;
 use super::declare::{Grain, InstructionSet, Kernel, declare_code, kernels, layouts_of};
 use super::layouts::Layouts;
 use super::winograd4 as geometry;
-use super::{KernelFamily, portable};
+use super::{KernelFamily, depthwise as channels_apart, portable};
 use crate::format::{Target, WeightForm, WeightLayout};
 
 declare_code!($ native_aarch64);
@@ -28,6 +29,11 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
     family: KernelFamily::Neon,
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
+        conv_depthwise_neon(Neon) {
+            computes: channels_apart::computes,
+            scratch_bytes: depthwise::scratch_bytes,
+            grain: Grain { channels: 0, ..GRAIN },
+        }
         conv_winograd4_neon(Neon) {
             reads: &[WeightForm::PORTABLE, Target::Armv8Neon.with(WeightLayout::Winograd4)],
             computes: geometry::computes,

@@ -1,6 +1,7 @@
 //! AArch64 kernels: with the instructions that every AArch64 processor has (ARMv8.0 with NEON), and with
 //! the dot products and the products of matrices of newer ones.
 
+mod depthwise_neon;
 mod direct8;
 mod direct8_dotprod;
 mod direct8_i8mm;
@@ -9,6 +10,7 @@ mod outer_product;
 mod requantize_block;
 mod winograd4_neon;
 
+pub use depthwise_neon::conv_depthwise_neon;
 pub use direct8_dotprod::conv_direct8_dotprod;
 pub use direct8_i8mm::conv_direct8_i8mm;
 pub use direct8_neon::conv_direct8_neon;

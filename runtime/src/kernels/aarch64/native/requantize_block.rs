@@ -21,6 +21,29 @@ pub(super) const VECTORS: usize = BLOCK / 4;
 /// The accumulators of a block of one pixel.
 pub(super) type Sums = [int32x4_t; VECTORS];
 
+/// The constants of a block of channels, of which the last may not be whole.
+pub(super) struct Constants {
+    bias: [i32; BLOCK],
+    multipliers: [i32; BLOCK],
+}
+
+impl Constants {
+    /// Those from channel `first` on.
+    pub fn new(channels: Channels<'_>, first: usize) -> Self {
+        let block = |from: &[i32]| {
+            let mut block = [0; BLOCK];
+            let from = from.get(first..).unwrap_or(&[]);
+            block.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            block
+        };
+        Self { bias: block(channels.bias), multipliers: block(channels.multipliers) }
+    }
+
+    pub fn channels(&self) -> Channels<'_> {
+        Channels { bias: &self.bias, multipliers: &self.multipliers }
+    }
+}
+
 /// What a block's channels and the step ask for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Requantizer<'r> {
@@ -69,25 +92,56 @@ impl<'r> Requantizer<'r> {
     #[inline]
     pub fn store(&self, sums: Sums, at: usize, output: &mut [i8]) -> Option<()> {
         let out = output.get_mut(at..)?.first_chunk_mut::<BLOCK>()?;
+        let residual = match self.residual {
+            Residual::None => None,
+            Residual::InPlace => Some(&*out),
+            Residual::Separate(values) => Some(values.get(at..)?.first_chunk()?),
+        };
+        let bytes = self.bytes(sums, residual);
+        // SAFETY: `out` is sixteen writable bytes.
+        unsafe { vst1q_s8(out.as_mut_ptr(), bytes) };
+        Some(())
+    }
+
+    pub const fn has_residual(&self) -> bool {
+        !matches!(self.residual, Residual::None)
+    }
+
+    /// The same of a block's first `count` channels alone.
+    #[target_feature(enable = "neon")]
+    #[inline(never)]
+    pub fn store_part(&self, sums: Sums, at: usize, count: usize, output: &mut [i8]) -> Option<()> {
+        let out = output.get_mut(at..)?.get_mut(..count)?;
+        let (mut block, mut residual) = ([0; BLOCK], [0; BLOCK]);
+        let values = match self.residual {
+            Residual::None => &[],
+            Residual::InPlace => &*out,
+            Residual::Separate(values) => values.get(at..)?.get(..count)?,
+        };
+        residual.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+        let bytes = self.bytes(sums, Some(&residual));
+        // SAFETY: `block` is sixteen writable bytes.
+        unsafe { vst1q_s8(block.as_mut_ptr(), bytes) };
+        out.iter_mut().zip(block).for_each(|(to, from)| *to = from);
+        Some(())
+    }
+
+    /// A block of one pixel, whose sums began with the bias, in int8.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub fn bytes(&self, sums: Sums, residual: Option<&[i8; BLOCK]>) -> int8x16_t {
         let mut fixed = sums;
         for (fixed, half) in fixed.iter_mut().zip(self.halves) {
             *fixed = vqdmulhq_s32(vshlq_s32(*fixed, self.shift), half);
         }
-        match self.residual {
-            Residual::None => {}
-            Residual::InPlace => self.add(&mut fixed, out),
-            Residual::Separate(values) => {
-                self.add(&mut fixed, values.get(at..)?.first_chunk()?);
-            }
+        if let Some(residual) = residual {
+            self.add(&mut fixed, residual);
         }
         let rounded =
             fixed.map(|fixed| vshlq_s32(vaddq_s32(fixed, self.offset), self.rounding_shift));
         let narrow = |a, b| vqmovn_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)));
         let bytes = vcombine_s8(narrow(rounded[0], rounded[1]), narrow(rounded[2], rounded[3]));
-        let clamped = vminq_s8(vmaxq_s8(bytes, self.clamp.0), self.clamp.1);
-        // SAFETY: `out` is sixteen writable bytes.
-        unsafe { vst1q_s8(out.as_mut_ptr(), clamped) };
-        Some(())
+        vminq_s8(vmaxq_s8(bytes, self.clamp.0), self.clamp.1)
     }
 
     /// Adds the residual in fixed point.

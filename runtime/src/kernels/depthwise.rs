@@ -172,9 +172,10 @@ mod native {
                 };
                 let (before, to) = to.split_at_mut_checked(left)?;
                 let (inside, behind) = to.split_at_mut_checked(line)?;
+                let values = input.get(y * line..)?.get(..inside.len())?;
                 before.fill(shape.input_zero_point);
                 behind.fill(shape.input_zero_point);
-                inside.copy_from_slice(input.get(y * line..)?.get(..line)?);
+                inside.copy_from_slice(values);
             }
             Some(())
         }

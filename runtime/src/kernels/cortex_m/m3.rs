@@ -2,11 +2,11 @@
 
 #[cfg(native_cortex_m3)]
 use super::native;
-use super::{GRAIN, direct, layouts, winograd};
+use super::{GRAIN, depthwise, direct, layouts, winograd};
 use crate::format::{Target, WeightLayout};
 use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
 use crate::kernels::layouts::Layouts;
-use crate::kernels::{KernelFamily, portable};
+use crate::kernels::{KernelFamily, depthwise as channels_apart, portable};
 
 declare_code!($ native_cortex_m3);
 
@@ -18,6 +18,11 @@ pub(crate) static M3: InstructionSet = InstructionSet {
     family: KernelFamily::CortexM3,
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
+        conv_depthwise_cortex_m3(CortexM3) {
+            computes: channels_apart::computes,
+            is_profitable: depthwise::is_profitable,
+            scratch_bytes: |shape, _| depthwise::scratch_bytes(shape, 1),
+        }
         conv_winograd4_cortex_m3(CortexM3) {
             reads: &[Target::CortexM3.with(WeightLayout::Winograd4)],
             computes: winograd::computes,

@@ -2,11 +2,11 @@
 
 #[cfg(native_cortex_m4)]
 use super::native;
-use super::{GRAIN, direct, layouts, winograd};
+use super::{GRAIN, depthwise, direct, layouts, winograd};
 use crate::format::{Target, WeightLayout};
 use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
 use crate::kernels::layouts::Layouts;
-use crate::kernels::{KernelFamily, portable};
+use crate::kernels::{KernelFamily, depthwise as channels_apart, portable};
 
 declare_code!($ native_cortex_m4);
 
@@ -20,6 +20,11 @@ pub(crate) static M4: InstructionSet = InstructionSet {
     family: KernelFamily::CortexM4,
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
+        conv_depthwise_cortex_m4(CortexM4) {
+            computes: channels_apart::computes,
+            is_profitable: depthwise::is_profitable,
+            scratch_bytes: |shape, _| depthwise::scratch_bytes(shape, 2),
+        }
         conv_winograd4_cortex_m4(CortexM4) {
             reads: &[Target::CortexM4.with(WeightLayout::Winograd4)],
             computes: winograd::computes,

@@ -4,6 +4,7 @@
 //! weights ([`winograd`]), and pack weights in pairs of output channels ([`layouts`]). Inner loops are
 //! assembly, drivers safe code.
 
+pub(crate) mod depthwise;
 pub(crate) mod direct;
 mod layouts;
 #[cfg(has_cortex_m3)]

@@ -1,5 +1,6 @@
 //! Cortex-M3: MLA, the multiply-accumulate of all of ARMv7-M.
 
+use super::depthwise::{self, DepthwiseCall, DepthwiseIsa};
 use super::direct;
 use super::rows_call::{RowsCall, RowsIsa, WidenCall};
 use super::winograd::{self, Winograd};
@@ -12,6 +13,11 @@ use crate::kernels::declare::token;
 token! {
     /// The kernels of Cortex-M3, which run on every ARM processor that has Thumb-2.
     CortexM3, if true
+}
+
+/// See [`crate::kernels::portable::reference::conv`]; depthwise.
+pub fn conv_depthwise_cortex_m3(token: CortexM3, args: ConvArgs<'_>) -> Result<(), Fault> {
+    depthwise::conv(token, args).ok_or(Fault::Plan)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) from packed weights.
@@ -27,6 +33,7 @@ pub fn conv_direct_cortex_m3(token: CortexM3, args: ConvArgs<'_>) -> Result<(), 
 // Functions of the assembly. Each reads and writes what its arguments say, keeps the registers that a
 // procedure call keeps, and uses less than 1 KiB of stack.
 unsafe extern "C" {
+    fn fixnet_m3_depthwise(call: &DepthwiseCall);
     fn fixnet_m3_direct(call: &RowsCall);
     fn fixnet_m3_widen(call: &WidenCall);
     fn fixnet_m3_winograd4_input(patch: *const i8, values: *mut u32, position_bytes: usize);
@@ -39,6 +46,13 @@ unsafe impl RowsIsa for CortexM3 {
     const WIDEN: unsafe extern "C" fn(&WidenCall) = fixnet_m3_widen;
     const UNROLLED: usize = 8;
     const STEP_BYTES: usize = 88;
+}
+
+// SAFETY: this is the function for it.
+unsafe impl DepthwiseIsa for CortexM3 {
+    const RUN: unsafe extern "C" fn(&DepthwiseCall) = fixnet_m3_depthwise;
+    type Weight = i8;
+    const ORDER: [usize; 4] = [0, 1, 2, 3];
 }
 
 /// `conv_winograd4_cortex_m3`.

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 use core::ptr;
 
+use super::depthwise::{self, DepthwiseCall, DepthwiseIsa};
 use super::direct::{self, Direct, Part, Rows};
 use super::rows_call::{RowsCall, RowsIsa, WidenCall};
 use super::winograd::{self, Winograd};
@@ -17,6 +18,11 @@ token! {
     /// Proof that this CPU has the DSP extension and a floating-point unit: the ABI asks for the latter, and
     /// whoever builds this feature for it knows of the former.
     CortexM4, if true
+}
+
+/// See [`crate::kernels::portable::reference::conv`]; depthwise.
+pub fn conv_depthwise_cortex_m4(token: CortexM4, args: ConvArgs<'_>) -> Result<(), Fault> {
+    depthwise::conv(token, args).ok_or(Fault::Plan)
 }
 
 /// See [`crate::kernels::portable::reference::conv`]; F(4x4, 3x3) from packed weights.
@@ -63,6 +69,7 @@ struct DirectCall {
 // Functions of the assembly. Each reads and writes what its call's pointers say, keeps the registers that
 // a procedure call keeps, and uses less than 1 KiB of stack.
 unsafe extern "C" {
+    fn fixnet_m4_depthwise(call: &DepthwiseCall);
     fn fixnet_m4_direct16(call: &DirectCall);
     fn fixnet_m4_direct8(call: &DirectCall);
     fn fixnet_m4_widen(
@@ -180,6 +187,13 @@ unsafe impl RowsIsa for CortexM4 {
     const WIDEN: unsafe extern "C" fn(&WidenCall) = fixnet_m4_widen_rows;
     const UNROLLED: usize = UNROLLED;
     const STEP_BYTES: usize = 52;
+}
+
+// SAFETY: this is the function for it.
+unsafe impl DepthwiseIsa for CortexM4 {
+    const RUN: unsafe extern "C" fn(&DepthwiseCall) = fixnet_m4_depthwise;
+    type Weight = i16;
+    const ORDER: [usize; 4] = [0, 2, 1, 3];
 }
 
 /// `conv_winograd4_cortex_m4`.

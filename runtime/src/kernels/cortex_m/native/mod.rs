@@ -14,16 +14,20 @@ mod copy;
 mod cortex_m3;
 #[cfg(native_cortex_m4)]
 mod cortex_m4;
+mod depthwise;
 mod direct;
 mod rows_call;
 mod winograd;
 mod winograd_call;
 
 #[cfg(native_cortex_m3)]
-pub use cortex_m3::{CortexM3, conv_direct_cortex_m3, conv_winograd4_cortex_m3};
+pub use cortex_m3::{
+    CortexM3, conv_depthwise_cortex_m3, conv_direct_cortex_m3, conv_winograd4_cortex_m3,
+};
 #[cfg(native_cortex_m4)]
 pub use cortex_m4::{
-    CortexM4, conv_direct_cortex_m4, conv_direct_packed_cortex_m4 as conv_direct8_cortex_m4,
+    CortexM4, conv_depthwise_cortex_m4, conv_direct_cortex_m4,
+    conv_direct_packed_cortex_m4 as conv_direct8_cortex_m4,
     conv_direct_packed_cortex_m4 as conv_direct16_cortex_m4, conv_winograd2_cortex_m4,
     conv_winograd4_cortex_m4,
 };
@@ -51,8 +55,10 @@ macro_rules! assembly_for_m4 {
             $($processor,)*
             include_str!("macros.s"),
             include_str!("copy.s"),
+            include_str!("depthwise.s"),
             include_str!("cortex_m3_direct.s"),
             include_str!("cortex_m3_winograd.s"),
+            include_str!("cortex_m4_depthwise.s"),
             include_str!("cortex_m4_direct.s"),
             include_str!("cortex_m4_winograd.s")
         );
@@ -68,6 +74,7 @@ assembly_for_m4!(".cpu cortex-m33", ".fpu fpv5-sp-d16");
 assembly!(
     include_str!("macros.s"),
     include_str!("copy.s"),
+    include_str!("depthwise.s"),
     include_str!("cortex_m3_direct.s"),
     include_str!("cortex_m3_winograd.s")
 );

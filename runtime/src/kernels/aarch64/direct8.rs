@@ -18,26 +18,39 @@ pub(crate) const STEP: usize = 16;
 const MAX_PATCH_BYTES: usize = 256 << 10;
 /// Output pixels of the largest tile of any instruction set, in whole groups.
 const MAX_TILE: usize = 6;
-/// Fewest output pixels that pay for bringing weights into order.
-const LEAST_PIXELS: usize = 4;
 
 /// Length of a window in whole steps, which is the number of bytes that an output channel's weights take.
 pub(crate) const fn padded_len(shape: &ConvShape) -> usize {
     shape.patch_len().saturating_add(STEP - 1) / STEP * STEP
 }
 
-/// Whether blocks of output channels make up this convolution.
+/// Whether it computes this convolution. The last block of output channels need not be whole.
 pub(crate) const fn computes(shape: &ConvShape) -> bool {
-    shape.groups == 1 && shape.output[2] > 0 && shape.output[2].is_multiple_of(BLOCK)
+    shape.groups == 1 && shape.output[2] > 0
 }
 
-/// Whether there are pixels enough for bringing weights into order.
-pub(super) const fn is_profitable(shape: &ConvShape) -> bool {
-    shape.output[0].saturating_mul(shape.output[1]) >= LEAST_PIXELS
+/// Whether whole blocks of output channels make up this convolution, as packed weights ask for.
+pub(super) const fn packs(shape: &ConvShape) -> bool {
+    computes(shape) && is_whole(shape)
+}
+
+const fn is_whole(shape: &ConvShape) -> bool {
+    shape.output[2].is_multiple_of(BLOCK)
+}
+
+/// Whether windows lie in the input as they are multiplied, where they are not in pairs: one pixel each, in whole
+/// steps.
+pub(super) fn in_place(shape: &ConvShape, group: usize) -> bool {
+    let one = shape.kernel == [1, 1] && shape.strides == [1, 1] && shape.pads == [0; 4];
+    let pixels = shape.output[1] == shape.input[1];
+    group == 1 && one && pixels && shape.input[2].is_multiple_of(STEP)
 }
 
 /// Windows that are there at a time, in whole groups: a group is one window, or a pair.
 fn patches(shape: &ConvShape, group: usize) -> usize {
+    if in_place(shape, group) {
+        return 0;
+    }
     let most = (MAX_PATCH_BYTES / padded_len(shape).max(1)).max(MAX_TILE);
     let pixels = shape.output[0].saturating_mul(shape.output[1]);
     most.min(pixels).div_ceil(group.max(1)) * group
@@ -52,10 +65,17 @@ pub(super) const fn pair_bytes(shape: &ConvShape, group: usize) -> usize {
     if group > 1 { padded_len(shape).saturating_mul(group) } else { 0 }
 }
 
+/// Rows of the last block of weights, where it is not whole.
+pub(super) const fn last_rows_bytes(shape: &ConvShape) -> usize {
+    if is_whole(shape) { 0 } else { shape.patch_len().saturating_mul(BLOCK) }
+}
+
 /// Windows, in groups of `GROUP`, and a block of weights that are brought into order.
 pub(super) fn scratch_bytes<const GROUP: usize>(shape: &ConvShape, layout: WeightLayout) -> usize {
     let block = match layout {
-        WeightLayout::Ohwi => padded_len(shape).saturating_mul(BLOCK),
+        WeightLayout::Ohwi => {
+            padded_len(shape).saturating_mul(BLOCK).saturating_add(last_rows_bytes(shape))
+        }
         _ => 0,
     };
     let windows = align_up(patch_bytes(shape, GROUP)).saturating_add(pair_bytes(shape, GROUP));

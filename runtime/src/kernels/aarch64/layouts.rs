@@ -15,7 +15,7 @@ use crate::kernels::{ConvShape, winograd4};
 /// What is packed; none if there is no such layout, or not for this shape.
 fn packing(form: WeightForm, shape: &ConvShape) -> Option<Packing> {
     match (form.target, form.layout) {
-        (_, WeightLayout::Direct8) if direct8::computes(shape) => {
+        (_, WeightLayout::Direct8) if direct8::packs(shape) => {
             Some(Packing { filter: Filter::Weight, depth: direct8::padded_len(shape), width: 1 })
         }
         (Target::Armv8Neon, WeightLayout::Winograd4) => {

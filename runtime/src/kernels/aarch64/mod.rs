@@ -50,7 +50,6 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
         conv_direct8_neon(Neon) {
             reads: &[WeightForm::PORTABLE, Target::Armv8Neon.with(WeightLayout::Direct8)],
             computes: direct8::computes,
-            is_profitable: direct8::is_profitable,
             scratch_bytes: direct8::scratch_bytes::<1>,
         }
     },
@@ -67,7 +66,6 @@ pub(crate) static DOTPROD: InstructionSet = InstructionSet {
         conv_direct8_dotprod(Dotprod) {
             reads: &[WeightForm::PORTABLE, Target::Armv8Dotprod.with(WeightLayout::Direct8)],
             computes: direct8::computes,
-            is_profitable: direct8::is_profitable,
             scratch_bytes: direct8::scratch_bytes::<1>,
         }
     },
@@ -84,7 +82,6 @@ pub(crate) static I8MM: InstructionSet = InstructionSet {
         conv_direct8_i8mm(I8mm) {
             reads: &[WeightForm::PORTABLE, Target::Armv8I8mm.with(WeightLayout::Direct8)],
             computes: direct8::computes,
-            is_profitable: direct8::is_profitable,
             scratch_bytes: direct8::scratch_bytes::<{ direct8::PAIR }>,
         }
     },

@@ -5,8 +5,8 @@
 //! them, which fixnet's quantizer never makes, are multiplied one tap at a time.
 
 use core::arch::aarch64::{
-    int8x16_t, int16x8_t, int32x4_t, vaddw_high_s16, vaddw_s16, vget_low_s8, vget_low_s16,
-    vld1q_s8, vmlal_high_s8, vmlal_s8, vmull_high_s8, vmull_s8, vst1q_s8,
+    int8x16_t, int16x8_t, int32x4_t, vaddw_high_s16, vaddw_s16, vdupq_n_s16, vget_low_s8,
+    vget_low_s16, vld1q_s8, vmlal_high_s8, vmlal_s8, vmull_high_s8, vmull_s8, vst1q_s8,
 };
 use core::arch::asm;
 
@@ -64,9 +64,9 @@ fn run(_token: Neon, mut args: ConvArgs<'_>) -> Option<()> {
             // SAFETY: the token proves that the CPU has NEON.
             unsafe {
                 let rq =
-                    Requantizer::new(constants.channels(), args.requantization, args.residual)?;
-                let count = (channels - block).min(BLOCK);
-                compute(&job, &rq, count, symmetric, args.output)?;
+                    Requantizer::new(constants.channels(), args.requantization, args.residual)?
+                        .with_channels((channels - block).min(BLOCK));
+                compute(&job, &rq, channels - block >= BLOCK, symmetric, args.output)?;
             }
         }
         Some(())
@@ -88,12 +88,12 @@ fn transpose(ohwi: &[i8], taps: usize, padded: usize, to: &mut [i8]) -> Option<b
     Some(lowest != i8::MIN)
 }
 
-/// `count` channels of the block.
+/// A block of channels, which may be `whole`.
 #[target_feature(enable = "neon")]
 fn compute(
     job: &Job<'_>,
     rq: &Requantizer<'_>,
-    count: usize,
+    whole: bool,
     symmetric: bool,
     output: &mut [i8],
 ) -> Option<()> {
@@ -105,23 +105,22 @@ fn compute(
     if job.from.len() < farthest || job.weights.len() < weights {
         return None;
     }
-    let whole = symmetric && count == BLOCK && !rq.has_residual();
     // SAFETY: no window of these extents ends behind `farthest`, there are weights for every tap, and the
     // functions of whole blocks are called where the outputs are as long.
     unsafe {
-        if whole && matches!(job.offsets.len(), 1 | 9) {
-            let outputs =
-                output.get_mut(job.at..)?.get_mut(..(pixels - 1) * job.channels + BLOCK)?;
+        if let Some(zero_point) = rq.usual_zero_point().filter(|_| whole && symmetric) {
+            let len = (pixels - 1) * job.channels + BLOCK;
+            let outputs = output.get_mut(job.at..)?.get_mut(..len)?;
             match job.offsets.len() {
-                1 => whole_blocks::<1>(job, rq, outputs, one_tap),
-                _ => whole_blocks::<9>(job, rq, outputs, nine_taps),
+                1 => return Some(whole_blocks::<1>(job, rq, zero_point, outputs, one_tap)),
+                9 => return Some(whole_blocks::<9>(job, rq, zero_point, outputs, nine_taps)),
+                _ => {}
             }
-            return Some(());
         }
         if symmetric {
-            any_taps::<true>(job, rq, count, output)
+            any_taps::<true>(job, rq, output)
         } else {
-            any_taps::<false>(job, rq, count, output)
+            any_taps::<false>(job, rq, output)
         }
     }
 }
@@ -136,6 +135,7 @@ fn compute(
 unsafe fn whole_blocks<const TAPS: usize>(
     job: &Job<'_>,
     rq: &Requantizer<'_>,
+    zero_point: i16,
     outputs: &mut [i8],
     sums: unsafe fn(&Sums, *const i8, &[usize; TAPS], &[int8x16_t; TAPS]) -> Sums,
 ) {
@@ -145,13 +145,16 @@ unsafe fn whole_blocks<const TAPS: usize>(
         // SAFETY: a block of weights is readable for each of the taps.
         unsafe { vld1q_s8(job.weights.as_ptr().add(tap * job.padded)) }
     });
-    let rq = *rq;
+    let (rq, zero_point) = (*rq, vdupq_n_s16(zero_point));
     let mut to = outputs.as_mut_ptr();
     for y in 0..job.extents[0] {
         let mut from = job.from.as_ptr().wrapping_add(y * job.steps[0]);
         for _ in 0..job.extents[1] {
             // SAFETY: a block is readable at every offset from here, and writable there.
-            unsafe { vst1q_s8(to, rq.bytes(sums(&rq.bias, from, &offsets, &weights), None)) };
+            unsafe {
+                let sums = sums(&rq.bias, from, &offsets, &weights);
+                vst1q_s8(to, rq.usual_bytes(sums, rq.halves, zero_point));
+            }
             from = from.wrapping_add(job.steps[1]);
             to = to.wrapping_add(job.channels);
         }
@@ -258,7 +261,6 @@ unsafe fn nine_taps(
 unsafe fn any_taps<const PAIRS: bool>(
     job: &Job<'_>,
     rq: &Requantizer<'_>,
-    count: usize,
     output: &mut [i8],
 ) -> Option<()> {
     let mut at = job.at;
@@ -283,7 +285,7 @@ unsafe fn any_taps<const PAIRS: bool>(
                     sums = single(sums, vld1q_s8(from.add(offset)), vld1q_s8(weights));
                 }
             }
-            rq.store_part(sums, at, count, output)?;
+            rq.store(sums, at, output)?;
             at += job.channels;
         }
     }

@@ -3,9 +3,12 @@
 
 use core::ops::Range;
 
+use super::requantize_block::Constants;
 use crate::error::Fault;
 use crate::format::{Channels, WeightLayout, align_up};
-use crate::kernels::aarch64::direct8::{BLOCK, STEP, padded_len, pair_bytes, patch_bytes};
+use crate::kernels::aarch64::direct8::{
+    BLOCK, STEP, in_place, last_rows_bytes, padded_len, pair_bytes, patch_bytes,
+};
 use crate::kernels::divide::{buffer, parts};
 use crate::kernels::{ConvArgs, ConvShape, Residual};
 use crate::numerics::Requantization;
@@ -28,8 +31,9 @@ pub(super) struct Block<'v> {
     /// In the order of the instruction set: [`BLOCK`] times `padded` elements.
     pub weights: &'v [i8],
     pub range: Range8,
-    /// The block's.
+    /// The block's, and how many there are of a last block that is not whole.
     pub channels: Channels<'v>,
+    pub count: usize,
     pub requantization: &'v Requantization,
     pub residual: Residual<'v>,
     /// Where the first output lies, in the output and in a separate residual.
@@ -103,10 +107,16 @@ fn run<I: Direct8Isa>(isa: I, mut args: ConvArgs<'_>) -> Option<()> {
         });
     }
     let packed = buffer(&mut args.scratch, bytes)?;
-    let (rows, len) = (weights.as_ohwi(), len * BLOCK);
+    let last: &mut [i8] = buffer(&mut args.scratch, last_rows_bytes(args.shape))?;
+    let (ohwi, len) = (weights.as_ohwi(), len * BLOCK);
     with_blocks(isa, args, room, |isa, index, tiles| {
-        let rows = rows.get(index * len..(index + 1) * len)?;
-        let range = isa.pack(rows, len / BLOCK, padded, packed)?;
+        let mut rows = ohwi.get(index * len..)?;
+        if rows.len() < len && !last.is_empty() {
+            last.fill(0);
+            last.iter_mut().zip(rows).for_each(|(to, &from)| *to = from);
+            rows = last;
+        }
+        let range = isa.pack(rows.get(..len)?, len / BLOCK, padded, packed)?;
         tiles(packed, range)
     })
 }
@@ -188,22 +198,30 @@ fn with_blocks<I: Direct8Isa>(
     mut room: Room<'_>,
     mut with_block: impl FnMut(I, usize, &mut dyn FnMut(&[i8], Range8) -> Option<()>) -> Option<()>,
 ) -> Option<()> {
-    let out_c = args.shape.output[2];
+    let ConvShape { input: [.., in_c], output: [_, out_w, out_c], .. } = *args.shape;
     let padded = padded_len(args.shape);
     let pixels = args.output.len() / out_c.max(1);
     let group = padded * I::GROUP;
-    for groups in parts(pixels.div_ceil(I::GROUP), room.patches.len() / group.max(1)) {
+    let in_place = in_place(args.shape, I::GROUP);
+    let most = if in_place { pixels } else { room.patches.len() / group.max(1) };
+    for groups in parts(pixels.div_ceil(I::GROUP), most) {
         let first = groups.start * I::GROUP;
-        room.gather(isa, &args, first..pixels.min(groups.end * I::GROUP))?;
-        for block in 0..out_c / BLOCK {
-            let channels = args.channels.part(block * BLOCK..(block + 1) * BLOCK);
+        let patches = if in_place {
+            args.input.get((args.first_row * out_w + first) * in_c..)?
+        } else {
+            room.gather(isa, &args, first..pixels.min(groups.end * I::GROUP))?;
+            &*room.patches
+        };
+        for block in 0..out_c.div_ceil(BLOCK) {
+            let constants = Constants::new(args.channels, block * BLOCK);
             with_block(isa, block, &mut |weights, range| {
                 let block = Block {
-                    patches: room.patches.get(..groups.len() * group)?,
+                    patches: patches.get(..groups.len() * group)?,
                     padded,
                     weights,
                     range,
-                    channels,
+                    channels: constants.channels(),
+                    count: (out_c - block * BLOCK).min(BLOCK),
                     requantization: args.requantization,
                     residual: args.residual,
                     first: first * out_c + block * BLOCK,

@@ -41,7 +41,8 @@ impl Direct8Isa for Dotprod {
 
 #[target_feature(enable = "neon,dotprod")]
 fn compute(block: Block<'_>, output: &mut [i8]) -> Option<()> {
-    let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?;
+    let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?
+        .with_channels(block.count);
     for tile in block.tiles(PIXELS, 1) {
         match tile.len() {
             1 => some_pixels::<1>(rq, &block, tile.start, output)?,

@@ -57,7 +57,8 @@ impl Direct8Isa for I8mm {
 
 #[target_feature(enable = "neon,i8mm")]
 fn compute(block: Block<'_>, output: &mut [i8]) -> Option<()> {
-    let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?;
+    let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?
+        .with_channels(block.count);
     let bias: PairSums = core::array::from_fn(|pair| {
         let bias = vreinterpretq_s64_s32(rq.bias[pair / PAIR]);
         let twice = if pair % PAIR == 0 { vzip1q_s64(bias, bias) } else { vzip2q_s64(bias, bias) };

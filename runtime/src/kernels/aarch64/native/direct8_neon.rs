@@ -7,9 +7,11 @@
 //! A block's weights are `[four output channels][sixteen elements][output channel][element]`.
 
 use core::arch::aarch64::{
-    int8x16_t, int32x4_t, vaddq_s32, vdupq_n_s8, vdupq_n_s32, vget_low_s8, vld1q_s8, vminq_s8,
-    vminvq_s8, vmlal_high_s8, vmull_high_s8, vmull_s8, vpadalq_s16, vpaddq_s32, vst1q_s8,
+    int8x16_t, int32x4_t, vaddq_s32, vdupq_n_s8, vdupq_n_s16, vdupq_n_s32, vget_low_s8, vld1q_s8,
+    vminq_s8, vminvq_s8, vmlal_high_s8, vmull_high_s8, vmull_s8, vpadalq_s16, vpaddq_s32,
+    vreinterpretq_s32_s8, vst1q_lane_s32, vst1q_s8,
 };
+use core::arch::asm;
 
 use super::Neon;
 use super::direct8::{self, Block, Direct8Isa, Range8};
@@ -47,16 +49,162 @@ impl Direct8Isa for Neon {
 
 #[target_feature(enable = "neon")]
 fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) -> Option<()> {
-    let rq = &Requantizer::new(block.channels, block.requantization, block.residual)?;
-    for tile in block.tiles(PIXELS, 1) {
-        match tile.len() {
-            1 => some_pixels::<1, PAIRS>(rq, &block, tile.start, output)?,
-            2 => some_pixels::<2, PAIRS>(rq, &block, tile.start, output)?,
-            3 => some_pixels::<3, PAIRS>(rq, &block, tile.start, output)?,
-            _ => some_pixels::<PIXELS, PAIRS>(rq, &block, tile.start, output)?,
+    let rq = Requantizer::new(block.channels, block.requantization, block.residual)?;
+    let rq = &rq.with_channels(block.count);
+    let pixels = block.patches.len() / block.padded.max(1);
+    let done = if PAIRS { whole_tiles(rq, &block, pixels / PIXELS, output)? * PIXELS } else { 0 };
+    let rest = pixels - done;
+    for tile in (0..rest).step_by(PIXELS).map(|first| done + first) {
+        match pixels - tile {
+            1 => some_pixels::<1, PAIRS>(rq, &block, tile, output)?,
+            2 => some_pixels::<2, PAIRS>(rq, &block, tile, output)?,
+            3 => some_pixels::<3, PAIRS>(rq, &block, tile, output)?,
+            _ => some_pixels::<PIXELS, PAIRS>(rq, &block, tile, output)?,
         }
     }
     Some(())
+}
+
+/// So many tiles of [`PIXELS`] windows, of which none has a weight of -128, four channels at a time; how many it has
+/// computed, which are none where channels are no whole quads or sums are not rounded as usual.
+#[target_feature(enable = "neon")]
+fn whole_tiles(
+    rq: &Requantizer<'_>,
+    block: &Block<'_>,
+    tiles: usize,
+    output: &mut [i8],
+) -> Option<usize> {
+    let Block { padded, weights, out_c, count, first, .. } = *block;
+    let Some(zero_point) = rq.usual_zero_point().filter(|_| count.is_multiple_of(QUAD)) else {
+        return Some(0);
+    };
+    let pixels = tiles * PIXELS;
+    if pixels == 0 {
+        return Some(0);
+    }
+    let long = block.patches.len() >= pixels * padded && weights.len() >= count * padded;
+    if !long || !padded.is_multiple_of(STEP) || padded == 0 {
+        return None;
+    }
+    let outputs = output.get_mut(first..)?.get_mut(..(pixels - 1) * out_c + count)?;
+    let zero_point = vdupq_n_s16(zero_point);
+    let (mut from, mut row) = (block.patches.as_ptr(), outputs.as_mut_ptr());
+    for _ in 0..tiles {
+        let (mut weights, mut to) = (weights.as_ptr(), row);
+        for (&bias, &half) in rq.bias.iter().zip(&rq.halves).take(count / QUAD) {
+            // SAFETY: four windows and the weights of four channels are readable, and four channels of each of four
+            // pixels writable.
+            unsafe {
+                let sums = multiply_tile(from, weights, padded).map(|sums| vaddq_s32(sums, bias));
+                let bytes = vreinterpretq_s32_s8(rq.usual_bytes(sums, [half; VECTORS], zero_point));
+                vst1q_lane_s32::<0>(to.cast(), bytes);
+                vst1q_lane_s32::<1>(to.add(out_c).cast(), bytes);
+                vst1q_lane_s32::<2>(to.add(2 * out_c).cast(), bytes);
+                vst1q_lane_s32::<3>(to.add(3 * out_c).cast(), bytes);
+            }
+            weights = weights.wrapping_add(QUAD * padded);
+            to = to.wrapping_add(QUAD);
+        }
+        from = from.wrapping_add(PIXELS * padded);
+        row = row.wrapping_add(PIXELS * out_c);
+    }
+    Some(tiles)
+}
+
+/// The sums of four windows and four channels, of which no weight is -128. As assembly, which keeps sixteen
+/// accumulators, eight vectors of windows and four of weights in registers and loads them in pairs and in fours.
+///
+/// # Safety
+/// `patches` points to `PIXELS * padded` readable elements, `weights` to `QUAD * padded`, and `padded` is a
+/// multiple of [`STEP`], one at least.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn multiply_tile(
+    patches: *const i8,
+    weights: *const i8,
+    padded: usize,
+) -> [int32x4_t; PIXELS] {
+    /// Sixteen products of a window and a channel, added in pairs by `add`.
+    macro_rules! products {
+        ($add:literal $product:literal $weights:literal $window:literal $sum:literal) => {
+            concat!(
+                "smull v", $product, ".8h, v", $weights, ".8b, v", $window, ".8b\n", "smlal2 v",
+                $product, ".8h, v", $weights, ".16b, v", $window, ".16b\n", $add, " v", $sum,
+                ".4s, v", $product, ".8h\n",
+            )
+        };
+    }
+    /// A step of four windows and four channels.
+    macro_rules! step {
+        ($add:literal $a:literal $b:literal $c:literal $d:literal) => {
+            concat!(
+                "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{weights}], #64\n",
+                products!($add "12" "0" $a "16"), products!($add "13" "0" $b "20"),
+                products!($add "14" "0" $c "24"), products!($add "15" "0" $d "28"),
+                products!($add "12" "1" $a "17"), products!($add "13" "1" $b "21"),
+                products!($add "14" "1" $c "25"), products!($add "15" "1" $d "29"),
+                products!($add "12" "2" $a "18"), products!($add "13" "2" $b "22"),
+                products!($add "14" "2" $c "26"), products!($add "15" "2" $d "30"),
+                products!($add "12" "3" $a "19"), products!($add "13" "3" $b "23"),
+                products!($add "14" "3" $c "27"), products!($add "15" "3" $d "31"),
+            )
+        };
+    }
+    /// Loads the next two steps of windows.
+    macro_rules! load {
+        () => {
+            concat!(
+                "ldp q4, q8, [{p0}], #32\n",
+                "ldp q5, q9, [{p1}], #32\n",
+                "ldp q6, q10, [{p2}], #32\n",
+                "ldp q7, q11, [{p3}], #32\n",
+            )
+        };
+    }
+    let mut sums = [vdupq_n_s32(0); PIXELS * QUAD];
+    // SAFETY: the caller sees to it that so much is readable; nothing is written.
+    unsafe {
+        asm!(
+            // The first steps, an odd one alone, begin the sums.
+            "tbz {steps}, #0, 20f",
+            "ldr q4, [{p0}], #16", "ldr q5, [{p1}], #16",
+            "ldr q6, [{p2}], #16", "ldr q7, [{p3}], #16",
+            step!("saddlp" "4" "5" "6" "7"),
+            "subs {steps}, {steps}, #1",
+            "b.ne 30f",
+            "b 40f",
+            "20:",
+            load!(),
+            step!("saddlp" "4" "5" "6" "7"),
+            "b 35f",
+            "30:",
+            load!(),
+            step!("sadalp" "4" "5" "6" "7"),
+            "35:",
+            step!("sadalp" "8" "9" "10" "11"),
+            "subs {steps}, {steps}, #2",
+            "b.ne 30b",
+            "40:",
+            p0 = inout(reg) patches => _,
+            p1 = inout(reg) patches.wrapping_add(padded) => _,
+            p2 = inout(reg) patches.wrapping_add(2 * padded) => _,
+            p3 = inout(reg) patches.wrapping_add(3 * padded) => _,
+            weights = inout(reg) weights => _,
+            steps = inout(reg) padded / STEP => _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+            out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v16") sums[0], out("v17") sums[1], out("v18") sums[2], out("v19") sums[3],
+            out("v20") sums[4], out("v21") sums[5], out("v22") sums[6], out("v23") sums[7],
+            out("v24") sums[8], out("v25") sums[9], out("v26") sums[10], out("v27") sums[11],
+            out("v28") sums[12], out("v29") sums[13], out("v30") sums[14], out("v31") sums[15],
+            options(pure, readonly, nostack),
+        );
+    }
+    core::array::from_fn(|pixel| {
+        let sum = |channel: usize| sums[pixel * QUAD + channel];
+        vpaddq_s32(vpaddq_s32(sum(0), sum(1)), vpaddq_s32(sum(2), sum(3)))
+    })
 }
 
 /// A tile of `P` windows, from pixel `first` on.

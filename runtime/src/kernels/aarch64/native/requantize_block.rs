@@ -4,10 +4,10 @@
 //! narrowings is clamping: its bounds are int8.
 
 use core::arch::aarch64::{
-    int8x16_t, int32x4_t, vaddq_s32, vcombine_s8, vcombine_s16, vdupq_n_s8, vdupq_n_s32,
+    int8x16_t, int16x8_t, int32x4_t, vaddq_s32, vcombine_s8, vcombine_s16, vdupq_n_s8, vdupq_n_s32,
     vget_high_s16, vget_low_s8, vget_low_s16, vld1q_s8, vld1q_s32, vmaxq_s8, vminq_s8, vmlaq_s32,
-    vmovl_high_s8, vmovl_s8, vmovl_s16, vqdmulhq_s32, vqmovn_s16, vqmovn_s32, vshlq_s32,
-    vshrq_n_s32, vst1q_s8,
+    vmovl_high_s8, vmovl_s8, vmovl_s16, vqaddq_s16, vqdmulhq_s32, vqmovn_high_s16, vqmovn_s16,
+    vqmovn_s32, vqrshrn_high_n_s32, vqrshrn_n_s32, vshlq_s32, vshrq_n_s32, vst1q_s8,
 };
 
 use crate::format::Channels;
@@ -17,6 +17,9 @@ use crate::numerics::Requantization;
 
 /// Vectors of a block's accumulators.
 pub(super) const VECTORS: usize = BLOCK / 4;
+
+/// Fraction bits of nearly all steps without a residual.
+const USUAL_BITS: u32 = 14;
 
 /// The accumulators of a block of one pixel.
 pub(super) type Sums = [int32x4_t; VECTORS];
@@ -49,7 +52,7 @@ impl Constants {
 pub(super) struct Requantizer<'r> {
     pub bias: Sums,
     /// Multipliers are even: the doubling product with the half is the product itself.
-    halves: Sums,
+    pub halves: Sums,
     shift: int32x4_t,
     residual_multiplier: int32x4_t,
     offset: int32x4_t,
@@ -57,6 +60,18 @@ pub(super) struct Requantizer<'r> {
     rounding_shift: int32x4_t,
     clamp: (int8x16_t, int8x16_t),
     residual: Residual<'r>,
+    /// Channels that there are of the block.
+    count: usize,
+    /// The output's zero point, if that and one half is all that is added, with [`USUAL_BITS`].
+    zero_point: Option<i16>,
+}
+
+/// The output's zero point, where the offset is that and one half in a fixed point of [`USUAL_BITS`].
+fn usual_zero_point(rq: &Requantization) -> Option<i16> {
+    let rest = rq.offset.wrapping_sub(1 << (USUAL_BITS - 1));
+    let zero_point = i16::try_from(rest >> USUAL_BITS).ok()?;
+    let usual = rq.fraction_bits == USUAL_BITS && i32::from(zero_point) << USUAL_BITS == rest;
+    usual.then_some(zero_point)
 }
 
 impl<'r> Requantizer<'r> {
@@ -83,7 +98,24 @@ impl<'r> Requantizer<'r> {
             rounding_shift: vdupq_n_s32((rq.fraction_bits as i32).wrapping_neg()),
             clamp: (vdupq_n_s8(rq.clamp.0), vdupq_n_s8(rq.clamp.1)),
             residual,
+            count: BLOCK,
+            zero_point: match residual {
+                Residual::None => usual_zero_point(rq),
+                _ => None,
+            },
         })
+    }
+
+    /// The same for a block of `count` channels.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub fn with_channels(self, count: usize) -> Self {
+        Self { count, ..self }
+    }
+
+    /// The output's zero point, if [`Requantizer::usual_bytes`] is for this step.
+    pub const fn usual_zero_point(&self) -> Option<i16> {
+        self.zero_point
     }
 
     /// Writes a block of one pixel, whose sums began with the bias, to `output[at..]`; `None` if the output,
@@ -91,6 +123,9 @@ impl<'r> Requantizer<'r> {
     #[target_feature(enable = "neon")]
     #[inline]
     pub fn store(&self, sums: Sums, at: usize, output: &mut [i8]) -> Option<()> {
+        if self.count != BLOCK {
+            return self.store_part(sums, at, output);
+        }
         let out = output.get_mut(at..)?.first_chunk_mut::<BLOCK>()?;
         let residual = match self.residual {
             Residual::None => None,
@@ -103,14 +138,11 @@ impl<'r> Requantizer<'r> {
         Some(())
     }
 
-    pub const fn has_residual(&self) -> bool {
-        !matches!(self.residual, Residual::None)
-    }
-
-    /// The same of a block's first `count` channels alone.
+    /// The same of a block that is not whole.
     #[target_feature(enable = "neon")]
     #[inline(never)]
-    pub fn store_part(&self, sums: Sums, at: usize, count: usize, output: &mut [i8]) -> Option<()> {
+    fn store_part(&self, sums: Sums, at: usize, output: &mut [i8]) -> Option<()> {
+        let count = self.count;
         let out = output.get_mut(at..)?.get_mut(..count)?;
         let (mut block, mut residual) = ([0; BLOCK], [0; BLOCK]);
         let values = match self.residual {
@@ -129,11 +161,8 @@ impl<'r> Requantizer<'r> {
     /// A block of one pixel, whose sums began with the bias, in int8.
     #[target_feature(enable = "neon")]
     #[inline]
-    pub fn bytes(&self, sums: Sums, residual: Option<&[i8; BLOCK]>) -> int8x16_t {
-        let mut fixed = sums;
-        for (fixed, half) in fixed.iter_mut().zip(self.halves) {
-            *fixed = vqdmulhq_s32(vshlq_s32(*fixed, self.shift), half);
-        }
+    fn bytes(&self, sums: Sums, residual: Option<&[i8; BLOCK]>) -> int8x16_t {
+        let mut fixed = self.fixed(sums, self.halves);
         if let Some(residual) = residual {
             self.add(&mut fixed, residual);
         }
@@ -141,6 +170,30 @@ impl<'r> Requantizer<'r> {
             fixed.map(|fixed| vshlq_s32(vaddq_s32(fixed, self.offset), self.rounding_shift));
         let narrow = |a, b| vqmovn_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)));
         let bytes = vcombine_s8(narrow(rounded[0], rounded[1]), narrow(rounded[2], rounded[3]));
+        vminq_s8(vmaxq_s8(bytes, self.clamp.0), self.clamp.1)
+    }
+
+    /// Sums in fixed point, given halves of their multipliers.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    fn fixed(&self, mut sums: Sums, halves: Sums) -> Sums {
+        for (sums, half) in sums.iter_mut().zip(halves) {
+            *sums = vqdmulhq_s32(vshlq_s32(*sums, self.shift), half);
+        }
+        sums
+    }
+
+    /// As [`Self::bytes`], where [`Self::usual_zero_point`] is `zero_point`: products of a multiplier's half are
+    /// below 2^30, so that no sum wraps, and a rounding shift of them adds the half that the offset holds.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub fn usual_bytes(&self, sums: Sums, halves: Sums, zero_point: int16x8_t) -> int8x16_t {
+        const BITS: i32 = USUAL_BITS as i32;
+        let [a, b, c, d] = self.fixed(sums, halves);
+        let low = vqrshrn_high_n_s32::<BITS>(vqrshrn_n_s32::<BITS>(a), b);
+        let high = vqrshrn_high_n_s32::<BITS>(vqrshrn_n_s32::<BITS>(c), d);
+        let low = vqmovn_s16(vqaddq_s16(low, zero_point));
+        let bytes = vqmovn_high_s16(low, vqaddq_s16(high, zero_point));
         vminq_s8(vmaxq_s8(bytes, self.clamp.0), self.clamp.1)
     }
 

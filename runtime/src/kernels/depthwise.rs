@@ -6,12 +6,8 @@
 //! ends outside; where there is no padding and nothing to fill up, windows are read where they lie.
 
 use super::ConvShape;
+use super::grouped::span;
 use crate::format::align_up;
-
-/// Whether every output channel sees one input channel, its own.
-pub(crate) const fn computes(shape: &ConvShape) -> bool {
-    shape.groups == shape.input[2] && shape.groups == shape.output[2]
-}
 
 /// How an instruction set divides the work.
 #[derive(Debug, Clone, Copy)]
@@ -91,11 +87,6 @@ impl Plan {
     }
 }
 
-/// Rows or columns that a window spans.
-const fn span(shape: &ConvShape, axis: usize) -> usize {
-    shape.kernel[axis].saturating_sub(1).saturating_mul(shape.dilations[axis]).saturating_add(1)
-}
-
 #[cfg(any(native_aarch64, native_cortex_m3, native_cortex_m4))]
 pub(super) use native::Rows;
 
@@ -104,6 +95,7 @@ mod native {
     use super::*;
     use crate::kernels::ConvArgs;
     use crate::kernels::divide::buffer;
+    use crate::kernels::grouped::inside;
 
     /// A convolution that is computed some rows at a time.
     pub struct Rows<'s> {
@@ -159,14 +151,13 @@ mod native {
             top: usize,
             count: usize,
         ) -> Option<()> {
-            let [in_h, in_w, channels] = shape.input;
-            let [above, left, ..] = shape.pads;
+            let [_, in_w, channels] = shape.input;
+            let left = shape.pads[1];
             let (line, left) = (in_w * channels, left * channels);
             let rows = (count - 1) * shape.strides[0] + span(shape, 0);
             let lines = self.copied.chunks_exact_mut(self.plan.pitch.max(1)).take(rows);
             for (row, to) in lines.enumerate() {
-                let y = (top + row).checked_sub(above).filter(|&y| y < in_h);
-                let Some(y) = y else {
+                let Some(y) = inside(shape, 0, top + row) else {
                     to.fill(shape.input_zero_point);
                     continue;
                 };

@@ -13,7 +13,7 @@ pub(crate) mod winograd4;
 use super::declare::{Grain, InstructionSet, Kernel, declare_code, kernels, layouts_of};
 use super::layouts::Layouts;
 use super::winograd4 as geometry;
-use super::{KernelFamily, depthwise as channels_apart, portable};
+use super::{KernelFamily, grouped, portable};
 use crate::format::{Target, WeightForm, WeightLayout};
 
 declare_code!($ native_aarch64);
@@ -30,7 +30,7 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_depthwise_neon(Neon) {
-            computes: channels_apart::computes,
+            computes: grouped::is_depthwise,
             scratch_bytes: depthwise::scratch_bytes,
             grain: Grain { channels: 0, ..GRAIN },
         }

@@ -6,7 +6,7 @@ use super::{GRAIN, depthwise, direct, layouts, winograd};
 use crate::format::{Target, WeightLayout};
 use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
 use crate::kernels::layouts::Layouts;
-use crate::kernels::{KernelFamily, depthwise as channels_apart, portable};
+use crate::kernels::{KernelFamily, grouped, portable};
 
 declare_code!($ native_cortex_m3);
 
@@ -19,7 +19,7 @@ pub(crate) static M3: InstructionSet = InstructionSet {
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_depthwise_cortex_m3(CortexM3) {
-            computes: channels_apart::computes,
+            computes: grouped::is_depthwise,
             is_profitable: depthwise::is_profitable,
             scratch_bytes: |shape, _| depthwise::scratch_bytes(shape, 1),
         }

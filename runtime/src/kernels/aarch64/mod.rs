@@ -10,7 +10,9 @@ mod layouts;
 mod native;
 pub(crate) mod winograd4;
 
-use super::declare::{Grain, InstructionSet, Kernel, declare_code, kernels, layouts_of};
+use super::declare::{
+    Grain, InstructionSet, Kernel, Named, Operators, declare_code, kernels, layouts_of,
+};
 use super::layouts::Layouts;
 use super::winograd4 as geometry;
 use super::{KernelFamily, grouped, portable};
@@ -23,6 +25,12 @@ declare_code!($ native_aarch64);
 /// The least work is an estimate, since emulators know no time: at 2 to 4 multiply-accumulates a cycle it
 /// takes 0.1 ms, as long as two to three hand-overs to a thread.
 const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work: 500_000 };
+
+/// All operators but convolutions, the same for all sets.
+const OPERATORS: Operators = Operators {
+    logits: Named { name: "logits_neon", run: code!(Neon: logits_neon, args) },
+    ..portable::OPERATORS
+};
 
 /// ARMv8.0 with NEON.
 pub(crate) static NEON: InstructionSet = InstructionSet {
@@ -54,7 +62,7 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
         }
     },
     layouts: layouts_of!(layouts),
-    operators: portable::OPERATORS,
+    operators: OPERATORS,
     is_there: code!(is_there Neon),
 };
 
@@ -70,7 +78,7 @@ pub(crate) static DOTPROD: InstructionSet = InstructionSet {
         }
     },
     layouts: layouts_of!(layouts),
-    operators: portable::OPERATORS,
+    operators: OPERATORS,
     is_there: code!(is_there Dotprod),
 };
 
@@ -86,6 +94,6 @@ pub(crate) static I8MM: InstructionSet = InstructionSet {
         }
     },
     layouts: layouts_of!(layouts),
-    operators: portable::OPERATORS,
+    operators: OPERATORS,
     is_there: code!(is_there I8mm),
 };

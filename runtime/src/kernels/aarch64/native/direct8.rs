@@ -140,19 +140,26 @@ impl Room<'_> {
         let (shape, input) = (args.shape, args.input);
         let (padded, out_w) = (padded_len(shape).max(1), shape.output[1].max(1));
         let position = |pixel| (args.first_row + pixel / out_w, pixel % out_w);
+        if I::GROUP == 1 {
+            let (mut y, mut x) = position(pixels.start);
+            for window in 0..pixels.len() {
+                gather(shape, input, (y, x), self.patches.get_mut(window * padded..)?, padded)?;
+                x += 1;
+                if x == out_w {
+                    (y, x) = (y + 1, 0);
+                }
+            }
+            return Some(());
+        }
         let groups = self.patches.chunks_exact_mut(padded * I::GROUP);
         let whole_steps = (shape.kernel[1] * shape.input[2]).is_multiple_of(STEP);
         for (to, first) in groups.zip(pixels.clone().step_by(I::GROUP)) {
-            if I::GROUP == 1 {
-                gather(shape, input, position(first), to)?;
-                continue;
-            }
             let whole = whole_steps && first + 1 < pixels.end;
             if whole && weave_inside(isa, shape, input, position(first), to).is_some() {
                 continue;
             }
             for (window, pixel) in self.pair.chunks_exact_mut(padded).zip(first..pixels.end) {
-                gather(shape, input, position(pixel), window)?;
+                gather(shape, input, position(pixel), window, padded)?;
             }
             let from = &*self.pair;
             isa.weave(Rows { from, count: 1, len: padded, below: 0, beside: padded }, to)?;
@@ -234,22 +241,26 @@ fn with_blocks<I: Direct8Isa>(
     Some(())
 }
 
-/// Copies the window behind an output pixel in OHWI order and fills it up with zeros; padding is the zero
-/// point. `None` if a slice is too short.
+/// Copies the window behind an output pixel in OHWI order; padding is the zero point. What fills it up to `padded`
+/// elements, and what lies behind them, is anything. `None` if a slice is too short.
 #[inline]
 fn gather(
     shape: &ConvShape,
     input: &[i8],
     position: (usize, usize),
     patch: &mut [i8],
+    padded: usize,
 ) -> Option<()> {
-    match gather_short_rows(shape, input, position, patch) {
-        None => gather_any(shape, input, position, patch),
-        done => done,
-    }
+    let short = match shape.kernel[1] * shape.input[2] {
+        ..=16 => gather_short_rows::<16>(shape, input, position, patch),
+        17..=32 => gather_short_rows::<32>(shape, input, position, patch),
+        _ => None,
+    };
+    short.or_else(|| gather_any(shape, input, position, patch.get_mut(..padded)?))
 }
 
 /// See [`gather`].
+#[inline(never)]
 fn gather_any(
     shape: &ConvShape,
     input: &[i8],
@@ -292,34 +303,32 @@ fn gather_any(
 }
 
 /// Copies a window of short rows without padding, a vector or two a row; what comes behind a row is
-/// written later. `None` if it is no such window, or too near the end of the input.
-#[inline]
-fn gather_short_rows(
+/// written later, and what is left behind the last meets weights of 0. `None` if it is no such window, or too near
+/// the end of the input.
+#[inline(always)]
+fn gather_short_rows<const MOST: usize>(
     shape: &ConvShape,
     input: &[i8],
     (oy, ox): (usize, usize),
     patch: &mut [i8],
 ) -> Option<()> {
-    const MOST: usize = 32;
     let [in_h, in_w, in_c] = shape.input;
     let [kernel_h, kernel_w] = shape.kernel;
-    let run = kernel_w * in_c;
+    let (run, pitch) = (kernel_w * in_c, in_w * in_c);
     if run > MOST || shape.dilations != [1, 1] {
         return None;
     }
     let y = (oy * shape.strides[0]).checked_sub(shape.pads[0])?;
     let x = (ox * shape.strides[1]).checked_sub(shape.pads[1])?;
     let inside = y + kernel_h <= in_h && x + kernel_w <= in_w;
-    let from = input.get((y * in_w + x) * in_c..)?;
-    let ends = [(kernel_h - 1) * run + MOST, (kernel_h - 1) * in_w * in_c + MOST];
-    if !inside || patch.len() < ends[0] || from.len() < ends[1] {
+    let from = input.get(y * pitch + x * in_c..)?;
+    let last = kernel_h - 1;
+    if !inside || patch.len() < last * run + MOST || from.len() < last * pitch + MOST {
         return None;
     }
     for row in 0..kernel_h {
-        let from = from.get(row * in_w * in_c..)?.first_chunk()?;
-        *patch.get_mut(row * run..)?.first_chunk_mut::<MOST>()? = *from;
+        vectors::<MOST>(patch.get_mut(row * run..)?, from.get(row * pitch..)?)?;
     }
-    patch.get_mut(kernel_h * run..)?.fill(0);
     Some(())
 }
 

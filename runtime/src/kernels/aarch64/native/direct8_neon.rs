@@ -7,9 +7,9 @@
 //! A block's weights are `[four output channels][sixteen elements][output channel][element]`.
 
 use core::arch::aarch64::{
-    int8x16_t, int32x4_t, vaddq_s32, vdupq_n_s8, vdupq_n_s16, vdupq_n_s32, vget_low_s8, vld1q_s8,
-    vminq_s8, vminvq_s8, vmlal_high_s8, vmull_high_s8, vmull_s8, vpadalq_s16, vpaddq_s32,
-    vreinterpretq_s32_s8, vst1q_lane_s32, vst1q_s8,
+    int8x16_t, int32x4_t, vaddq_s32, vdupq_n_s8, vdupq_n_s16, vdupq_n_s32, vget_low_s8,
+    vld1q_lane_s32, vld1q_s8, vminq_s8, vminvq_s8, vmlal_high_s8, vmull_high_s8, vmull_s8,
+    vpadalq_s16, vpaddq_s32, vreinterpretq_s8_s32, vreinterpretq_s32_s8, vst1q_lane_s32, vst1q_s8,
 };
 use core::arch::asm;
 
@@ -17,8 +17,8 @@ use super::Neon;
 use super::direct8::{self, Block, Direct8Isa, Range8};
 use super::requantize_block::{Requantizer, VECTORS};
 use crate::error::Fault;
-use crate::kernels::ConvArgs;
 use crate::kernels::aarch64::direct8::{BLOCK, STEP};
+use crate::kernels::{ConvArgs, Residual};
 
 /// Output channels that are multiplied at a time.
 const QUAD: usize = 4;
@@ -65,8 +65,8 @@ fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) -> Option<()>
     Some(())
 }
 
-/// So many tiles of [`PIXELS`] windows, of which none has a weight of -128, four channels at a time; how many it has
-/// computed, which are none where channels are no whole quads or sums are not rounded as usual.
+/// So many tiles of [`PIXELS`] windows, where no weight is -128, four channels at a time; how many it has computed:
+/// none where channels are no whole quads.
 #[target_feature(enable = "neon")]
 fn whole_tiles(
     rq: &Requantizer<'_>,
@@ -75,43 +75,59 @@ fn whole_tiles(
     output: &mut [i8],
 ) -> Option<usize> {
     let Block { padded, weights, out_c, count, first, .. } = *block;
-    let Some(zero_point) = rq.usual_zero_point().filter(|_| count.is_multiple_of(QUAD)) else {
-        return Some(0);
-    };
     let pixels = tiles * PIXELS;
-    if pixels == 0 {
+    if pixels == 0 || !count.is_multiple_of(QUAD) {
         return Some(0);
     }
     let long = block.patches.len() >= pixels * padded && weights.len() >= count * padded;
     if !long || !padded.is_multiple_of(STEP) || padded == 0 {
         return None;
     }
-    let outputs = output.get_mut(first..)?.get_mut(..(pixels - 1) * out_c + count)?;
-    let zero_point = vdupq_n_s16(zero_point);
+    let len = (pixels - 1) * out_c + count;
+    let outputs = output.get_mut(first..)?.get_mut(..len)?;
     let (mut from, mut row) = (block.patches.as_ptr(), outputs.as_mut_ptr());
+    let mut residual = match block.residual {
+        Residual::None => None,
+        Residual::InPlace => Some(row.cast_const()),
+        Residual::Separate(values) => Some(values.get(first..)?.get(..len)?.as_ptr()),
+    };
     for _ in 0..tiles {
-        let (mut weights, mut to) = (weights.as_ptr(), row);
-        for (&bias, &half) in rq.bias.iter().zip(&rq.halves).take(count / QUAD) {
-            // SAFETY: four windows and the weights of four channels are readable, and four channels of each of four
-            // pixels writable.
+        let mut weights = weights.as_ptr();
+        for quad in 0..count / QUAD {
+            // SAFETY: four windows, the weights of four channels and of a residual four channels of each of four
+            // pixels are readable, and the latter writable.
             unsafe {
-                let sums = multiply_tile(from, weights, padded).map(|sums| vaddq_s32(sums, bias));
-                let bytes = vreinterpretq_s32_s8(rq.usual_bytes(sums, [half; VECTORS], zero_point));
+                let sums = multiply_tile(from, weights, padded, &rq.bias[quad]);
+                let halves = [rq.halves[quad]; VECTORS];
+                let bytes = match (rq.usual_zero_point(), residual) {
+                    (Some(zero_point), _) => rq.usual_bytes(sums, halves, vdupq_n_s16(zero_point)),
+                    (None, Some(values)) => {
+                        let mut lanes = vdupq_n_s32(0);
+                        let pixel = |pixel: usize| values.add(quad * QUAD + pixel * out_c).cast();
+                        lanes = vld1q_lane_s32::<0>(pixel(0), lanes);
+                        lanes = vld1q_lane_s32::<1>(pixel(1), lanes);
+                        lanes = vld1q_lane_s32::<2>(pixel(2), lanes);
+                        lanes = vld1q_lane_s32::<3>(pixel(3), lanes);
+                        rq.bytes(sums, halves, Some(vreinterpretq_s8_s32(lanes)))
+                    }
+                    (None, None) => rq.bytes(sums, halves, None),
+                };
+                let (to, bytes) = (row.add(quad * QUAD), vreinterpretq_s32_s8(bytes));
                 vst1q_lane_s32::<0>(to.cast(), bytes);
                 vst1q_lane_s32::<1>(to.add(out_c).cast(), bytes);
                 vst1q_lane_s32::<2>(to.add(2 * out_c).cast(), bytes);
                 vst1q_lane_s32::<3>(to.add(3 * out_c).cast(), bytes);
             }
             weights = weights.wrapping_add(QUAD * padded);
-            to = to.wrapping_add(QUAD);
         }
         from = from.wrapping_add(PIXELS * padded);
         row = row.wrapping_add(PIXELS * out_c);
+        residual = residual.map(|values| values.wrapping_add(PIXELS * out_c));
     }
     Some(tiles)
 }
 
-/// The sums of four windows and four channels, of which no weight is -128. As assembly, which keeps sixteen
+/// The sums of four windows and four channels with their bias, where no weight is -128. As assembly, which keeps sixteen
 /// accumulators, eight vectors of windows and four of weights in registers and loads them in pairs and in fours.
 ///
 /// # Safety
@@ -123,6 +139,7 @@ unsafe fn multiply_tile(
     patches: *const i8,
     weights: *const i8,
     padded: usize,
+    bias: &int32x4_t,
 ) -> [int32x4_t; PIXELS] {
     /// Sixteen products of a window and a channel, added in pairs by `add`.
     macro_rules! products {
@@ -161,7 +178,40 @@ unsafe fn multiply_tile(
             )
         };
     }
-    let mut sums = [vdupq_n_s32(0); PIXELS * QUAD];
+    /// Adds up the lanes of four channels' accumulators.
+    macro_rules! total {
+        ($a:literal $b:literal $c:literal $d:literal) => {
+            concat!(
+                "addp v",
+                $a,
+                ".4s, v",
+                $a,
+                ".4s, v",
+                $b,
+                ".4s\n",
+                "addp v",
+                $c,
+                ".4s, v",
+                $c,
+                ".4s, v",
+                $d,
+                ".4s\n",
+                "addp v",
+                $a,
+                ".4s, v",
+                $a,
+                ".4s, v",
+                $c,
+                ".4s\n",
+                "add v",
+                $a,
+                ".4s, v",
+                $a,
+                ".4s, v0.4s\n",
+            )
+        };
+    }
+    let mut sums = [vdupq_n_s32(0); PIXELS];
     // SAFETY: the caller sees to it that so much is readable; nothing is written.
     unsafe {
         asm!(
@@ -185,26 +235,29 @@ unsafe fn multiply_tile(
             "subs {steps}, {steps}, #2",
             "b.ne 30b",
             "40:",
+            "ldr q0, [{bias}]",
+            total!("16" "17" "18" "19"),
+            total!("20" "21" "22" "23"),
+            total!("24" "25" "26" "27"),
+            total!("28" "29" "30" "31"),
             p0 = inout(reg) patches => _,
             p1 = inout(reg) patches.wrapping_add(padded) => _,
             p2 = inout(reg) patches.wrapping_add(2 * padded) => _,
             p3 = inout(reg) patches.wrapping_add(3 * padded) => _,
             weights = inout(reg) weights => _,
             steps = inout(reg) padded / STEP => _,
+            bias = in(reg) bias,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
             out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
             out("v12") _, out("v13") _, out("v14") _, out("v15") _,
-            out("v16") sums[0], out("v17") sums[1], out("v18") sums[2], out("v19") sums[3],
-            out("v20") sums[4], out("v21") sums[5], out("v22") sums[6], out("v23") sums[7],
-            out("v24") sums[8], out("v25") sums[9], out("v26") sums[10], out("v27") sums[11],
-            out("v28") sums[12], out("v29") sums[13], out("v30") sums[14], out("v31") sums[15],
+            out("v16") sums[0], out("v17") _, out("v18") _, out("v19") _,
+            out("v20") sums[1], out("v21") _, out("v22") _, out("v23") _,
+            out("v24") sums[2], out("v25") _, out("v26") _, out("v27") _,
+            out("v28") sums[3], out("v29") _, out("v30") _, out("v31") _,
             options(pure, readonly, nostack),
         );
     }
-    core::array::from_fn(|pixel| {
-        let sum = |channel: usize| sums[pixel * QUAD + channel];
-        vpaddq_s32(vpaddq_s32(sum(0), sum(1)), vpaddq_s32(sum(2), sum(3)))
-    })
+    sums
 }
 
 /// A tile of `P` windows, from pixel `first` on.

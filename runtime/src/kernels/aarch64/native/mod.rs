@@ -6,6 +6,7 @@ mod direct8;
 mod direct8_dotprod;
 mod direct8_i8mm;
 mod direct8_neon;
+mod logits_neon;
 mod outer_product;
 mod requantize_block;
 mod winograd4_neon;
@@ -14,6 +15,7 @@ pub use depthwise_neon::conv_depthwise_neon;
 pub use direct8_dotprod::conv_direct8_dotprod;
 pub use direct8_i8mm::conv_direct8_i8mm;
 pub use direct8_neon::conv_direct8_neon;
+pub use logits_neon::logits_neon;
 pub use winograd4_neon::{conv_winograd4_neon, conv_winograd4_neon as conv_winograd4_stem_neon};
 
 use crate::kernels::declare::token;

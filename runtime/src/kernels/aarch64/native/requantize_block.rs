@@ -129,10 +129,10 @@ impl<'r> Requantizer<'r> {
         let out = output.get_mut(at..)?.first_chunk_mut::<BLOCK>()?;
         let residual = match self.residual {
             Residual::None => None,
-            Residual::InPlace => Some(&*out),
-            Residual::Separate(values) => Some(values.get(at..)?.first_chunk()?),
+            Residual::InPlace => Some(load(out)),
+            Residual::Separate(values) => Some(load(values.get(at..)?.first_chunk()?)),
         };
-        let bytes = self.bytes(sums, residual);
+        let bytes = self.bytes(sums, self.halves, residual);
         // SAFETY: `out` is sixteen writable bytes.
         unsafe { vst1q_s8(out.as_mut_ptr(), bytes) };
         Some(())
@@ -151,18 +151,18 @@ impl<'r> Requantizer<'r> {
             Residual::Separate(values) => values.get(at..)?.get(..count)?,
         };
         residual.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
-        let bytes = self.bytes(sums, Some(&residual));
+        let bytes = self.bytes(sums, self.halves, Some(load(&residual)));
         // SAFETY: `block` is sixteen writable bytes.
         unsafe { vst1q_s8(block.as_mut_ptr(), bytes) };
         out.iter_mut().zip(block).for_each(|(to, from)| *to = from);
         Some(())
     }
 
-    /// A block of one pixel, whose sums began with the bias, in int8.
+    /// Sums that began with the bias in int8, given halves of their multipliers.
     #[target_feature(enable = "neon")]
     #[inline]
-    fn bytes(&self, sums: Sums, residual: Option<&[i8; BLOCK]>) -> int8x16_t {
-        let mut fixed = self.fixed(sums, self.halves);
+    pub fn bytes(&self, sums: Sums, halves: Sums, residual: Option<int8x16_t>) -> int8x16_t {
+        let mut fixed = self.fixed(sums, halves);
         if let Some(residual) = residual {
             self.add(&mut fixed, residual);
         }
@@ -200,9 +200,7 @@ impl<'r> Requantizer<'r> {
     /// Adds the residual in fixed point.
     #[target_feature(enable = "neon")]
     #[inline]
-    fn add(&self, fixed: &mut Sums, residual: &[i8; BLOCK]) {
-        // SAFETY: `residual` is sixteen readable bytes.
-        let bytes = unsafe { vld1q_s8(residual.as_ptr()) };
+    fn add(&self, fixed: &mut Sums, bytes: int8x16_t) {
         let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
         let wide = [
             vmovl_s16(vget_low_s16(low)),
@@ -214,4 +212,11 @@ impl<'r> Requantizer<'r> {
             *fixed = vmlaq_s32(*fixed, wide, self.residual_multiplier);
         }
     }
+}
+
+#[target_feature(enable = "neon")]
+#[inline]
+fn load(bytes: &[i8; BLOCK]) -> int8x16_t {
+    // SAFETY: these are sixteen readable bytes.
+    unsafe { vld1q_s8(bytes.as_ptr()) }
 }

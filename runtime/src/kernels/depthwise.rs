@@ -119,11 +119,12 @@ mod native {
             Some(Self { plan, copied, offsets })
         }
 
-        /// Calls `compute` with the input of some rows of the output, which begin where the window of their first
+        /// Copies rows by `copy`, of slices of one length, and calls `compute` with the input of some rows of the output, which begin where the window of their first
         /// pixel does, and with these rows, for all rows: where in the output they begin, and how many.
         pub fn each(
             &mut self,
             args: &mut ConvArgs<'_>,
+            copy: impl Fn(&mut [i8], &[i8]),
             mut compute: impl FnMut(&mut ConvArgs<'_>, &[i8], &[usize], [usize; 2]) -> Option<()>,
         ) -> Option<()> {
             let row = args.shape.output[1] * args.shape.output[2];
@@ -133,7 +134,7 @@ mod native {
                 let top = (args.first_row + first) * args.shape.strides[0];
                 let input = args.input;
                 let from = if self.plan.copies {
-                    self.copy(args.shape, input, top, count)?;
+                    self.copy(args.shape, input, top, count, &copy)?;
                     &*self.copied
                 } else {
                     input.get(top * self.plan.pitch..)?
@@ -150,6 +151,7 @@ mod native {
             input: &[i8],
             top: usize,
             count: usize,
+            copy: impl Fn(&mut [i8], &[i8]),
         ) -> Option<()> {
             let [_, in_w, channels] = shape.input;
             let left = shape.pads[1];
@@ -166,7 +168,7 @@ mod native {
                 let values = input.get(y * line..)?.get(..inside.len())?;
                 before.fill(shape.input_zero_point);
                 behind.fill(shape.input_zero_point);
-                inside.copy_from_slice(values);
+                copy(inside, values);
             }
             Some(())
         }

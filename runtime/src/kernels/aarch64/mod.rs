@@ -28,6 +28,13 @@ const GRAIN: Grain = Grain { rows: 1, channels: 16, transforms: &[], least_work:
 
 /// All operators but convolutions, the same for all sets.
 const OPERATORS: Operators = Operators {
+    average_pool: Named { name: "average_pool_neon", run: code!(every average_pool_neon) },
+    average_pool_inside: Named {
+        name: "average_pool_inside_neon",
+        run: code!(every average_pool_inside_neon),
+    },
+    add: Named { name: "add_neon", run: code!(every add_neon) },
+    add_in_place: Named { name: "add_neon", run: code!(every add_in_place_neon) },
     logits: Named { name: "logits_neon", run: code!(Neon: logits_neon, args) },
     ..portable::OPERATORS
 };

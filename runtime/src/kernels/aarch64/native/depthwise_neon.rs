@@ -11,6 +11,7 @@ use core::arch::aarch64::{
 use core::arch::asm;
 
 use super::Neon;
+use super::copy::copy;
 use super::requantize_block::{Constants, Requantizer, Sums};
 use crate::error::Fault;
 use crate::kernels::aarch64::depthwise;
@@ -41,14 +42,15 @@ pub fn conv_depthwise_neon(token: Neon, args: ConvArgs<'_>) -> Result<(), Fault>
     run(token, args).ok_or(Fault::Plan)
 }
 
-fn run(_token: Neon, mut args: ConvArgs<'_>) -> Option<()> {
+fn run(token: Neon, mut args: ConvArgs<'_>) -> Option<()> {
     let shape = args.shape;
     let plan = depthwise::plan(shape);
     let weights: &mut [i8] = buffer(&mut args.scratch, plan.weights_bytes())?;
     let mut rows = Rows::new(plan, shape, &mut args.scratch)?;
     let symmetric = transpose(args.weights.as_ohwi(), plan.taps, plan.padded, weights)?;
     let ConvShape { output: [_, out_w, channels], strides, .. } = *shape;
-    rows.each(&mut args, |args, from, offsets, [first, count]| {
+    let copy = |to: &mut [i8], from: &[i8]| copy(token, to, from);
+    rows.each(&mut args, copy, |args, from, offsets, [first, count]| {
         for block in (0..plan.padded).step_by(BLOCK) {
             let constants = Constants::new(args.channels, block);
             let job = Job {

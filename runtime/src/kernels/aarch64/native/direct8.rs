@@ -142,9 +142,12 @@ impl Room<'_> {
         let position = |pixel| (args.first_row + pixel / out_w, pixel % out_w);
         if I::GROUP == 1 {
             let (mut y, mut x) = position(pixels.start);
-            for window in 0..pixels.len() {
-                gather(shape, input, (y, x), self.patches.get_mut(window * padded..)?, padded)?;
-                x += 1;
+            let mut window = 0;
+            while window < pixels.len() {
+                let patches = self.patches.get_mut(window * padded..)?;
+                let count = (out_w - x).min(pixels.len() - window);
+                let done = gather(shape, input, (y, x), patches, [padded, count])?;
+                (window, x) = (window + done, x + done);
                 if x == out_w {
                     (y, x) = (y + 1, 0);
                 }
@@ -159,7 +162,7 @@ impl Room<'_> {
                 continue;
             }
             for (window, pixel) in self.pair.chunks_exact_mut(padded).zip(first..pixels.end) {
-                gather(shape, input, position(pixel), window, padded)?;
+                gather(shape, input, position(pixel), window, [padded, 1])?;
             }
             let from = &*self.pair;
             isa.weave(Rows { from, count: 1, len: padded, below: 0, beside: padded }, to)?;
@@ -241,22 +244,28 @@ fn with_blocks<I: Direct8Isa>(
     Some(())
 }
 
-/// Copies the window behind an output pixel in OHWI order; padding is the zero point. What fills it up to `padded`
-/// elements, and what lies behind them, is anything. `None` if a slice is too short.
-#[inline]
+/// Copies the windows behind an output pixel and at most `count` of its row in OHWI order and fills them
+/// up to `padded` elements with zeros; padding is the zero point. How many it has copied, one at least; `None` if a
+/// slice is too short.
+#[inline(always)]
 fn gather(
     shape: &ConvShape,
     input: &[i8],
     position: (usize, usize),
-    patch: &mut [i8],
-    padded: usize,
-) -> Option<()> {
+    patches: &mut [i8],
+    [padded, count]: [usize; 2],
+) -> Option<usize> {
+    let sizes = [padded, count];
     let short = match shape.kernel[1] * shape.input[2] {
-        ..=16 => gather_short_rows::<16>(shape, input, position, patch),
-        17..=32 => gather_short_rows::<32>(shape, input, position, patch),
+        ..=16 => gather_short_rows::<16>(shape, input, position, patches, sizes),
+        17..=32 => gather_short_rows::<32>(shape, input, position, patches, sizes),
         _ => None,
     };
-    short.or_else(|| gather_any(shape, input, position, patch.get_mut(..padded)?))
+    if short.is_some() {
+        return short;
+    }
+    gather_any(shape, input, position, patches.get_mut(..padded)?)?;
+    Some(1)
 }
 
 /// See [`gather`].
@@ -302,34 +311,48 @@ fn gather_any(
     Some(())
 }
 
-/// Copies a window of short rows without padding, a vector or two a row; what comes behind a row is
-/// written later, and what is left behind the last meets weights of 0. `None` if it is no such window, or too near
-/// the end of the input.
+/// Copies the windows of at most `count` pixels of a row, whose rows are short and without padding, a vector or two a
+/// row: what comes behind a row is written later. How many it has copied: none if there is padding in the first, and
+/// fewer near the end of the input or of the patches.
 #[inline(always)]
 fn gather_short_rows<const MOST: usize>(
     shape: &ConvShape,
     input: &[i8],
     (oy, ox): (usize, usize),
-    patch: &mut [i8],
-) -> Option<()> {
+    patches: &mut [i8],
+    [padded, count]: [usize; 2],
+) -> Option<usize> {
     let [in_h, in_w, in_c] = shape.input;
     let [kernel_h, kernel_w] = shape.kernel;
-    let (run, pitch) = (kernel_w * in_c, in_w * in_c);
-    if run > MOST || shape.dilations != [1, 1] {
-        return None;
-    }
+    let (run, pitch, beside) = (kernel_w * in_c, in_w * in_c, shape.strides[1] * in_c);
     let y = (oy * shape.strides[0]).checked_sub(shape.pads[0])?;
     let x = (ox * shape.strides[1]).checked_sub(shape.pads[1])?;
-    let inside = y + kernel_h <= in_h && x + kernel_w <= in_w;
     let from = input.get(y * pitch + x * in_c..)?;
     let last = kernel_h - 1;
-    if !inside || patch.len() < last * run + MOST || from.len() < last * pitch + MOST {
+    // Pixels whose windows end inside the map, and which vectors end inside the input and the patches.
+    let inside = in_w.checked_sub(x + kernel_w)? / shape.strides[1];
+    let read = from.len().checked_sub(last * pitch + MOST)? / beside;
+    let behind = (last * run + MOST).max(kernel_h * run + STEP);
+    let written = patches.len().checked_sub(behind)? / padded;
+    let count = (inside.min(read).min(written) + 1).min(count);
+    if y + kernel_h > in_h || shape.dilations != [1, 1] || run > MOST {
         return None;
     }
-    for row in 0..kernel_h {
-        vectors::<MOST>(patch.get_mut(row * run..)?, from.get(row * pitch..)?)?;
+    let (mut from, mut to) = (from.as_ptr(), patches.as_mut_ptr());
+    for _ in 0..count {
+        for row in 0..kernel_h {
+            // SAFETY: the vectors of all rows of `count` windows end inside the input and the patches.
+            unsafe {
+                let values = from.add(row * pitch).cast::<[i8; MOST]>().read_unaligned();
+                to.add(row * run).cast::<[i8; MOST]>().write_unaligned(values);
+            }
+        }
+        // SAFETY: so does a step behind the last row.
+        unsafe { to.add(kernel_h * run).cast::<[i8; STEP]>().write_unaligned([0; STEP]) };
+        from = from.wrapping_add(beside);
+        to = to.wrapping_add(padded);
     }
-    Some(())
+    Some(count)
 }
 
 /// Copies `len` elements. Where both sides go on, short runs are copied in whole vectors: what comes

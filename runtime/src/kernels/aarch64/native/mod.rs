@@ -1,6 +1,9 @@
 //! AArch64 kernels: with the instructions that every AArch64 processor has (ARMv8.0 with NEON), and with
 //! the dot products and the products of matrices of newer ones.
 
+mod add_neon;
+mod average_pool_neon;
+mod copy;
 mod depthwise_neon;
 mod direct8;
 mod direct8_dotprod;
@@ -11,6 +14,8 @@ mod outer_product;
 mod requantize_block;
 mod winograd4_neon;
 
+pub use add_neon::{add_in_place_neon, add_neon};
+pub use average_pool_neon::{average_pool_inside_neon, average_pool_neon};
 pub use depthwise_neon::conv_depthwise_neon;
 pub use direct8_dotprod::conv_direct8_dotprod;
 pub use direct8_i8mm::conv_direct8_i8mm;

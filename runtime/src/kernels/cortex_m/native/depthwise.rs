@@ -54,7 +54,10 @@ pub(super) fn conv<I: DepthwiseIsa>(_isa: I, mut args: ConvArgs<'_>) -> Option<(
     transpose(ohwi, plan.taps, I::ORDER, weights);
     let epilogue = Epilogue::begin(&mut args)?;
     let row = shape.output[1] * shape.output[2];
-    rows.each(&mut args, |args, from, offsets, [first, count]| {
+    let copy = |to: &mut [i8], from: &[i8]| {
+        to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+    };
+    rows.each(&mut args, copy, |args, from, offsets, [first, count]| {
         let outputs = args.output.chunks_exact_mut(row.max(1)).skip(first).take(count);
         for (y, output) in outputs.enumerate() {
             let from = from.get(y * shape.strides[0] * plan.pitch..)?;

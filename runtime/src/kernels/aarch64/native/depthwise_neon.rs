@@ -119,11 +119,7 @@ fn compute(
                 _ => {}
             }
         }
-        if symmetric {
-            any_taps::<true>(job, rq, output)
-        } else {
-            any_taps::<false>(job, rq, output)
-        }
+        any_taps(job, rq, symmetric, output)
     }
 }
 
@@ -255,14 +251,16 @@ unsafe fn nine_taps(
     [s0, s1, s2, s3]
 }
 
-/// As many taps as there are. With `PAIRS` no weight is -128.
+/// As many taps as there are; if `symmetric`, no weight is -128.
 ///
 /// # Safety
 /// A block is readable at every offset from every pixel, and a block of weights for every tap.
 #[target_feature(enable = "neon")]
-unsafe fn any_taps<const PAIRS: bool>(
+#[inline(never)]
+unsafe fn any_taps(
     job: &Job<'_>,
     rq: &Requantizer<'_>,
+    symmetric: bool,
     output: &mut [i8],
 ) -> Option<()> {
     let mut at = job.at;
@@ -276,7 +274,7 @@ unsafe fn any_taps<const PAIRS: bool>(
                 for &[first, second] in pairs {
                     let values = [vld1q_s8(from.add(first)), vld1q_s8(from.add(second))];
                     let taps = [vld1q_s8(weights), vld1q_s8(weights.add(job.padded))];
-                    sums = if PAIRS {
+                    sums = if symmetric {
                         pair(sums, values, taps)
                     } else {
                         single(single(sums, values[0], taps[0]), values[1], taps[1])
@@ -287,7 +285,7 @@ unsafe fn any_taps<const PAIRS: bool>(
                     sums = single(sums, vld1q_s8(from.add(offset)), vld1q_s8(weights));
                 }
             }
-            rq.store(sums, at, output)?;
+            rq.store_called(sums, at, output)?;
             at += job.channels;
         }
     }

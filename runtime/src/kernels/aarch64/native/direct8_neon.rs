@@ -53,14 +53,13 @@ fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) -> Option<()>
     let rq = &rq.with_channels(block.count);
     let pixels = block.patches.len() / block.padded.max(1);
     let done = if PAIRS { whole_tiles(rq, &block, pixels / PIXELS, output)? * PIXELS } else { 0 };
-    let rest = pixels - done;
-    for tile in (0..rest).step_by(PIXELS).map(|first| done + first) {
-        match pixels - tile {
-            1 => some_pixels::<1, PAIRS>(rq, &block, tile, output)?,
-            2 => some_pixels::<2, PAIRS>(rq, &block, tile, output)?,
-            3 => some_pixels::<3, PAIRS>(rq, &block, tile, output)?,
-            _ => some_pixels::<PIXELS, PAIRS>(rq, &block, tile, output)?,
-        }
+    let mut pixel = done;
+    while pixel < pixels {
+        pixel += match pixels - pixel {
+            3.. if PAIRS => some_pixels::<3, true>(rq, &block, pixel, output)?,
+            2 if PAIRS => some_pixels::<2, true>(rq, &block, pixel, output)?,
+            _ => some_pixels::<1, PAIRS>(rq, &block, pixel, output)?,
+        };
     }
     Some(())
 }
@@ -260,14 +259,15 @@ unsafe fn multiply_tile(
     sums
 }
 
-/// A tile of `P` windows, from pixel `first` on.
+/// A tile of `P` windows, from pixel `first` on: what whole tiles leave over. Gives `P`.
 #[target_feature(enable = "neon")]
+#[inline(never)]
 fn some_pixels<const P: usize, const PAIRS: bool>(
     requantizer: &Requantizer<'_>,
     block: &Block<'_>,
     first: usize,
     output: &mut [i8],
-) -> Option<()> {
+) -> Option<usize> {
     let Block { padded, weights, out_c, .. } = *block;
     let (patches, at) = block.tile(first)?;
     let long = patches.len() >= P * padded && weights.len() >= BLOCK * padded;
@@ -286,9 +286,9 @@ fn some_pixels<const P: usize, const PAIRS: bool>(
         }
     }
     for (pixel, sums) in sums.into_iter().enumerate() {
-        requantizer.store(sums, at + pixel * out_c, output)?;
+        requantizer.store_called(sums, at + pixel * out_c, output)?;
     }
-    Some(())
+    Some(P)
 }
 
 /// With `PAIRS` no weight is -128.

@@ -158,6 +158,13 @@ impl<'r> Requantizer<'r> {
         Some(())
     }
 
+    /// As [`Self::store`], for loops in which it need not be inlined.
+    #[target_feature(enable = "neon")]
+    #[inline(never)]
+    pub fn store_called(&self, sums: Sums, at: usize, output: &mut [i8]) -> Option<()> {
+        self.store(sums, at, output)
+    }
+
     /// Sums that began with the bias in int8, given halves of their multipliers.
     #[target_feature(enable = "neon")]
     #[inline]

@@ -52,12 +52,16 @@ fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) -> Option<()>
     let rq = Requantizer::new(block.channels, block.requantization, block.residual)?;
     let rq = &rq.with_channels(block.count);
     let pixels = block.patches.len() / block.padded.max(1);
-    let done = if PAIRS { whole_tiles(rq, &block, pixels / PIXELS, output)? * PIXELS } else { 0 };
+    let tiles = pixels / PIXELS;
+    let done = match rq.usual_zero_point() {
+        _ if !PAIRS => 0,
+        Some(_) => whole_tiles::<true>(rq, &block, tiles, output)? * PIXELS,
+        None => whole_tiles::<false>(rq, &block, tiles, output)? * PIXELS,
+    };
     let mut pixel = done;
     while pixel < pixels {
         pixel += match pixels - pixel {
             3.. if PAIRS => some_pixels::<3, true>(rq, &block, pixel, output)?,
-            2 if PAIRS => some_pixels::<2, true>(rq, &block, pixel, output)?,
             _ => some_pixels::<1, PAIRS>(rq, &block, pixel, output)?,
         };
     }
@@ -65,9 +69,12 @@ fn compute<const PAIRS: bool>(block: Block<'_>, output: &mut [i8]) -> Option<()>
 }
 
 /// So many tiles of [`PIXELS`] windows, where no weight is -128, four channels at a time; how many it has computed:
-/// none where channels are no whole quads.
+/// none where channels are no whole quads. With `USUAL` sums are rounded as in nearly all steps without a residual;
+/// otherwise there is one in any case, and where there is none it is multiplied by 0. A branch in here would be taken
+/// out of the loops, and each way have its own copy of them.
 #[target_feature(enable = "neon")]
-fn whole_tiles(
+#[inline(never)]
+fn whole_tiles<const USUAL: bool>(
     rq: &Requantizer<'_>,
     block: &Block<'_>,
     tiles: usize,
@@ -75,7 +82,7 @@ fn whole_tiles(
 ) -> Option<usize> {
     let Block { padded, weights, out_c, count, first, .. } = *block;
     let pixels = tiles * PIXELS;
-    if pixels == 0 || !count.is_multiple_of(QUAD) {
+    if pixels == 0 || !count.is_multiple_of(QUAD) || count > BLOCK {
         return Some(0);
     }
     let long = block.patches.len() >= pixels * padded && weights.len() >= count * padded;
@@ -86,60 +93,79 @@ fn whole_tiles(
     let outputs = output.get_mut(first..)?.get_mut(..len)?;
     let (mut from, mut row) = (block.patches.as_ptr(), outputs.as_mut_ptr());
     let mut residual = match block.residual {
-        Residual::None => None,
-        Residual::InPlace => Some(row.cast_const()),
-        Residual::Separate(values) => Some(values.get(first..)?.get(..len)?.as_ptr()),
+        Residual::Separate(values) => values.get(first..)?.get(..len)?.as_ptr(),
+        _ => row.cast_const(),
     };
+    let zero_point = vdupq_n_s16(rq.usual_zero_point().unwrap_or_default());
+    // What a quad's sums ask for lies together.
+    let constants: [[int32x4_t; 2]; VECTORS] =
+        core::array::from_fn(|quad| [rq.bias[quad], rq.halves[quad]]);
     for _ in 0..tiles {
-        let mut weights = weights.as_ptr();
-        for quad in 0..count / QUAD {
-            // SAFETY: four windows, the weights of four channels and of a residual four channels of each of four
-            // pixels are readable, and the latter writable.
+        let (mut weights, mut constants) = (weights.as_ptr(), constants.as_ptr());
+        let mut to = [0, 1, 2, 3].map(|pixel| row.wrapping_add(pixel * out_c));
+        let mut values = residual;
+        for _ in 0..count / QUAD {
+            // SAFETY: there are at most VECTORS quads. Four windows, the weights of four channels and of the residual
+            // four channels of each of four pixels are readable, and those of the output writable.
             unsafe {
-                let sums = multiply_tile(from, weights, padded, &rq.bias[quad]);
-                let halves = [rq.halves[quad]; VECTORS];
-                let bytes = match (rq.usual_zero_point(), residual) {
-                    (Some(zero_point), _) => rq.usual_bytes(sums, halves, vdupq_n_s16(zero_point)),
-                    (None, Some(values)) => {
-                        let mut lanes = vdupq_n_s32(0);
-                        let pixel = |pixel: usize| values.add(quad * QUAD + pixel * out_c).cast();
-                        lanes = vld1q_lane_s32::<0>(pixel(0), lanes);
-                        lanes = vld1q_lane_s32::<1>(pixel(1), lanes);
-                        lanes = vld1q_lane_s32::<2>(pixel(2), lanes);
-                        lanes = vld1q_lane_s32::<3>(pixel(3), lanes);
-                        rq.bytes(sums, halves, Some(vreinterpretq_s8_s32(lanes)))
-                    }
-                    (None, None) => rq.bytes(sums, halves, None),
+                let (sums, half) = multiply_tile(from, &mut weights, padded, &mut constants);
+                let halves = [half; VECTORS];
+                let bytes = if USUAL {
+                    rq.usual_bytes(sums, halves, zero_point)
+                } else {
+                    let lanes = vld1q_lane_s32::<0>(values.cast(), vdupq_n_s32(0));
+                    let lanes = vld1q_lane_s32::<1>(values.add(out_c).cast(), lanes);
+                    let lanes = vld1q_lane_s32::<2>(values.add(2 * out_c).cast(), lanes);
+                    let lanes = vld1q_lane_s32::<3>(values.add(3 * out_c).cast(), lanes);
+                    rq.bytes(sums, halves, Some(vreinterpretq_s8_s32(lanes)))
                 };
-                let (to, bytes) = (row.add(quad * QUAD), vreinterpretq_s32_s8(bytes));
-                vst1q_lane_s32::<0>(to.cast(), bytes);
-                vst1q_lane_s32::<1>(to.add(out_c).cast(), bytes);
-                vst1q_lane_s32::<2>(to.add(2 * out_c).cast(), bytes);
-                vst1q_lane_s32::<3>(to.add(3 * out_c).cast(), bytes);
+                store_quad(bytes, &mut to);
             }
-            weights = weights.wrapping_add(QUAD * padded);
+            values = values.wrapping_add(QUAD);
         }
         from = from.wrapping_add(PIXELS * padded);
         row = row.wrapping_add(PIXELS * out_c);
-        residual = residual.map(|values| values.wrapping_add(PIXELS * out_c));
+        residual = residual.wrapping_add(PIXELS * out_c);
     }
     Some(tiles)
 }
 
-/// The sums of four windows and four channels with their bias, where no weight is -128. As assembly, which keeps sixteen
+/// Writes four channels of each of four pixels, and moves on.
+///
+/// # Safety
+/// Four bytes are writable at each pointer.
+#[target_feature(enable = "neon")]
+#[inline]
+unsafe fn store_quad(bytes: int8x16_t, to: &mut [*mut i8; PIXELS]) {
+    // SAFETY: the caller sees to it.
+    unsafe {
+        asm!(
+            "str {bytes:s}, [{a}], #4",
+            "st1 {{{bytes:v}.s}}[1], [{b}], #4",
+            "st1 {{{bytes:v}.s}}[2], [{c}], #4",
+            "st1 {{{bytes:v}.s}}[3], [{d}], #4",
+            bytes = in(vreg) bytes,
+            a = inout(reg) to[0], b = inout(reg) to[1], c = inout(reg) to[2], d = inout(reg) to[3],
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// The sums of four windows and the next four channels with their bias, and the second of these channels' constants,
+/// where no weight is -128. As assembly, which keeps sixteen
 /// accumulators, eight vectors of windows and four of weights in registers and loads them in pairs and in fours.
 ///
 /// # Safety
 /// `patches` points to `PIXELS * padded` readable elements, `weights` to `QUAD * padded`, and `padded` is a
-/// multiple of [`STEP`], one at least.
+/// multiple of [`STEP`], one at least; `constants` to two readable vectors.
 #[target_feature(enable = "neon")]
 #[inline]
 unsafe fn multiply_tile(
     patches: *const i8,
-    weights: *const i8,
+    weights: &mut *const i8,
     padded: usize,
-    bias: &int32x4_t,
-) -> [int32x4_t; PIXELS] {
+    constants: &mut *const [int32x4_t; 2],
+) -> ([int32x4_t; PIXELS], int32x4_t) {
     /// Sixteen products of a window and a channel, added in pairs by `add`.
     macro_rules! products {
         ($add:literal $product:literal $weights:literal $window:literal $sum:literal) => {
@@ -210,6 +236,7 @@ unsafe fn multiply_tile(
             )
         };
     }
+    let half: int32x4_t;
     let mut sums = [vdupq_n_s32(0); PIXELS];
     // SAFETY: the caller sees to it that so much is readable; nothing is written.
     unsafe {
@@ -234,7 +261,7 @@ unsafe fn multiply_tile(
             "subs {steps}, {steps}, #2",
             "b.ne 30b",
             "40:",
-            "ldr q0, [{bias}]",
+            "ldp q0, q1, [{constants}], #32",
             total!("16" "17" "18" "19"),
             total!("20" "21" "22" "23"),
             total!("24" "25" "26" "27"),
@@ -243,10 +270,10 @@ unsafe fn multiply_tile(
             p1 = inout(reg) patches.wrapping_add(padded) => _,
             p2 = inout(reg) patches.wrapping_add(2 * padded) => _,
             p3 = inout(reg) patches.wrapping_add(3 * padded) => _,
-            weights = inout(reg) weights => _,
+            weights = inout(reg) *weights,
             steps = inout(reg) padded / STEP => _,
-            bias = in(reg) bias,
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+            constants = inout(reg) *constants,
+            out("v0") _, out("v1") half, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
             out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
             out("v12") _, out("v13") _, out("v14") _, out("v15") _,
             out("v16") sums[0], out("v17") _, out("v18") _, out("v19") _,
@@ -256,7 +283,7 @@ unsafe fn multiply_tile(
             options(pure, readonly, nostack),
         );
     }
-    sums
+    (sums, half)
 }
 
 /// A tile of `P` windows, from pixel `first` on: what whole tiles leave over. Gives `P`.

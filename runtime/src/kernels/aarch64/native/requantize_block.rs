@@ -54,6 +54,7 @@ pub(super) struct Requantizer<'r> {
     /// Multipliers are even: the doubling product with the half is the product itself.
     pub halves: Sums,
     shift: int32x4_t,
+    /// 0 without a residual.
     residual_multiplier: int32x4_t,
     offset: int32x4_t,
     /// Negative: to the right.
@@ -93,7 +94,10 @@ impl<'r> Requantizer<'r> {
             bias: vectors(bias),
             halves: vectors(multipliers).map(|multiplier| vshrq_n_s32::<1>(multiplier)),
             shift: vdupq_n_s32(rq.shift as i32),
-            residual_multiplier: vdupq_n_s32(rq.residual_multiplier),
+            residual_multiplier: vdupq_n_s32(match residual {
+                Residual::None => 0,
+                _ => rq.residual_multiplier,
+            }),
             offset: vdupq_n_s32(rq.offset),
             rounding_shift: vdupq_n_s32((rq.fraction_bits as i32).wrapping_neg()),
             clamp: (vdupq_n_s8(rq.clamp.0), vdupq_n_s8(rq.clamp.1)),

@@ -114,8 +114,8 @@ fn compute(
             let len = (pixels - 1) * job.channels + BLOCK;
             let outputs = output.get_mut(job.at..)?.get_mut(..len)?;
             match job.offsets.len() {
-                1 => return Some(whole_blocks::<1>(job, rq, zero_point, outputs, one_tap)),
-                9 => return Some(whole_blocks::<9>(job, rq, zero_point, outputs, nine_taps)),
+                1 => return whole_blocks::<1>(job, rq, zero_point, outputs, one_tap),
+                9 => return whole_blocks::<9>(job, rq, zero_point, outputs, nine_taps),
                 _ => {}
             }
         }
@@ -136,7 +136,7 @@ unsafe fn whole_blocks<const TAPS: usize>(
     zero_point: i16,
     outputs: &mut [i8],
     sums: unsafe fn(&Sums, *const i8, &[usize; TAPS], &[int8x16_t; TAPS]) -> Sums,
-) {
+) -> Option<()> {
     let mut offsets = [0; TAPS];
     offsets.iter_mut().zip(job.offsets).for_each(|(to, &from)| *to = from);
     let weights: [int8x16_t; TAPS] = core::array::from_fn(|tap| {
@@ -157,6 +157,7 @@ unsafe fn whole_blocks<const TAPS: usize>(
             to = to.wrapping_add(job.channels);
         }
     }
+    Some(())
 }
 
 /// See [`whole_blocks`].

@@ -9,7 +9,7 @@
 use core::arch::aarch64::{
     int8x16_t, int32x4_t, vaddq_s32, vdupq_n_s8, vdupq_n_s16, vdupq_n_s32, vget_low_s8,
     vld1q_lane_s32, vld1q_s8, vminq_s8, vminvq_s8, vmlal_high_s8, vmull_high_s8, vmull_s8,
-    vpadalq_s16, vpaddq_s32, vreinterpretq_s8_s32, vreinterpretq_s32_s8, vst1q_lane_s32, vst1q_s8,
+    vpadalq_s16, vpaddq_s32, vreinterpretq_s8_s32, vst1q_s8,
 };
 use core::arch::asm;
 

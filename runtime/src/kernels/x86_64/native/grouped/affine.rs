@@ -2,8 +2,6 @@
 //!
 //! Channels of some pixels side by side are taken for channels of one, so that they come in blocks of sixteen.
 
-use core::arch::x86_64::__m128i;
-
 use crate::error::Fault;
 use crate::format::Channels;
 use crate::kernels::divide::buffer;
@@ -92,34 +90,69 @@ unsafe fn run<D: Dots>(mut args: ConvArgs<'_>) -> Option<()> {
                 dots::Block::<D>::load(factors.as_ptr()),
             )
         };
+        let task = Task { input, output, residual, period, len };
         let mut at = block;
-        while at < len {
-            // SAFETY: the caller vouches for the instructions; values are read and written below `len` alone.
-            unsafe {
-                let mut steps = [dots::Block::<D>::splat(0); FOUR];
-                let count = |n: usize| len.saturating_sub(at + n * period).min(BLOCK);
-                for (n, steps) in steps.iter_mut().enumerate() {
-                    let (at, count) = (at + n * period, count(n));
-                    let values = dots::Block::<D>::widen(value(input, at, count));
-                    let shortcut =
-                        if residual.is_null() { None } else { Some(value(residual, at, count)) };
-                    *steps =
-                        epilogue.round(values.product(factors) + epilogue.first[0], 0, shortcut);
-                }
-                for (n, values) in D::narrow(steps, epilogue.clamp).into_iter().enumerate() {
-                    write(values, output.wrapping_add(at + n * period), count(n));
-                }
+        // SAFETY: the caller vouches for the instructions; values are read and written below `len` alone.
+        unsafe {
+            while at + (FOUR - 1) * period + BLOCK <= len {
+                task.four::<D, true>(at, factors, &epilogue);
+                at += FOUR * period;
             }
-            at += FOUR * period;
+            while at < len {
+                task.four::<D, false>(at, factors, &epilogue);
+                at += FOUR * period;
+            }
         }
     }
     Some(())
 }
 
-/// # Safety
-/// So many values are readable there.
-#[inline(always)]
-unsafe fn value(from: *const i8, at: usize, count: usize) -> __m128i {
-    // SAFETY: the caller vouches for the values.
-    unsafe { load(from.wrapping_add(at), count) }
+/// Where values come from and go to.
+struct Task {
+    input: *const i8,
+    output: *mut i8,
+    /// Null without a residual.
+    residual: *const i8,
+    period: usize,
+    /// Values of each.
+    len: usize,
+}
+
+impl Task {
+    /// A block of values from `at` on and those one, two and three periods behind it, as far as there are any; all
+    /// sixteen of each if `WHOLE`.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `len` values are readable and writable, and there are so many that it is true
+    /// that blocks are whole.
+    #[inline(always)]
+    unsafe fn four<D: Dots, const WHOLE: bool>(
+        &self,
+        at: usize,
+        factors: dots::Block<D>,
+        epilogue: &Epilogue<dots::Block<D>, 1>,
+    ) {
+        let place = |n: usize| {
+            let at = at + n * self.period;
+            (at, if WHOLE { BLOCK } else { self.len.saturating_sub(at).min(BLOCK) })
+        };
+        // SAFETY: the caller vouches for the same.
+        unsafe {
+            let mut steps = [dots::Block::<D>::splat(0); FOUR];
+            for (n, steps) in steps.iter_mut().enumerate() {
+                let (at, count) = place(n);
+                let values = dots::Block::<D>::widen(load(self.input.wrapping_add(at), count));
+                let mut shortcut = None;
+                if !self.residual.is_null() {
+                    shortcut = Some(load(self.residual.wrapping_add(at), count));
+                }
+                let sums = values.product(factors) + epilogue.first[0];
+                *steps = epilogue.round(sums, 0, shortcut);
+            }
+            for (n, values) in D::narrow(steps, epilogue.clamp).into_iter().enumerate() {
+                let (at, count) = place(n);
+                write(values, self.output.wrapping_add(at), count);
+            }
+        }
+    }
 }

@@ -108,7 +108,7 @@ impl<'g> Writer<'g> {
     }
 
     fn floats(&mut self, name: String, dims: &[usize], values: &[f32]) -> String {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes = values::bytes::of_f32(values);
         self.initializer(name, DataType::Float, dims, bytes)
     }
 

@@ -11,6 +11,8 @@ use fixnet::float::{FloatError, FloatModel};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tract_onnx::pb::{ModelProto, NodeProto};
+use values::fidelity::largest;
+use values::order::chw;
 
 use crate::graph::InputLayout;
 use crate::import::reads;
@@ -118,18 +120,6 @@ impl Reference<'_> {
     }
 }
 
-/// Values in HWC order, channel by channel.
-pub(crate) fn chw(values: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
-    let plane = height * width;
-    let at = |i: usize| values.get(i % plane * channels + i / plane).copied().unwrap_or(0.0);
-    (0..plane * channels).map(at).collect()
-}
-
-/// Values that lie channel by channel, in HWC order.
-pub(crate) fn hwc(values: &[f32], [height, width, channels]: [usize; 3]) -> Vec<f32> {
-    chw(values, [1, channels, height * width])
-}
-
 /// Uniform values as those of normalised images, the same on every machine.
 fn image(seed: u64, len: usize) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -204,17 +194,11 @@ fn sorted(values: &[f32]) -> Vec<f32> {
     sorted
 }
 
-fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |most, value| most.max(value.abs()))
-}
-
 /// The largest difference and the largest value, if that is more than rounding makes where values of up to
 /// `anywhere` are added.
 fn difference(expected: &[f32], found: &[f32], anywhere: f32) -> Option<(f32, f32)> {
     let largest = largest(expected);
-    let far = |(a, b): (&f32, &f32)| if a == b { 0.0 } else { (a - b).abs() };
-    let more = |most: f32, d: f32| if d > most || d.is_nan() { d } else { most };
-    let difference = expected.iter().zip(found).map(far).fold(0.0, more);
+    let difference = values::fidelity::largest_difference(expected, found);
     // Not a number is more than rounding makes, too.
     let same = difference <= TOLERANCE * largest + CANCELLATION * anywhere;
     (!same).then_some((difference, largest))
@@ -233,13 +217,5 @@ mod tests {
         assert!(difference(&[0.0], &[1e-3], 1.0).is_some());
         assert!(difference(&[1.0], &[f32::NAN], 1.0).is_some());
         assert!(difference(&[1.0, 5.0], &[f32::NAN, 5.0], 5.0).is_some());
-    }
-
-    #[test]
-    fn orders_of_elements_are_each_others_inverse() {
-        let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
-        let shape = [2, 3, 4];
-        assert_eq!(chw(&values, shape)[..6], [0., 4., 8., 12., 16., 20.]);
-        assert_eq!(hwc(&chw(&values, shape), shape), values);
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType};
 use tempfile::TempDir;
-use tools::data::{DataError, Dataset, InputSize, OpenOptions, Recipe, RgbPixels, Sample, Source};
+use tools::data::{
+    DataError, Dataset, InputSize, OpenOptions, Recipe, RgbPixels, Sample, Source, to_png,
+};
 
 const TINY: InputSize = InputSize { height: 2, width: 2 };
 const RGB_JPEG: &[u8] = include_bytes!("../../fuzz/corpus/image/rgb.jpg");
@@ -16,7 +18,7 @@ fn folder() -> TempDir {
 }
 
 fn write_image(path: &Path, red: u8) {
-    fs::write(path, RgbPixels::from_fn(2, 2, |_, _| [red, 0, 0]).to_png().unwrap()).unwrap();
+    fs::write(path, to_png(&RgbPixels::from_fn(2, 2, |_, _| [red, 0, 0])).unwrap()).unwrap();
 }
 
 fn write_batch(path: &Path, labels: &[u8]) {
@@ -199,7 +201,7 @@ fn one_record_is_named_by_its_index() {
 fn truncated_images_are_refused_by_name() {
     let dir = folder();
     let noise = RgbPixels::from_fn(10, 9, |x, y| [((x * 37) ^ (y * 91)) as u8, x as u8, y as u8]);
-    for (name, bytes) in [("a.png", &noise.to_png().unwrap()[..]), ("a.jpg", RGB_JPEG)] {
+    for (name, bytes) in [("a.png", &to_png(&noise).unwrap()[..]), ("a.jpg", RGB_JPEG)] {
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
         let input = InputSize { height: 9, width: 10 };

@@ -16,6 +16,7 @@ use object::{Object, ObjectSection};
 use serde_json::Value;
 use tools::boards::{Board, firmware_folder, fit_linux};
 use tools::data::dead_leaves::dead_leaves;
+use tools::data::to_png;
 use tools::process::{follow, run_limited};
 
 /// A run takes seconds; a program that hangs must not hang the tests.
@@ -440,7 +441,7 @@ fn json(output: &Output) -> Value {
 }
 
 fn write_png(path: &str, seed: u64, width: usize, height: usize) {
-    fs::write(path, dead_leaves(seed, 0, width, height).to_png().unwrap()).unwrap();
+    fs::write(path, to_png(&dead_leaves(seed, 0, width, height)).unwrap()).unwrap();
 }
 
 fn text(path: &Path) -> String {

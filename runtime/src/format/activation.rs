@@ -53,6 +53,14 @@ impl Activation {
         steps.round_ties_even().clamp(-128.0, 127.0) as i8
     }
 
+    /// The bytes of [`Activation::quantize`] of each value, as many as there are of both.
+    #[cfg(feature = "std")]
+    pub fn quantize_all(&self, real: &[f32], bytes: &mut [u8]) {
+        for (byte, &real) in bytes.iter_mut().zip(real) {
+            *byte = self.quantize(real).cast_unsigned();
+        }
+    }
+
     /// Number of bytes in the arena.
     #[must_use]
     pub const fn bytes(&self) -> usize {

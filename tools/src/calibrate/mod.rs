@@ -3,54 +3,16 @@
 //! What may not be broken: memory does not grow with the number of images, and the result depends
 //! on neither their order nor the number of threads (sums of means are made in fixed chunks).
 
-mod histogram;
 mod range;
 
 use fixnet::float::{FloatError, FloatModel};
 use rayon::prelude::*;
 
-pub use histogram::Histogram;
 pub use range::{Bits, Method, Range};
+pub use values::{Histogram, Statistics};
 
 use crate::data::DataError;
 use crate::lower::Network;
-
-/// What was seen of one tensor.
-#[derive(Debug, Clone, Default)]
-pub struct Statistics {
-    pub histogram: Histogram,
-    /// Sum over images and positions, per channel.
-    sums: Vec<f64>,
-    positions: u64,
-}
-
-impl Statistics {
-    /// Adds one image's values, NCHW with batch 1.
-    fn extend(&mut self, values: &[f32], channels: usize) {
-        self.histogram.extend(values);
-        self.sums.resize(channels, 0.0);
-        let plane = values.len() / channels.max(1);
-        for (sum, plane) in self.sums.iter_mut().zip(values.chunks_exact(plane.max(1))) {
-            *sum += plane.iter().copied().map(f64::from).sum::<f64>();
-        }
-        self.positions += plane as u64;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.histogram.merge(&other.histogram);
-        self.sums.resize(other.sums.len().max(self.sums.len()), 0.0);
-        for (to, from) in self.sums.iter_mut().zip(&other.sums) {
-            *to += from;
-        }
-        self.positions += other.positions;
-    }
-
-    /// Mean of each channel.
-    #[must_use]
-    pub fn means(&self) -> Vec<f64> {
-        self.sums.iter().map(|s| s / self.positions.max(1) as f64).collect()
-    }
-}
 
 /// Why calibration failed.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +87,7 @@ fn observe(
         let tensors = (0..network.tensors.len()).filter(|&t| t != network.input);
         let inner = tensors.zip(outputs.iter().map(Vec::as_slice));
         for (tensor, values) in inner.chain([(network.input, input.as_slice())]) {
-            if values.iter().any(|v| !v.is_finite()) {
+            if !values::all_finite(values) {
                 let tensor = network.tensors[tensor].name.clone();
                 return Err(CalibrateError::NotFinite { tensor, image: index });
             }

@@ -1,6 +1,6 @@
 //! From a histogram to the real range that int8 covers.
 
-use super::Histogram;
+use values::Histogram;
 
 /// How the range is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -143,18 +143,12 @@ fn least_squares(histogram: &Histogram, min: f64, max: f64, bits: Bits) -> Range
     Range::new(low, high, bits)
 }
 
-/// Expected squared error of quantizing: rounding within the range, clipping outside it.
+/// Expected squared error of quantizing to `range`.
 fn squared_error(bins: &[(f64, u64)], range: Range) -> f64 {
     let scale = f64::from(range.scale);
     let low = (-128.0 - f64::from(range.zero_point)) * scale;
     let high = (f64::from(range.highest) - f64::from(range.zero_point)) * scale;
-    let rounding = scale * scale / 12.0;
-    bins.iter()
-        .map(|&(value, count)| {
-            let beyond = (value - high).max(low - value).max(0.0);
-            (rounding + beyond * beyond) * count as f64
-        })
-        .sum()
+    values::squared_error(bins, (low, high), scale)
 }
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use fixnet::format::{Activation, Step};
 use fixnet::hybrid::HybridError;
 use fixnet::session::{Hook, StepInfo};
 use serde::Serialize;
+use values::fidelity::Sums;
+use values::order;
 
 use super::{CompareError, Subjects, fill};
 use crate::data::RgbPixels;
 use crate::graph::InputLayout;
-
-/// Where an error of zero would make it infinite.
-const MAX_SQNR_DB: f64 = 200.0;
 
 /// How well a layer's output follows the float network's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,36 +22,6 @@ pub struct LayerComparison {
     pub cosine: f64,
     /// The same with this layer alone in int8.
     pub sqnr_isolated_db: f64,
-}
-
-/// Sums of squares and products.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Sums {
-    float: f64,
-    int8: f64,
-    product: f64,
-    error: f64,
-}
-
-impl Sums {
-    fn add(&mut self, other: &Self) {
-        self.float += other.float;
-        self.int8 += other.int8;
-        self.product += other.product;
-        self.error += other.error;
-    }
-
-    fn sqnr_db(&self) -> f64 {
-        if self.error == 0.0 {
-            return MAX_SQNR_DB;
-        }
-        (10.0 * (self.float / self.error).log10()).clamp(-MAX_SQNR_DB, MAX_SQNR_DB)
-    }
-
-    fn cosine(&self) -> f64 {
-        let norm = (self.float * self.int8).sqrt();
-        if norm == 0.0 { 1.0 } else { self.product / norm }
-    }
 }
 
 /// Sums of one layer.
@@ -141,57 +110,25 @@ impl<'s> LayerJudge<'s> {
             int8: 0,
         };
         let bytes = session.tensor_mut(activation.tensor).ok_or(missing)?;
-        for (byte, &value) in bytes.iter_mut().zip(values) {
-            *byte = activation.quantize(value) as u8;
-        }
+        activation.quantize_all(values, bytes);
         Ok(())
     }
 
     fn sums(&self, step: &Step<'_>, output: &[u8]) -> Result<Sums, CompareError> {
         let activation = &step.output;
         let values = self.tensor(activation)?;
-        let scale = f64::from(activation.scale);
-        let mut sums = Sums::default();
-        let mut add = |float: f32, int8: f64| {
-            let (float, int8) = (f64::from(float), int8 * scale);
-            sums.float += float * float;
-            sums.int8 += int8 * int8;
-            sums.product += float * int8;
-            sums.error += (float - int8) * (float - int8);
-        };
-        if activation.wide {
-            for (word, &float) in output.as_chunks::<4>().0.iter().zip(values) {
-                add(float, f64::from(i32::from_le_bytes(*word)));
-            }
+        Ok(if activation.wide {
+            Sums::of_i32(values, output, activation.scale)
         } else {
-            let zero = f64::from(activation.zero_point);
-            for (&byte, &float) in output.iter().zip(values) {
-                add(float, f64::from(byte as i8) - zero);
-            }
-        }
-        Ok(sums)
+            Sums::of_int8(values, output, activation.scale, activation.zero_point)
+        })
     }
 }
 
 /// NCHW values in HWC order; none if they are not as many as the tensor's.
 fn hwc(values: &[f32], activation: &Activation) -> Option<Vec<f32>> {
-    /// Pixels that are turned at a time, so that their values stay in the cache.
-    const BLOCK: usize = 16;
-    let [height, width, channels] = activation.shape();
-    let plane = height * width;
-    if values.len() != activation.elements() || values.is_empty() {
-        return None;
-    }
-    let mut turned = vec![0.0; values.len()];
-    for (block, pixels) in turned.chunks_mut(BLOCK * channels).enumerate() {
-        for (channel, values) in values.chunks_exact(plane).enumerate() {
-            let values = values.iter().skip(block * BLOCK);
-            for (pixel, &value) in pixels.chunks_exact_mut(channels).zip(values) {
-                pixel[channel] = value;
-            }
-        }
-    }
-    Some(turned)
+    let fits = values.len() == activation.elements() && !values.is_empty();
+    fits.then(|| order::hwc(values, activation.shape()))
 }
 
 struct Collect<'j, 's> {

@@ -8,10 +8,11 @@
 //!
 //! so `mean_image` is in units of `x` (0 to 255) and `mean` and `std` are in units of `x * scale`.
 //! `mean`, `std` and `mean_image` are always given in the order R, G, B; [`ChannelOrder::Bgr`] only
-//! swaps the planes that the network gets. [`Recipe::normalise`] is the one place that computes this
+//! swaps the planes that the network gets. [`Normalisation`] is the one place that computes this
 //! formula: the tables of the integer preprocessor and the float reference both come from it.
 
 use serde::{Deserialize, Serialize};
+use values::Normalisation;
 
 use super::error::MAX_SIDE;
 use super::resample::{centre_crop, covering_size, resize, shorter_side_size};
@@ -205,26 +206,26 @@ impl Recipe {
     /// The float input of a value `x` (0 to 255, less the mean image) of one colour (0 red, 1 green,
     /// 2 blue).
     pub fn normalise(&self, colour: usize, x: f32) -> f32 {
-        (x * self.scale - self.mean[colour]) / self.std[colour]
+        self.normalisation().value(colour, x)
     }
 
     /// The network's float input for pixels that already have its size. A mean image must have the
     /// same size ([`Recipe::check_mean_image`]).
     pub fn float_input(&self, pixels: &RgbPixels, layout: InputLayout) -> Vec<f32> {
-        let count = pixels.width * pixels.height;
-        let mut input = vec![0.0; 3 * count];
-        for (at, rgb) in pixels.data.chunks_exact(3).enumerate() {
-            for channel in 0..3 {
-                let colour = self.channel_order.colour(channel);
-                let mean = self.mean_image.as_ref().map_or(0.0, |m| m.data[3 * at + colour]);
-                let place = match layout {
-                    InputLayout::Nchw => channel * count + at,
-                    InputLayout::Nhwc => 3 * at + channel,
-                };
-                input[place] = self.normalise(colour, f32::from(rgb[colour]) - mean);
-            }
+        match layout {
+            InputLayout::Nchw => self.normalisation().planes(pixels),
+            InputLayout::Nhwc => self.normalisation().interleaved(pixels),
         }
-        input
+    }
+
+    fn normalisation(&self) -> Normalisation<'_> {
+        Normalisation {
+            scale: self.scale,
+            mean: self.mean,
+            std: self.std,
+            order: [0, 1, 2].map(|channel| self.channel_order.colour(channel)),
+            mean_image: self.mean_image.as_ref().map(|image| image.data.as_slice()),
+        }
     }
 }
 

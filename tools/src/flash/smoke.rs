@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::boards::Board;
 use crate::data::dead_leaves::dead_leaves;
-use crate::data::{DataError, InputSize, Recipe, Resizing, Source};
+use crate::data::{DataError, InputSize, Recipe, Resizing, Source, to_png};
 use crate::files::{self, FileError, ScratchFolder};
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
 use crate::report::{HostResult, host_result};
@@ -67,7 +67,7 @@ impl Smoke {
                 (name, file, extension.to_lowercase(), sample)
             }
             None => {
-                let file = dead_leaves(0, 0, size.width, size.height).to_png()?;
+                let file = to_png(&dead_leaves(0, 0, size.width, size.height))?;
                 let folder = ScratchFolder::new()?;
                 let path = folder.path().join("generated.png");
                 std::fs::write(&path, &file)

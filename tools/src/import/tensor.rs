@@ -161,7 +161,7 @@ fn decode_raw(element: DataType, bytes: &[u8]) -> Data {
         bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
     }
     match element {
-        DataType::Float => Data::Float(map(bytes, f32::from_le_bytes)),
+        DataType::Float => Data::Float(values::bytes::to_f32(bytes)),
         DataType::Double => Data::Float(map(bytes, |b| f64::from_le_bytes(b) as f32)),
         DataType::Float16 => Data::Float(map(bytes, |b| f16::from_le_bytes(b).to_f32())),
         DataType::Bfloat16 => Data::Float(map(bytes, |b| bf16::from_le_bytes(b).to_f32())),

@@ -1,5 +1,7 @@
 //! Groups of nodes become layers: a convolution with its residual addition and activation function.
 
+use values::order;
+
 use super::classifier;
 use super::{Ends, Geometry, Kind, Layer, LowerError, Network, Tensor, TensorId};
 use crate::graph::{Binary, Conv, Function, Graph, Node, Op, ValueId, Window};
@@ -284,15 +286,9 @@ fn layer_name(node: &Node) -> String {
 
 fn convolution(conv: &Conv) -> Kind {
     let [kh, kw] = conv.kernel;
-    let area = kh * kw;
-    let mut weights = vec![0.0; conv.weight.len()];
-    for (oc, filter) in conv.weight.chunks_exact((conv.group_channels * area).max(1)).enumerate() {
-        for (ic, plane) in filter.chunks_exact(area.max(1)).enumerate() {
-            for (tap, &w) in plane.iter().enumerate() {
-                weights[(oc * area + tap) * conv.group_channels + ic] = w;
-            }
-        }
-    }
+    let filters = conv.weight.chunks_exact((conv.group_channels * kh * kw).max(1));
+    let weights = filters.flat_map(|filter| order::hwc(filter, [kh, kw, conv.group_channels]));
+    let weights = weights.collect();
     Kind::Conv {
         geometry: Geometry {
             kernel: conv.kernel,
@@ -314,15 +310,8 @@ fn gemm(
     inputs: usize,
     [h, w, c]: [usize; 3],
 ) -> Kind {
-    let mut weights = vec![0.0; weight.len()];
-    let area = h * w;
-    for (row, out) in
-        weight.chunks_exact(inputs.max(1)).zip(weights.chunks_exact_mut(inputs.max(1)))
-    {
-        for (column, &value) in row.iter().enumerate() {
-            out[(column % area) * c + column / area] = value;
-        }
-    }
+    let rows = weight.chunks_exact(inputs.max(1));
+    let weights = rows.flat_map(|row| order::hwc(row, [h, w, c])).collect();
     Kind::Conv {
         geometry: Geometry { kernel: [h, w], ..Geometry::POINT },
         weights,

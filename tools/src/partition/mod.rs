@@ -16,6 +16,7 @@ use fixnet::float::{FloatError, FloatModel};
 use prost::Message;
 use thiserror::Error;
 use tract_onnx::pb::ModelProto;
+use values::order;
 
 use crate::data::{Recipe, RgbPixels};
 use crate::graph::{Graph, InputLayout};
@@ -71,7 +72,7 @@ impl Part {
     /// As [`Part::run`].
     pub fn trunk_input(&self, recipe: &Recipe, pixels: &RgbPixels) -> Result<Vec<f32>, FloatError> {
         let values = self.run(&recipe.float_input(pixels, InputLayout::Nhwc))?;
-        Ok(verify::chw(&values, self.output))
+        Ok(order::chw(&values, self.output))
     }
 
     /// Multiply-accumulates by tract's account.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fixnet::Model;
 use fixnet::float::{FloatError, FloatModel};
 use fixnet::hybrid::HybridModel;
+use values::order;
 
 use super::{Original, PipelineError, Progress, Stage};
 use crate::attribution::Attribution;
@@ -102,7 +103,7 @@ impl Lowered {
         };
         let mut session = self.inner.session();
         let to = session.input_mut();
-        let values = verify::chw(&inner_input, tensors[*input].shape);
+        let values = order::chw(&inner_input, tensors[*input].shape);
         if to.len() != values.len() {
             return Err(FloatError::InputLength { needed: to.len(), available: values.len() });
         }
@@ -113,7 +114,7 @@ impl Lowered {
         let mut named: Vec<(String, Vec<f32>)> = named.collect();
         let at = ids.clone().position(|id| id == *output);
         let inner_output = at.map_or(&values, |at| &named[at].1);
-        let inner_output = verify::hwc(inner_output, tensors[*output].shape);
+        let inner_output = order::hwc(inner_output, tensors[*output].shape);
         let scores = match &self.tail {
             Some(tail) => tail.run(&inner_output)?,
             None => inner_output,

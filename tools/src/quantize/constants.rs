@@ -1,5 +1,7 @@
 //! Integer biases, the range of each accumulator, and bias correction.
 
+use values::weights::Reach;
+
 use super::weights::QuantizedWeights;
 use crate::calibrate::Range;
 use crate::lower::{Kind, Layer};
@@ -18,7 +20,7 @@ pub(super) fn accumulate_channels(weights: &QuantizedWeights, input: Range) -> V
     let rows = weights.rows().zip(weights.scales.iter().zip(&weights.bias));
     rows.map(|(row, (scale, bias))| {
         let real = (bias / (scale * f64::from(input.scale))).round() as i64;
-        channel(row.iter().copied(), real, input)
+        channel(row, real, input)
     })
     .collect()
 }
@@ -34,18 +36,12 @@ pub(super) fn average_channel(count: usize, input: Range) -> ChannelRange {
     }
 }
 
-fn channel(row: impl Iterator<Item = i8>, real_bias: i64, input: Range) -> ChannelRange {
+fn channel(row: &[i8], real_bias: i64, input: Range) -> ChannelRange {
     let (zero, highest) = (i64::from(input.zero_point), i64::from(input.highest));
-    let (mut low, mut high, mut sum) = (real_bias, real_bias, 0);
-    for weight in row {
-        let weight = i64::from(weight);
-        let (at_min, at_max) = (weight * (-128 - zero), weight * (highest - zero));
-        low += at_min.min(at_max);
-        high += at_min.max(at_max);
-        sum += weight;
-    }
+    let Reach { low, high, sum } = Reach::of(row, (-128 - zero, highest - zero));
     // Wrapping is the definition: the accumulator of raw inputs plus this bias is the true sum.
-    ChannelRange { bias: (real_bias - zero * sum) as i32, low, high }
+    let bias = (real_bias - zero * sum) as i32;
+    ChannelRange { bias, low: real_bias + low, high: real_bias + high }
 }
 
 /// Adds to each bias what the rounded weights lose on the mean input: `sum (w - w') * E[x]`
@@ -70,13 +66,10 @@ pub(super) fn bias_correction(
     debug_assert!(row.is_multiple_of(group_in) && height * width > 0);
     for oc in 0..outputs {
         let first = oc / (outputs / groups).max(1) * group_in;
-        let lost: f64 = (0..row)
-            .map(|i| {
-                let exact = f64::from(weights[oc * row + i]);
-                let rounded = f64::from(quantized.values[oc * row + i]) * quantized.scales[oc];
-                (exact - rounded) * means[first + i % group_in]
-            })
-            .sum();
+        let row = oc * row..(oc + 1) * row;
+        let (exact, rounded) = (&weights[row.clone()], &quantized.values[row]);
+        let means = &means[first..first + group_in];
+        let lost = values::weights::lost(exact, rounded, quantized.scales[oc], means);
         quantized.bias[oc] += lost;
     }
 }

@@ -32,16 +32,11 @@ impl QuantizedWeights {
 
     /// As [`QuantizedWeights::new`], at these scales.
     pub fn with_scales(weights: &[f32], bias: &[f32], scales: Vec<f64>) -> Self {
-        let rows = rows(weights, bias.len());
-        let quantize = |(row, &scale): (&[f32], &f64)| {
-            let round = move |&w: &f32| (f64::from(w) / scale).round().clamp(-LIMIT, LIMIT) as i8;
-            row.iter().map(round).collect::<Vec<i8>>()
-        };
-        Self {
-            values: rows.zip(&scales).flat_map(quantize).collect(),
-            scales,
-            bias: bias.iter().map(|&b| f64::from(b)).collect(),
+        let mut values = Vec::with_capacity(weights.len());
+        for (row, &scale) in rows(weights, bias.len()).zip(&scales) {
+            values::weights::round(row, scale, LIMIT, &mut values);
         }
+        Self { values, scales, bias: bias.iter().map(|&b| f64::from(b)).collect() }
     }
 
     /// Twice the scale for each of `channels`, where even that rounds its weights to less than what
@@ -97,5 +92,5 @@ fn natural_scales(weights: &[f32], bias: &[f32], input: Range) -> Vec<f64> {
 
 /// The scale that maps the largest weight to 127; 0 for a row of zeros.
 fn natural_scale(row: &[f32]) -> f64 {
-    row.iter().map(|w| f64::from(w.abs())).fold(0.0, f64::max) / LIMIT
+    values::weights::largest(row) / LIMIT
 }

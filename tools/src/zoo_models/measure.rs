@@ -6,6 +6,7 @@
 //! generated ones. Tests hold the networks that come of it against tract.
 
 use rayon::prelude::*;
+use values::convolution::{Convolution, convolve};
 
 use crate::data::{Recipe, dead_leaves};
 use crate::graph::{BatchNorm, Conv, Graph, InputLayout, Op, Window};
@@ -120,7 +121,7 @@ fn scale_scores(op: &mut Op, outputs: &[Map]) {
 fn apply(op: &Op, inputs: &[&Map], shape: Shape, output: Shape) -> Map {
     let input = inputs[0];
     match op {
-        Op::Conv(conv) => convolve(conv, input, shape, output),
+        Op::Conv(conv) => convolve(&convolution(conv), input, shape, output),
         Op::BatchNorm(norm) => {
             let scale = |c: usize| norm.gamma[c] / (norm.variance[c] + norm.epsilon).sqrt();
             by_channel(input, shape, |c| (scale(c), norm.beta[c] - norm.mean[c] * scale(c)))
@@ -235,110 +236,20 @@ fn pool(
     pooled
 }
 
-/// Output pixels whose windows are laid out at a time.
-const TILE: usize = 256;
-/// Output channels that are computed at a time.
-const LANES: usize = 8;
-
-fn convolve(conv: &Conv, input: &[f32], shape: Shape, output: Shape) -> Map {
-    let taps = conv.group_channels * conv.kernel[0] * conv.kernel[1];
-    let (area, outputs) = (output[1] * output[2], conv.out_channels / conv.groups);
-    let mut result = vec![0.0; conv.out_channels * area];
-    let mut windows = Vec::with_capacity(TILE * taps);
-    for group in 0..conv.groups {
-        let channels = group * outputs..(group + 1) * outputs;
-        let blocks: Vec<Vec<[f32; LANES]>> = channels
-            .clone()
-            .step_by(LANES)
-            .map(|first| interleaved(&conv.weight, taps, first..channels.end.min(first + LANES)))
-            .collect();
-        for start in (0..area).step_by(TILE) {
-            let pixels = start..area.min(start + TILE);
-            lay_out(conv, input, shape, (group, output[2]), pixels.clone(), &mut windows);
-            for (block, first) in blocks.iter().zip(channels.clone().step_by(LANES)) {
-                for (pixel, window) in pixels.clone().zip(windows.chunks_exact(taps)) {
-                    let sums = dots(block, window);
-                    let last = channels.end.min(first + LANES);
-                    let mut channel = first;
-                    while channel < last {
-                        result[channel * area + pixel] = sums[channel - first];
-                        channel += 1;
-                    }
-                }
-            }
-        }
-    }
-    for (plane, bias) in result.chunks_mut(area.max(1)).zip(conv.bias.iter().flatten()) {
-        plane.iter_mut().for_each(|value| *value += bias);
-    }
-    result
-}
-
-/// The weights of some output channels, tap by tap.
-fn interleaved(weight: &[f32], taps: usize, channels: std::ops::Range<usize>) -> Vec<[f32; LANES]> {
-    let mut block = vec![[0.0; LANES]; taps];
-    for (lane, channel) in channels.enumerate() {
-        for (to, &weight) in block.iter_mut().zip(&weight[channel * taps..]) {
-            to[lane] = weight;
-        }
-    }
-    block
-}
-
-/// The windows of some output pixels, one behind the other, in the order of the weights.
-fn lay_out(
-    conv: &Conv,
-    input: &[f32],
-    [_, height, width]: Shape,
-    (group, output_width): (usize, usize),
-    pixels: std::ops::Range<usize>,
-    windows: &mut Map,
-) {
-    windows.clear();
-    let (first, span) = (group * conv.group_channels, conv.kernel[1]);
-    let at = |out: usize, axis: usize, tap: usize| {
-        (out * conv.strides[axis] + tap * conv.dilations[axis]).checked_sub(conv.pads[axis])
-    };
-    for pixel in pixels {
-        let (oy, ox) = (pixel / output_width, pixel % output_width);
-        let inside = at(ox, 1, 0).filter(|x| conv.dilations[1] == 1 && x + span <= width);
-        for channel in first..first + conv.group_channels {
-            let plane = &input[channel * height * width..][..height * width];
-            for ky in 0..conv.kernel[0] {
-                let row =
-                    at(oy, 0, ky).filter(|&y| y < height).map(|y| &plane[y * width..][..width]);
-                if let (Some(row), Some(x)) = (row, inside) {
-                    windows.extend_from_slice(&row[x..x + span]);
-                    continue;
-                }
-                let value = |kx: usize| Some(*row?.get(at(ox, 1, kx)?)?);
-                windows.extend((0..span).map(|kx| value(kx).unwrap_or(0.0)));
-            }
-        }
+fn convolution(conv: &Conv) -> Convolution<'_> {
+    Convolution {
+        weight: &conv.weight,
+        bias: conv.bias.as_deref(),
+        out_channels: conv.out_channels,
+        groups: conv.groups,
+        group_channels: conv.group_channels,
+        kernel: conv.kernel,
+        strides: conv.strides,
+        dilations: conv.dilations,
+        pads: [conv.pads[0], conv.pads[1]],
     }
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b)
-}
-
-/// The products of each of some filters with a window.
-///
-/// Plain loops: in the `dev` profile each step of an iterator is a call.
-fn dots(filters: &[[f32; LANES]], window: &[f32]) -> [f32; LANES] {
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = [0.0; LANES];
-    let (taps, mut tap) = (filters.len().min(window.len()), 0);
-    while tap < taps {
-        let (weights, value) = (&filters[tap], window[tap]);
-        a += weights[0] * value;
-        b += weights[1] * value;
-        c += weights[2] * value;
-        d += weights[3] * value;
-        e += weights[4] * value;
-        f += weights[5] * value;
-        g += weights[6] * value;
-        h += weights[7] * value;
-        tap += 1;
-    }
-    [a, b, c, d, e, f, g, h]
 }

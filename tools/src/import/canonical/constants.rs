@@ -219,7 +219,7 @@ fn scattered<T: Copy + Default>(len: usize, positions: &[usize], values: &[T]) -
 /// A tensor of f32 or i64.
 fn plain(name: String, shape: &[usize], data: Data) -> TensorProto {
     let (data_type, raw_data) = match data {
-        Data::Float(v) => (DataType::Float, v.into_iter().flat_map(f32::to_le_bytes).collect()),
+        Data::Float(v) => (DataType::Float, values::bytes::of_f32(&v)),
         Data::Int(v) => (DataType::Int64, v.into_iter().flat_map(i64::to_le_bytes).collect()),
     };
     let dims = shape.iter().map(|&d| d as i64).collect();
@@ -277,8 +277,9 @@ fn first_bad(proto: &TensorProto) -> Option<(usize, f32)> {
     if proto.data_type != DataType::Float as i32 {
         return None;
     }
-    let raw = proto.raw_data.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-    first_of(raw).or_else(|| first_of(proto.float_data.iter().copied()))
+    let raw = values::bytes::to_f32(&proto.raw_data);
+    let raw = if values::all_finite(&raw) { None } else { first_of(raw.iter().copied()) };
+    raw.or_else(|| first_of(proto.float_data.iter().copied()))
 }
 
 /// The first value that is no number; failing that, the first infinity.

@@ -15,7 +15,7 @@ mod random;
 
 use self::leaf::{Leaf, Style};
 use self::random::Random;
-use super::RgbPixels;
+use crate::RgbPixels;
 
 /// Samples a pixel's side is divided into, for antialiasing.
 const SUPERSAMPLING: usize = 2;

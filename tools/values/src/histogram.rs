@@ -117,6 +117,19 @@ impl Histogram {
     }
 }
 
+/// Expected squared error of quantizing what is in `bins` ([`Histogram::bins`]) to a grid of this step from
+/// `low` to `high`: rounding within, clipping outside.
+#[must_use]
+pub fn squared_error(bins: &[(f64, u64)], (low, high): (f64, f64), step: f64) -> f64 {
+    let rounding = step * step / 12.0;
+    bins.iter()
+        .map(|&(value, count)| {
+            let beyond = (value - high).max(low - value).max(0.0);
+            (rounding + beyond * beyond) * count as f64
+        })
+        .sum()
+}
+
 /// The largest whole number that is not above `value`, without a call of the C library.
 fn floor(value: f32) -> i32 {
     let whole = value as i32;

@@ -5,7 +5,7 @@
 //! passes), which is also what torchvision's `Resize` does on PIL images. Weights come from IEEE
 //! additions, multiplications and divisions alone, so every machine computes the same bytes.
 
-use super::RgbPixels;
+use crate::RgbPixels;
 
 /// Fraction bits of a weight: 8-bit pixels times weights that sum to one stay within 31 bits.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;

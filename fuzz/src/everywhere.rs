@@ -30,7 +30,7 @@ pub fn run(model: &Model<'_>, kernels: KernelSet, threads: usize, input: u64) ->
     session.input_mut().iter_mut().for_each(|x| *x = random.next() as i8);
     if model.preprocess().is_some() {
         let rgb: Vec<u8> = (0..session.input_mut().len()).map(|_| random.next() as u8).collect();
-        session.set_rgb(&rgb).expect("an image of the model's shape");
+        session.set_pixels(&rgb).expect("an image of the model's shape");
     }
     let mut checksums = Checksums::<LAYERS>::new();
     let logits = session.run_with(&mut checksums).expect("what was checked").to_vec();

@@ -63,7 +63,7 @@ impl AlignedBytes {
     ///     let needed = model.required_by_threads(kernels, threads).arena();
     ///     let mut arena = AlignedBytes::try_zeroed(needed)?;
     ///     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
-    ///     session.set_rgb(rgb)?;
+    ///     session.set_pixels(rgb)?;
     ///     Ok(session.run()?.to_vec())
     /// }
     /// # assert!(AlignedBytes::try_zeroed(usize::MAX).is_err());

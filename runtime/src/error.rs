@@ -139,7 +139,7 @@ pub enum SessionError {
     ArenaMisaligned { needed: usize, address: usize },
     /// The input has another length than the model's.
     InputLength { needed: usize, available: usize },
-    /// The model carries no preprocessing for RGB pixels.
+    /// The model takes no images, but tensors of another kind: it carries no preprocessing for pixels.
     NoPreprocessing,
     /// The model has parts in float, which this session cannot run; see the feature `tract`.
     FloatParts { count: usize },
@@ -170,7 +170,9 @@ impl fmt::Display for SessionError {
             Self::InputLength { needed, available } => {
                 write!(f, "the input has {available} bytes and {needed} are needed")
             }
-            Self::NoPreprocessing => f.write_str("the model carries no preprocessing"),
+            Self::NoPreprocessing => {
+                f.write_str("the model takes no images: it carries no preprocessing for pixels")
+            }
             Self::FloatParts { count } => write!(
                 f,
                 "the model has parts in float ({count}), which need tract on an operating system"

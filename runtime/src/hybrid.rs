@@ -232,18 +232,33 @@ pub struct HybridSession<'m, 'a> {
 }
 
 impl<'m, 'a> HybridSession<'m, 'a> {
-    /// Sets the input from 8-bit RGB pixels, HWC, of the size [`Model::image_shape`], by the
-    /// preprocessing that the model carries.
+    /// Sets the input from 8-bit pixels, HWC, of the shape [`Model::image_shape`], by the preprocessing
+    /// that the model carries.
     ///
     /// # Errors
     /// [`SessionError::InputLength`], or [`SessionError::NoPreprocessing`].
-    pub fn set_rgb(&mut self, rgb: &[u8]) -> Result<(), HybridError> {
+    pub fn set_pixels(&mut self, pixels: &[u8]) -> Result<(), HybridError> {
         match &mut self.first {
             Some(first) => {
-                preprocess::rgb_to_real(&self.model, rgb, first.session.input_mut())?;
+                preprocess::pixels_to_real(&self.model, pixels, first.session.input_mut())?;
             }
-            None => self.plan.set_rgb(rgb)?,
+            None => self.plan.set_pixels(pixels)?,
         }
+        Ok(())
+    }
+
+    /// Sets the input from real values, HWC, as the float network takes them.
+    ///
+    /// # Errors
+    /// [`SessionError::InputLength`].
+    pub fn set_real(&mut self, values: &[f32]) -> Result<(), HybridError> {
+        let Some(first) = &mut self.first else { return Ok(self.plan.set_real(values)?) };
+        let input = first.session.input_mut();
+        let (needed, available) = (input.len(), values.len());
+        if needed != available {
+            return Err(SessionError::InputLength { needed, available }.into());
+        }
+        input.copy_from_slice(values);
         Ok(())
     }
 

@@ -170,14 +170,48 @@ impl<'m, 'a> Session<'m, 'a> {
         arena::int8_mut(self.arena, range).unwrap_or(&mut [])
     }
 
-    /// Sets the input from 8-bit RGB pixels, HWC, of the network's height and width, by the
-    /// preprocessing that the model carries.
+    /// Sets the input from 8-bit pixels - grey, RGB, or RGB and alpha, as the network's input has channels -
+    /// in HWC order, of the network's height and width, by the preprocessing that the model carries.
     ///
     /// # Errors
     /// [`SessionError::InputLength`], or [`SessionError::NoPreprocessing`].
-    pub fn set_rgb(&mut self, rgb: &[u8]) -> Result<(), SessionError> {
+    pub fn set_pixels(&mut self, pixels: &[u8]) -> Result<(), SessionError> {
         let model = self.model;
-        preprocess::rgb_to_input(&model, rgb, self.input_mut())
+        preprocess::pixels_to_input(&model, pixels, self.input_mut())
+    }
+
+    /// Sets the input from the bytes of int8 values, HWC, at the scale and zero point of [`Model::input`].
+    ///
+    /// # Errors
+    /// [`SessionError::InputLength`].
+    pub fn set_tensor(&mut self, values: &[u8]) -> Result<(), SessionError> {
+        let input = self.input_mut();
+        let (needed, available) = (input.len(), values.len());
+        if needed != available {
+            return Err(SessionError::InputLength { needed, available });
+        }
+        for (to, value) in input.iter_mut().zip(values) {
+            *to = value.cast_signed();
+        }
+        Ok(())
+    }
+
+    /// Sets the input from real values, HWC, as the float network takes them.
+    ///
+    /// # Errors
+    /// [`SessionError::InputLength`].
+    #[cfg(feature = "std")]
+    pub fn set_real(&mut self, values: &[f32]) -> Result<(), SessionError> {
+        let grid = self.model.input();
+        let input = self.input_mut();
+        let (needed, available) = (input.len(), values.len());
+        if needed != available {
+            return Err(SessionError::InputLength { needed, available });
+        }
+        for (to, &value) in input.iter_mut().zip(values) {
+            *to = grid.quantize(value);
+        }
+        Ok(())
     }
 
     /// Runs all steps and returns the logits: `logit * model.output().scale` is the real value.

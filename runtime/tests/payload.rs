@@ -28,6 +28,10 @@ fn what_is_written_is_read() {
     bytes.extend_from_slice(b"whatever lies behind");
     let bytes = AlignedBytes::from_slice(&bytes);
     let payload = Payload::new_checked(&bytes).expect("a payload");
+    assert!(!payload.tensors());
+    let tensors = payload_flags::TENSORS;
+    let of_tensors = write_payload(&[], &[&[1, 2]], tensors).map(|p| AlignedBytes::from_slice(&p));
+    assert!(Payload::new_checked(&of_tensors.unwrap()).unwrap().tensors());
     assert_eq!(payload.model(), (0..77).collect::<Vec<u8>>());
     assert!((payload.model().as_ptr() as usize).is_multiple_of(16));
     let inputs: Vec<&[u8]> = payload.inputs().collect();
@@ -55,7 +59,7 @@ fn refusals_are_typed() {
         refusal(&bytes)
     };
     assert_eq!(changed(4, 2), PayloadError::Unsupported { version: 2, flags: 0 });
-    assert_eq!(changed(4, 1 | 8 << 16), PayloadError::Unsupported { version: 1, flags: 8 });
+    assert_eq!(changed(4, 1 | 16 << 16), PayloadError::Unsupported { version: 1, flags: 16 });
     assert_eq!(changed(32, 1), PayloadError::Unsupported { version: 1, flags: 1 });
     assert_eq!(changed(12, 72), PayloadError::BadSection { offset: 72, bytes: 77 });
     assert_eq!(

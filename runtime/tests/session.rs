@@ -214,7 +214,7 @@ fn pixels_go_through_the_tables_in_the_networks_order() {
         let model = Model::new_checked(&bytes).unwrap();
         let mut arena = Arena::new();
         let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
-        session.set_rgb(&rgb).unwrap();
+        session.set_pixels(&rgb).unwrap();
         let tables = &model.preprocess().unwrap().tables;
         let input = session.input_mut();
         for (at, &value) in input.iter().enumerate() {
@@ -233,7 +233,7 @@ fn a_mean_image_is_subtracted_pixel_by_pixel() {
     let mut arena = Arena::new();
     let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
     for fill in [0u8, 1, 127, 128, 255] {
-        session.set_rgb(&[fill; 192]).unwrap();
+        session.set_pixels(&[fill; 192]).unwrap();
         let gains = model.preprocess().unwrap().gains;
         let offsets = model.pixel_offsets().unwrap();
         for (at, (&value, &offset)) in session.input_mut().iter().zip(offsets).enumerate() {
@@ -247,10 +247,58 @@ fn a_mean_image_is_subtracted_pixel_by_pixel() {
 fn an_input_of_another_length_is_refused() {
     session!(session, model);
     for available in [0, 191, 193] {
-        let refused = session.set_rgb(&vec![0; available]).unwrap_err();
+        let refused = session.set_pixels(&vec![0; available]).unwrap_err();
         assert_eq!(refused, SessionError::InputLength { needed: 192, available });
     }
     assert_eq!(session.model().name(), model.name());
+}
+
+#[test]
+fn grey_pixels_and_those_with_alpha_have_tables_of_their_own() {
+    for (channels, bgr) in [(1, 0), (4, 0), (4, 1)] {
+        for with_mean in [false, true] {
+            let mut spec = model::image_of(channels, with_mean);
+            spec.preprocess.as_mut().unwrap().record.bgr = bgr;
+            let bytes = model::file(&spec);
+            let model = Model::new_checked(&bytes).unwrap();
+            assert_eq!((model.version(), model.alpha().is_some()), ((1, 8), channels == 4));
+            let mut arena = AlignedBytes::zeroed(model.required(KernelSet::REFERENCE).arena());
+            let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
+            let pixels: Vec<u8> = (0..64 * channels).map(|i| (i * 37 % 256) as u8).collect();
+            session.set_pixels(&pixels).unwrap();
+            let (record, alpha) = (model.preprocess().unwrap(), model.alpha());
+            for (at, &value) in session.input_mut().iter().enumerate() {
+                let channel = at % channels;
+                let source = if bgr == 1 && channel < 3 { 2 - channel } else { channel };
+                let pixel = pixels[at - channel + source];
+                let expected = match (model.pixel_offsets(), alpha.filter(|_| channel == 3)) {
+                    (None, None) => record.tables[channel][usize::from(pixel)],
+                    (None, Some(alpha)) => alpha.table[usize::from(pixel)],
+                    (Some(offsets), alpha) => {
+                        let gain = alpha.map_or_else(|| record.gains[channel], |a| a.gain);
+                        let scaled = i64::from(pixel) * i64::from(gain) + i64::from(offsets[at]);
+                        scaled.div_euclid(1 << 16).clamp(-128, 127) as i8
+                    }
+                };
+                assert_eq!(value, expected, "{channels} {bgr} {with_mean} {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tensor_is_taken_as_it_is_and_real_values_at_their_nearest_steps() {
+    session!(session, model);
+    let values: Vec<u8> = (0..192).map(|i| i as u8 ^ 0x55).collect();
+    session.set_tensor(&values).unwrap();
+    assert!(session.input_mut().iter().zip(&values).all(|(q, &v)| *q == v.cast_signed()));
+    let grid = model.input();
+    let real: Vec<f32> = (0..192).map(|i| (i as f32 - 96.0) * grid.scale * 0.7).collect();
+    session.set_real(&real).unwrap();
+    assert!(session.input_mut().iter().zip(&real).all(|(q, &v)| *q == grid.quantize(v)));
+    let refused = SessionError::InputLength { needed: 192, available: 191 };
+    assert_eq!(session.set_tensor(&values[1..]), Err(refused));
+    assert_eq!(session.set_real(&real[1..]), Err(refused));
 }
 
 #[test]
@@ -259,7 +307,7 @@ fn pixels_need_a_recipe() {
     let model = Model::new_checked(&bytes).unwrap();
     let mut arena = Arena::new();
     let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
-    assert_eq!(session.set_rgb(&[0; 192]), Err(SessionError::NoPreprocessing));
+    assert_eq!(session.set_pixels(&[0; 192]), Err(SessionError::NoPreprocessing));
 }
 
 #[test]

@@ -6,19 +6,19 @@ use std::path::Path;
 use png::{BitDepth, ColorType};
 use tempfile::TempDir;
 use tools::data::{
-    DataError, Dataset, InputSize, OpenOptions, Recipe, RgbPixels, Sample, Source, to_png,
+    DataError, Dataset, InputShape, OpenOptions, Pixels, Recipe, Sample, Source, Wanted, to_png,
 };
 
-const TINY: InputSize = InputSize { height: 2, width: 2 };
+const TINY: InputShape = InputShape { height: 2, width: 2, channels: 3 };
 const RGB_JPEG: &[u8] = include_bytes!("../../fuzz/corpus/image/rgb.jpg");
-const CIFAR: InputSize = InputSize { height: 32, width: 32 };
+const CIFAR: InputShape = InputShape { height: 32, width: 32, channels: 3 };
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 fn write_image(path: &Path, red: u8) {
-    fs::write(path, to_png(&RgbPixels::from_fn(2, 2, |_, _| [red, 0, 0])).unwrap()).unwrap();
+    fs::write(path, to_png(&Pixels::from_fn(2, 2, |_, _| [red, 0, 0])).unwrap()).unwrap();
 }
 
 fn write_batch(path: &Path, labels: &[u8]) {
@@ -39,12 +39,24 @@ fn open_error(path: &Path, options: &OpenOptions) -> String {
     message
 }
 
-fn samples(dataset: &Dataset, input: InputSize) -> Vec<Sample> {
-    (0..dataset.len()).map(|at| dataset.sample(at, &Recipe::default(), input).unwrap()).collect()
+/// What a network takes that is given images.
+fn images(input: InputShape) -> Wanted {
+    Wanted::in_float(input, Some(&Recipe::default()))
+}
+
+fn pixels(sample: &Sample) -> &Pixels {
+    sample.content.pixels().unwrap()
+}
+
+fn samples(dataset: &Dataset, input: InputShape) -> Vec<Sample> {
+    (0..dataset.len()).map(|at| dataset.sample(at, &images(input)).unwrap()).collect()
 }
 
 fn summary(dataset: &Dataset) -> Vec<(String, u8, Option<usize>)> {
-    samples(dataset, TINY).into_iter().map(|s| (s.name, s.pixels.data[0], s.label)).collect()
+    samples(dataset, TINY)
+        .into_iter()
+        .map(|s| (s.name.clone(), pixels(&s).data[0], s.label))
+        .collect()
 }
 
 #[test]
@@ -164,7 +176,7 @@ fn cifar_records_become_rgb_pixels() {
         ("data_batch_2.bin:0", Some(7)),
     ];
     assert_eq!(names, expected);
-    assert_eq!(samples[0].pixels.pixel(5, 20), [5, 105, 205]);
+    assert_eq!(pixels(&samples[0]).pixel(5, 20), [5, 105, 205]);
 }
 
 #[test]
@@ -176,7 +188,7 @@ fn damaged_batches_are_refused() {
     fs::write(&batch, []).unwrap();
     assert!(matches!(open(&batch), Err(DataError::CifarSize { bytes: 0, .. })));
     write_batch(&batch, &[10]);
-    let error = open(&batch).unwrap().sample(0, &Recipe::default(), CIFAR);
+    let error = open(&batch).unwrap().sample(0, &images(CIFAR));
     assert!(matches!(error, Err(DataError::CifarLabel { label: 10, .. })));
 }
 
@@ -186,7 +198,7 @@ fn one_record_is_named_by_its_index() {
     let batch = dir.path().join("test.bin");
     write_batch(&batch, &[4, 6]);
     let record = |index: &str| Source::parse(&format!("{}:{index}", batch.display()));
-    let sample = record("1").unwrap().load(&Recipe::default(), CIFAR).unwrap();
+    let sample = record("1").unwrap().load(&images(CIFAR)).unwrap();
     assert_eq!((sample.name.as_str(), sample.label), ("test.bin:1", Some(6)));
     let path = format!("{}:1", batch.display());
     assert_eq!(open(Path::new(&path)).unwrap().len(), 1);
@@ -200,16 +212,16 @@ fn one_record_is_named_by_its_index() {
 #[test]
 fn truncated_images_are_refused_by_name() {
     let dir = folder();
-    let noise = RgbPixels::from_fn(10, 9, |x, y| [((x * 37) ^ (y * 91)) as u8, x as u8, y as u8]);
+    let noise = Pixels::from_fn(10, 9, |x, y| [((x * 37) ^ (y * 91)) as u8, x as u8, y as u8]);
     for (name, bytes) in [("a.png", &to_png(&noise).unwrap()[..]), ("a.jpg", RGB_JPEG)] {
         let path = dir.path().join(name);
         fs::write(&path, bytes).unwrap();
-        let input = InputSize { height: 9, width: 10 };
+        let input = InputShape { height: 9, width: 10, channels: 3 };
         let dataset = open(&path).unwrap();
-        dataset.sample(0, &Recipe::default(), input).unwrap();
+        dataset.sample(0, &images(input)).unwrap();
         for length in [0, 1, 20, bytes.len() / 2, bytes.len() - 40] {
             fs::write(&path, &bytes[..length]).unwrap();
-            let error = dataset.sample(0, &Recipe::default(), input).unwrap_err();
+            let error = dataset.sample(0, &images(input)).unwrap_err();
             let message = error.to_string();
             assert!(matches!(error, DataError::Decode { .. }), "{length}: {message}");
             assert!(message.contains(name) && !message.contains('\n'), "{message}");
@@ -235,9 +247,9 @@ fn grey_alpha_and_16_bit_images_become_rgb() {
     // 257 v is v; what lies half-way goes up.
     let pixel = [257 * 4 + 128u16, 257 * 5 + 129, 65535].map(u16::to_be_bytes).concat();
     write_png(&deep, ColorType::Rgb, BitDepth::Sixteen, &pixel.repeat(4));
-    let pixels: Vec<_> =
-        samples(&open(dir.path()).unwrap(), TINY).iter().map(|s| s.pixels.pixel(1, 1)).collect();
-    assert_eq!(pixels, [[1, 2, 3], [4, 6, 255], [9, 9, 9]]);
+    let found: Vec<_> =
+        samples(&open(dir.path()).unwrap(), TINY).iter().map(|s| pixels(s).pixel(1, 1)).collect();
+    assert_eq!(found, [[1, 2, 3], [4, 6, 255], [9, 9, 9]]);
 }
 
 /// Each form of both formats; what was right once stays so with every version of the decoders.
@@ -255,10 +267,10 @@ fn pixels_are_what_they_were() {
         ("rgba.png", [8, 9], 0xbd72_e4dd),
     ] {
         let dataset = open(&corpus.join(name)).unwrap();
-        let [sample] = &samples(&dataset, InputSize { height, width })[..] else {
+        let [sample] = &samples(&dataset, InputShape { height, width, channels: 3 })[..] else {
             panic!("{name}")
         };
-        assert_eq!(crc.checksum(&sample.pixels.data), expected, "{name}");
+        assert_eq!(crc.checksum(&pixels(sample).data), expected, "{name}");
     }
 }
 
@@ -267,7 +279,7 @@ fn images_of_another_size_are_refused_with_the_flag_to_use() {
     let dir = folder();
     write_image(&dir.path().join("a.png"), 1);
     let dataset = open(dir.path()).unwrap();
-    let message = dataset.sample(0, &Recipe::default(), CIFAR).unwrap_err().to_string();
+    let message = dataset.sample(0, &images(CIFAR)).unwrap_err().to_string();
     assert!(message.contains("a.png: 2x2 pixels"), "{message}");
     assert!(message.contains("--resize 32 --crop 32"), "{message}");
 }
@@ -283,7 +295,7 @@ fn class_folders(names: &[&str]) -> TempDir {
 
 fn labels(dataset: &Dataset) -> Vec<(u8, usize)> {
     let samples = samples(dataset, TINY);
-    samples.into_iter().map(|s| (s.pixels.data[0], s.label.unwrap())).collect()
+    samples.into_iter().map(|s| (pixels(&s).data[0], s.label.unwrap())).collect()
 }
 
 #[test]

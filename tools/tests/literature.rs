@@ -9,15 +9,15 @@ use std::time::Instant;
 use fixnet::format::{Limits, MAX_RECORDS};
 use fixnet::profile::WallClock;
 use fixnet::{AlignedBytes, KernelSet, Model, ModelError, Session};
-use tools::data::Recipe;
+use tools::data::{Recipe, Wanted};
 use tools::fold::fold;
 use tools::graph::Graph;
 use tools::images::Images;
 use tools::lower::{Network, lower};
+use tools::onnx_writer;
 use tools::pipeline::{CompareOptions, PackOptions, Packed, QuantizeOptions, Source};
 use tools::plan::Demand;
 use tools::zoo_models::{self, ModelOptions};
-use tools::{data::InputSize, onnx_writer};
 
 use common::tell;
 
@@ -33,12 +33,11 @@ fn small(input_size: usize, blocks: Option<usize>) -> ModelOptions {
 
 /// The logits of the first image of the comparison.
 fn logits(model: &Model<'_>, kernels: KernelSet) -> Vec<i32> {
-    let [height, width, _] = model.image_shape();
     let images = Images::for_comparison(SEED, 1);
-    let sample = images.sample(0, &Recipe::default(), InputSize { height, width }).unwrap();
+    let sample = images.sample(0, &Wanted::by(model)).unwrap();
     let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels).unwrap();
-    session.set_rgb(&sample.pixels.data).unwrap();
+    sample.content.set(&mut session).unwrap();
     session.run().unwrap().to_vec()
 }
 

@@ -20,6 +20,7 @@ use fixnet::format::{
 use fixnet::{AlignedBytes, Model};
 use tempfile::TempDir;
 use tools::boards::Board;
+use tools::data::Content;
 use tools::data::dead_leaves::dead_leaves;
 use tools::firmware::{BoardInference, Console, build, payload};
 use tools::process::run_limited;
@@ -146,9 +147,9 @@ fn write_payload(folder: &Path, file: &[u8], flags: u16) -> PathBuf {
     let aligned = AlignedBytes::from_slice(file);
     let model = Model::new_checked(&aligned).expect("a model");
     let input = model.input();
-    let rgb = dead_leaves(3, 0, input.width, input.height).data;
+    let image = Content::Pixels(dead_leaves(3, 0, input.width, input.height));
     let path = folder.join("payload");
-    let bytes = payload(&model, file, &[rgb], flags).expect("a payload");
+    let bytes = payload(&model, file, &[&image], flags).expect("a payload");
     fs::write(&path, bytes).expect("a writable folder");
     path
 }
@@ -200,7 +201,7 @@ fn long_and_short() -> AlignedBytes {
         input_tensor: 0,
         output_tensor: 5,
         arena_bytes: second + LARGE,
-        preprocess: Some(PreprocessSpec { record: preprocess(), mean_image: None }),
+        preprocess: Some(PreprocessSpec { record: preprocess(), alpha: None, mean_image: None }),
         float_parts: Vec::new(),
     };
     format::write(&spec).expect("a consistent specification")

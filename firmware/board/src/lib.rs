@@ -79,7 +79,7 @@ impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
         if layers > available {
             return Err(Refusal::Layers { needed: layers, available });
         }
-        payload.inputs().try_for_each(|rgb| Ok(self.infer(&payload, &model, rgb)?))
+        payload.inputs().try_for_each(|input| Ok(self.infer(&payload, &model, input)?))
     }
 
     fn show_refused_arenas(&mut self, model: &Model<'_>, needed: usize) {
@@ -98,13 +98,17 @@ impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
         &mut self,
         payload: &Payload<'_>,
         model: &Model<'_>,
-        rgb: &[u8],
+        input: &[u8],
     ) -> Result<(), SessionError> {
         // No more than the model asks for: the figure itself must work.
         let available = model.required(self.kernels).arena().min(self.arena.len());
         let arena = self.arena.get_mut(..available).unwrap_or_default();
         let mut session = Session::with_kernels(model, arena, self.kernels)?;
-        session.set_rgb(rgb)?;
+        if payload.tensors() {
+            session.set_tensor(input)?;
+        } else {
+            session.set_pixels(input)?;
+        }
         let input = session.tensor_mut(model.input().tensor).unwrap_or_default();
         (self.lines)(Line::Input(CRC32.checksum(input)));
 

@@ -14,13 +14,14 @@ use super::section::{blob_fits, plan_section, table};
 use super::step::conv_shape;
 use super::version::lowest_minor;
 use super::{
-    ALIGNMENT, Activation, CRC32, FloatPartKind, Header, Limits, MAGIC, Model, NONE,
+    ALIGNMENT, Activation, AlphaRecord, CRC32, FloatPartKind, Header, Limits, MAGIC, Model, NONE,
     PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightForm,
     WeightLayout, Work, flags,
 };
 use crate::error::ModelError;
 use crate::layouts;
 use crate::numerics::{FRACTION_BITS, MAX_OPERAND_MULTIPLIER, MAX_SHIFT, TABLE_ENTRIES};
+use crate::preprocess::is_image;
 
 /// Bytes of the header that its checksum does not cover: itself and what precedes it.
 const UNCHECKED_PREFIX: usize = 16;
@@ -175,7 +176,8 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
 /// A file has the lowest version that can express it.
 fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
     let Header { version_major: major, version_minor: minor, target, .. } = *model.header;
-    if minor == lowest_minor(target, model.tensors, model.steps, model.float_parts.len()) {
+    let image = (model.header.preprocess_offset != 0).then(|| model.image_shape()[2]);
+    if minor == lowest_minor(target, model.tensors, model.steps, model.float_parts.len(), image) {
         return Ok(());
     }
     Err(ModelError::UnsupportedVersion { major, minor })
@@ -240,25 +242,29 @@ fn check_preprocess(model: &Model<'_>) -> Result<(), ModelError> {
     if offset == 0 {
         return Ok(());
     }
-    let len = size_of::<PreprocessRecord>() as u32;
+    let [height, width, channels] = model.image_shape();
+    let alpha_len = if channels == 4 { size_of::<AlphaRecord>() } else { 0 };
+    let len = (size_of::<PreprocessRecord>() + alpha_len) as u32;
     let bytes = plan_section(model.bytes, header, offset, len)?;
     let error = ModelError::BadSection { offset, bytes: len };
-    let record = PreprocessRecord::ref_from_bytes(bytes).map_err(|_| error)?;
+    let (record, _) = PreprocessRecord::ref_from_prefix(bytes).map_err(|_| error)?;
     let positive = |value: f32| value.is_finite() && value > 0.0;
     let recipe = positive(record.scale)
         && record.std.iter().all(|&std| positive(std))
         && record.mean.iter().all(|mean| mean.is_finite());
+    let alpha = model.alpha().is_none_or(|a| positive(a.std) && a.mean.is_finite());
     let crop = record.resize == 0 || record.crop <= record.resize;
-    if !recipe || !crop || record.bgr > 1 || record.reserved != [0; 3] {
+    let order = record.bgr <= u8::from(channels > 1);
+    if !recipe || !alpha || !crop || !order || record.reserved != [0; 3] {
         return Err(ModelError::BadPreprocess);
     }
     match (record.mean_image_offset, record.pixel_offsets) {
         (0, 0) => Ok(()),
         (0, _) | (_, 0) => Err(ModelError::BadPreprocess),
         (mean, offsets) => {
-            let [height, width, _] = model.image_shape();
             let pixels = u32::try_from(height as u64 * width as u64).map_err(|_| error)?;
-            let len = pixels.checked_mul(12).filter(|&len| len > 0).ok_or(error)?;
+            let pixel = u32::try_from(channels as u64 * 4).map_err(|_| error)?;
+            let len = pixels.checked_mul(pixel).filter(|&len| len > 0).ok_or(error)?;
             plan_section(model.bytes, header, offsets, len)?;
             let mean = plan_section(model.bytes, header, mean, len)?;
             let mean = <[f32]>::ref_from_bytes(mean).map_err(|_| error)?;
@@ -541,18 +547,18 @@ fn check_weights(
 }
 
 /// The plan begins with its int8 input and ends with its i32 logits, or with anything that a float
-/// tail takes; an image has three colours.
+/// tail takes; an image has the channels of one.
 fn check_ends(model: &Model<'_>) -> Result<(), ModelError> {
     let header = model.header;
     let error = ModelError::BadReference { step: header.step_count.saturating_sub(1) };
-    let rgb = header.preprocess_offset == 0 || model.image_shape()[2] == 3;
+    let image = header.preprocess_offset == 0 || is_image(model.image_shape()[2]);
     let Some(last) = model.steps.last() else {
-        return if rgb { Ok(()) } else { Err(error) };
+        return if image { Ok(()) } else { Err(error) };
     };
     let starts = model.activation(header.input_tensor).is_some_and(|input| !input.wide);
     let has_tail = model.float_part(FloatPartKind::Tail).is_some();
     let ends = last.kind == StepKind::Logits as u8 || has_tail;
     let output = last.output == header.output_tensor;
     let layers = header.layer_count == header.step_count;
-    if starts && ends && output && rgb && layers { Ok(()) } else { Err(error) }
+    if starts && ends && output && image && layers { Ok(()) } else { Err(error) }
 }

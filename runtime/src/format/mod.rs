@@ -97,7 +97,7 @@ pub struct Header {
     pub names_offset: u32,
     pub names_bytes: u32,
     pub model_name_bytes: u32,
-    /// A [`PreprocessRecord`], or 0.
+    /// A [`PreprocessRecord`], with an [`AlphaRecord`] behind it for images of four channels; or 0.
     pub preprocess_offset: u32,
     /// [`FloatPartRecord`]s, or 0; since version 1.1.
     pub float_parts_offset: u32,
@@ -205,7 +205,10 @@ pub struct LayerRecord {
     pub macs: u64,
 }
 
-/// How 8-bit RGB becomes the int8 input; see [`crate::preprocess`].
+/// How 8-bit pixels become the int8 input; see [`crate::preprocess`].
+///
+/// Of a grey image only the first channel has a meaning; that of a fourth channel stands in the
+/// [`AlphaRecord`] behind this.
 #[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct PreprocessRecord {
@@ -229,6 +232,16 @@ pub struct PreprocessRecord {
     pub gains: [i32; 3],
     /// Without: `q = tables[c][x]`.
     pub tables: [[i8; 256]; 3],
+}
+
+/// The fourth channel of an image, alpha; fields as in [`PreprocessRecord`]. A mean image has it, too.
+#[derive(Debug, Clone, Copy, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct AlphaRecord {
+    pub mean: f32,
+    pub std: f32,
+    pub gain: i32,
+    pub table: [i8; 256],
 }
 
 /// What a step computes.
@@ -290,4 +303,5 @@ const _: () = {
     assert!(size_of::<StepRecord>() == 84);
     assert!(size_of::<LayerRecord>() == 24);
     assert!(size_of::<PreprocessRecord>() == 824);
+    assert!(size_of::<AlphaRecord>() == 268);
 };

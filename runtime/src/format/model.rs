@@ -7,9 +7,9 @@ use zerocopy::FromBytes;
 
 use super::step::{conv_shape, pool_shape};
 use super::{
-    Activation, Channels, FloatPart, FloatPartKind, FloatPartRecord, Header, Layer, LayerRecord,
-    NONE, Operator, PreprocessRecord, Step, StepKind, StepRecord, Target, TensorRecord, WeightForm,
-    WeightLayout, Weights, Work,
+    Activation, AlphaRecord, Channels, FloatPart, FloatPartKind, FloatPartRecord, Header, Layer,
+    LayerRecord, NONE, Operator, PreprocessRecord, Step, StepKind, StepRecord, Target,
+    TensorRecord, WeightForm, WeightLayout, Weights, Work,
 };
 use crate::error::ModelError;
 use crate::kernels::{Choice, KernelFamily, KernelSet, Required};
@@ -247,7 +247,7 @@ impl<'m> Model<'m> {
         self.steps.get(index).map(|s| s.weights_crc32)
     }
 
-    /// How 8-bit RGB becomes the int8 input.
+    /// How 8-bit pixels become the int8 input; none if the network takes tensors that are no images.
     #[must_use]
     pub fn preprocess(&self) -> Option<&'m PreprocessRecord> {
         if self.header.preprocess_offset == 0 {
@@ -255,6 +255,16 @@ impl<'m> Model<'m> {
         }
         let bytes = self.bytes.get(self.header.preprocess_offset as usize..)?;
         PreprocessRecord::ref_from_prefix(bytes).ok().map(|(record, _)| record)
+    }
+
+    /// The preprocessing of the fourth channel, if the image has one.
+    #[must_use]
+    pub fn alpha(&self) -> Option<&'m AlphaRecord> {
+        if self.header.preprocess_offset == 0 || self.image_shape()[2] != 4 {
+            return None;
+        }
+        let start = self.header.preprocess_offset as usize + size_of::<PreprocessRecord>();
+        AlphaRecord::ref_from_prefix(self.bytes.get(start..)?).ok().map(|(record, _)| record)
     }
 
     /// Per-pixel fixed-point offsets of the preprocessing, HWC.

@@ -25,8 +25,10 @@ pub mod payload_flags {
     pub const NO_LAYER_CLOCK: u16 = 2;
     /// Before the first inference, show how an arena is refused that is too small or misaligned.
     pub const REFUSED_ARENAS: u16 = 4;
+    /// The inputs are int8 tensors, HWC, on the grid of the model's input, not pixels.
+    pub const TENSORS: u16 = 8;
     /// All bits that have a meaning.
-    pub const ALL: u16 = CHECKSUMS | NO_LAYER_CLOCK | REFUSED_ARENAS;
+    pub const ALL: u16 = CHECKSUMS | NO_LAYER_CLOCK | REFUSED_ARENAS | TENSORS;
 }
 
 /// The first 64 bytes of a payload.
@@ -43,7 +45,7 @@ pub struct PayloadHeader {
     pub model_offset: u32,
     pub model_bytes: u32,
     pub inputs_offset: u32,
-    /// Length of one input: 8-bit RGB pixels, HWC, of the network's height and width.
+    /// Length of one input: 8-bit pixels, or values, HWC, of the network's shape.
     pub input_bytes: u32,
     pub input_count: u32,
     pub reserved: [u32; 7],
@@ -164,7 +166,8 @@ impl<'p> Payload<'p> {
         self.model
     }
 
-    /// The inputs: 8-bit RGB pixels, HWC, of the network's height and width if the host is right.
+    /// The inputs: 8-bit pixels, or the bytes of int8 values where they are [`Payload::tensors`], HWC, of the
+    /// network's shape if the host is right.
     pub fn inputs(&self) -> impl Iterator<Item = &'p [u8]> {
         self.inputs.chunks_exact(self.input_bytes.max(1))
     }
@@ -173,6 +176,12 @@ impl<'p> Payload<'p> {
     #[must_use]
     pub fn checksums(&self) -> bool {
         self.flags & payload_flags::CHECKSUMS != 0
+    }
+
+    /// Whether the inputs are int8 tensors on the grid of the model's input.
+    #[must_use]
+    pub fn tensors(&self) -> bool {
+        self.flags & payload_flags::TENSORS != 0
     }
 
     /// Whether to read the clock around every layer.

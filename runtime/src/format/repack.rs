@@ -46,6 +46,7 @@ impl ModelSpec {
             arena_bytes: model.header.arena_bytes,
             preprocess: model.preprocess().map(|record| PreprocessSpec {
                 record: *record,
+                alpha: model.alpha().copied(),
                 mean_image: model
                     .mean_image()
                     .zip(model.pixel_offsets())

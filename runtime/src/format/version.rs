@@ -4,6 +4,8 @@
 
 use super::{StepKind, StepRecord, Target, TensorRecord, WeightLayout};
 
+/// The first minor version with parts in float.
+const FLOAT_PARTS_SINCE: u16 = 1;
 /// The first minor version with targets, layouts and streamed tensors.
 const TARGETS_SINCE: u16 = 2;
 /// The first minor version with x86-64-avx512vnni and with the layout [`WeightLayout::U8s8`].
@@ -15,12 +17,14 @@ const LONG_SINCE: u16 = 6;
 /// The first minor version with [`StepKind::Lookup`], [`StepKind::Multiply`], [`StepKind::Concat`], and with
 /// one operand value a channel.
 const GATES_SINCE: u16 = 7;
+/// The first minor version with preprocessing of images of 1 and 4 channels.
+const IMAGES_SINCE: u16 = 8;
 /// Most steps or tensors of the versions before.
 const SHORT: usize = 1024;
 
 /// The latest minor version: that of the last feature, or of a target that came after it.
 pub(super) const LATEST_MINOR: u16 = {
-    let (mut latest, mut at) = (GATES_SINCE, 0);
+    let (mut latest, mut at) = (IMAGES_SINCE, 0);
     while at < Target::ALL.len() {
         let since = Target::ALL[at].since();
         if since > latest {
@@ -31,12 +35,14 @@ pub(super) const LATEST_MINOR: u16 = {
     latest
 };
 
-/// The lowest minor version that can express a file.
+/// The lowest minor version that can express a file; `image_channels` are those of the image that its
+/// preprocessing is for.
 pub(super) fn lowest_minor(
     target: u16,
     tensors: &[TensorRecord],
     steps: &[StepRecord],
     float_parts: usize,
+    image_channels: Option<usize>,
 ) -> u16 {
     let bytes = steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16);
     let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
@@ -44,15 +50,18 @@ pub(super) fn lowest_minor(
     let long = steps.len().max(tensors.len()) > SHORT;
     let gates =
         steps.iter().any(|step| step.kind >= StepKind::Lookup as u8 || spreads(step, tensors));
-    let features = match (gates, long, excludes_padding, bytes, streamed) {
-        (true, ..) => GATES_SINCE,
-        (_, true, ..) => LONG_SINCE,
-        (.., true, _, _) => EXCLUDE_PADDING_SINCE,
-        (.., true, _) => BYTES_SINCE,
-        (.., true) => TARGETS_SINCE,
-        _ => u16::from(float_parts != 0),
-    };
-    features.max(Target::from_code(target).map_or(0, Target::since))
+    let other_image = image_channels.is_some_and(|channels| channels != 3);
+    let features = [
+        (float_parts != 0, FLOAT_PARTS_SINCE),
+        (streamed, TARGETS_SINCE),
+        (bytes, BYTES_SINCE),
+        (excludes_padding, EXCLUDE_PADDING_SINCE),
+        (long, LONG_SINCE),
+        (gates, GATES_SINCE),
+        (other_image, IMAGES_SINCE),
+    ];
+    let since = features.into_iter().map(|(used, since)| if used { since } else { 0 });
+    since.fold(Target::from_code(target).map_or(0, Target::since), u16::max)
 }
 
 /// Whether it is an addition of one value a channel.
@@ -76,7 +85,7 @@ mod tests {
         let kind = StepKind::AveragePool as u8;
         let pool = StepRecord { kind, flags: flags::EXCLUDE_PADDING, ..step };
         for target in Target::ALL {
-            let lowest = |steps: &[StepRecord]| lowest_minor(target as u16, &[], steps, 0);
+            let lowest = |steps: &[StepRecord]| lowest_minor(target as u16, &[], steps, 0, None);
             assert_eq!(lowest(&[step]), target.since());
             assert_eq!(lowest(&[pool]), target.since().max(EXCLUDE_PADDING_SINCE));
             assert!(lowest(&[pool]) <= LATEST_MINOR);
@@ -84,8 +93,16 @@ mod tests {
             assert_eq!(lowest(&[pool; SHORT + 1]), LONG_SINCE);
         }
         let tensors = |count: usize| {
-            lowest_minor(0, &std::vec![TensorRecord::new_zeroed(); count], &[step], 0)
+            lowest_minor(0, &std::vec![TensorRecord::new_zeroed(); count], &[step], 0, None)
         };
         assert_eq!([SHORT, SHORT + 1, MAX_RECORDS].map(tensors), [0, LONG_SINCE, LONG_SINCE]);
+    }
+
+    #[test]
+    fn images_of_one_and_four_channels_came_later_than_those_of_three() {
+        let step = StepRecord::new_zeroed();
+        let lowest = |channels| lowest_minor(0, &[], &[step], 0, channels);
+        let image = [None, Some(3), Some(1), Some(4)].map(lowest);
+        assert_eq!(image, [0, 0, IMAGES_SINCE, IMAGES_SINCE]);
     }
 }

@@ -11,8 +11,9 @@ use zerocopy::IntoBytes;
 
 use super::version::lowest_minor;
 use super::{
-    ALIGNMENT, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits, MAGIC,
-    PreprocessRecord, ShapeRecord, StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR,
+    ALIGNMENT, AlphaRecord, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits,
+    MAGIC, PreprocessRecord, ShapeRecord, StepKind, StepRecord, Target, TensorRecord,
+    VERSION_MAJOR,
 };
 use crate::AlignedBytes;
 use crate::Model;
@@ -37,6 +38,8 @@ pub struct StepSpec {
 #[derive(Debug, Clone)]
 pub struct PreprocessSpec {
     pub record: PreprocessRecord,
+    /// Of images of four channels.
+    pub alpha: Option<AlphaRecord>,
     /// HWC, in units of 8-bit pixels, with the fixed-point offsets beside it.
     pub mean_image: Option<(Vec<f32>, Vec<i32>)>,
 }
@@ -136,7 +139,13 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         magic: MAGIC,
         version_major: VERSION_MAJOR,
         // The lowest version that can express the file.
-        version_minor: lowest_minor(spec.target as u16, &spec.tensors, &steps, parts.len()),
+        version_minor: lowest_minor(
+            spec.target as u16,
+            &spec.tensors,
+            &steps,
+            parts.len(),
+            image_channels(spec),
+        ),
         file_bytes,
         plan_crc32: 0,
         plan_bytes,
@@ -173,6 +182,14 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
     // How much a reader accepts is the reader's.
     Model::new_checked_with(&bytes, &Limits::NONE)?.verify_weights()?;
     Ok(bytes)
+}
+
+/// Channels of the image that the preprocessing is for.
+fn image_channels(spec: &ModelSpec) -> Option<usize> {
+    spec.preprocess.as_ref()?;
+    let part = spec.float_parts.first().filter(|part| part.kind != FloatPartKind::Tail);
+    let input = || spec.tensors.get(usize::from(spec.input_tensor));
+    part.map(|part| part.input[2]).or_else(|| input().map(|tensor| tensor.channels as usize))
 }
 
 /// A number of records as the header has it; of what it cannot hold, one that the reader refuses.
@@ -224,7 +241,11 @@ fn push_preprocess(out: &mut Sections, spec: &PreprocessSpec) -> u32 {
         record.mean_image_offset = out.push(mean.as_bytes());
         record.pixel_offsets = out.push(offsets.as_bytes());
     }
-    out.push(record.as_bytes())
+    let offset = out.push(record.as_bytes());
+    if let Some(alpha) = &spec.alpha {
+        out.0.extend_from_slice(alpha.as_bytes());
+    }
+    offset
 }
 
 fn push_weights(out: &mut Sections, step: &mut StepRecord, spec: &StepSpec) {

@@ -56,7 +56,7 @@ pub fn refuse_or_run(bytes: &AlignedBytes) -> bool {
         input.copy_from_slice(&model::input(len));
         if model.preprocess().is_some() {
             let rgb: Vec<u8> = model::input(len).iter().map(|&x| x as u8).collect();
-            session.set_rgb(&rgb).unwrap();
+            session.set_pixels(&rgb).unwrap();
         }
         let mut checksums = Checksums::<16>::new();
         let logits = session.run_with(&mut checksums).unwrap().to_vec();

@@ -428,11 +428,29 @@ fn bad_preprocessing_is_refused() {
         let typed = matches!(found, ModelError::BadPreprocess | ModelError::BadSection { .. });
         assert!(typed, "{found:?}");
     }
-    // Red, green and blue need three channels.
-    let gray = refused(|m| {
-        m.tensors[0].channels = 1;
-        m.steps[0].weights.truncate(8 * 9);
+    // No image has two channels.
+    let two = refused(|m| {
+        m.tensors[0].channels = 2;
+        m.steps[0].weights.truncate(8 * 9 * 2);
         m.steps[0].macs = 0;
     });
-    assert_eq!(gray, ModelError::BadReference { step: 8 });
+    assert_eq!(two, ModelError::BadReference { step: 8 });
+    let refused = |spec: &ModelSpec| format::write(spec).map(|_| ());
+    // Grey has no order of colours, and alpha a deviation.
+    let mut grey = model::image_of(1, false);
+    grey.preprocess.as_mut().unwrap().record.bgr = 1;
+    assert_eq!(refused(&grey), Err(ModelError::BadPreprocess));
+    for std in [0.0, -1.0, f32::NAN] {
+        let mut rgba = model::image_of(4, false);
+        rgba.preprocess.as_mut().unwrap().alpha.as_mut().unwrap().std = std;
+        assert_eq!(refused(&rgba), Err(ModelError::BadPreprocess));
+    }
+    // An image of four channels whose record ends with the plan before alpha's.
+    let mut short = model::file(&model::image_of(4, false));
+    let at = header(&short).plan_bytes - 824;
+    let offset = std::mem::offset_of!(format::Header, preprocess_offset);
+    short.as_mut_slice()[offset..][..4].copy_from_slice(&at.to_le_bytes());
+    seal(short.as_mut_slice());
+    let found = Model::new_checked(&short).unwrap_err();
+    assert!(matches!(found, ModelError::BadSection { .. }), "{found:?}");
 }

@@ -2,8 +2,8 @@
 
 use fixnet::AlignedBytes;
 use fixnet::format::{
-    self, Header, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind, StepRecord,
-    StepSpec, TensorRecord, WeightLayout, flags,
+    self, AlphaRecord, Header, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind,
+    StepRecord, StepSpec, TensorRecord, WeightLayout, flags,
 };
 
 use super::Random;
@@ -166,7 +166,7 @@ pub fn small() -> ModelSpec {
         output_tensor: 9,
         target: fixnet::format::Target::Portable,
         arena_bytes: SMALL_ARENA,
-        preprocess: Some(PreprocessSpec { record: preprocess(), mean_image: None }),
+        preprocess: Some(PreprocessSpec { record: preprocess(), alpha: None, mean_image: None }),
         float_parts: Vec::new(),
     }
 }
@@ -338,8 +338,38 @@ pub fn small_with_mean_image() -> ModelSpec {
     let mean: Vec<f32> = (0..192).map(|i| 100.0 + i as f32 / 4.0).collect();
     let offsets = mean.iter().map(|mean| (-mean * 65536.0) as i32 + (1 << 15)).collect();
     let record = PreprocessRecord { gains: [65536, 50_000, 70_000], ..preprocess() };
-    let preprocess = Some(PreprocessSpec { record, mean_image: Some((mean, offsets)) });
+    let preprocess =
+        Some(PreprocessSpec { record, alpha: None, mean_image: Some((mean, offsets)) });
     ModelSpec { preprocess, ..small() }
+}
+
+/// [`small`] for images of so many channels.
+#[allow(dead_code, reason = "not every test takes other images")]
+pub fn image_of(channels: usize, with_mean: bool) -> ModelSpec {
+    let mut spec = small();
+    let weights = 8 * 9 * channels;
+    spec.tensors[0].channels = channels as u32;
+    for (at, tensor) in spec.tensors.iter_mut().enumerate() {
+        // Behind a larger input.
+        tensor.offset += if at == 0 { 0 } else { SMALL_ARENA.next_multiple_of(16) };
+    }
+    spec.arena_bytes = 2 * SMALL_ARENA.next_multiple_of(16);
+    spec.steps[0].weights = (0..weights).map(|i| (i * 29 % 255) as u8 as i8).collect();
+    spec.steps[0].macs = 0;
+    let preprocess = spec.preprocess.as_mut().expect("preprocessing");
+    preprocess.record.gains = [65536, 50_000, 70_000];
+    preprocess.alpha = (channels == 4).then(|| AlphaRecord {
+        mean: 0.25,
+        std: 0.5,
+        gain: 60_000,
+        table: std::array::from_fn(|x| 127 - (x / 2) as i8),
+    });
+    if with_mean {
+        let mean: Vec<f32> = (0..64 * channels).map(|i| 100.0 + i as f32 / 4.0).collect();
+        let offsets = mean.iter().map(|mean| (-mean * 65536.0) as i32).collect();
+        preprocess.mean_image = Some((mean, offsets));
+    }
+    spec
 }
 
 pub fn file(spec: &ModelSpec) -> AlignedBytes {

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use fixnet::preprocess::rgb_to_input;
 use fixnet::{AlignedBytes, KernelSet, Model, Session};
 use serde_json::{Value, json};
 
@@ -21,8 +20,8 @@ use super::{
 };
 use crate::bench::{self, Limits, Times, take_turns};
 use crate::cmd::InFile;
-use crate::data::RgbPixels;
-use crate::data::dead_leaves::dead_leaves;
+use crate::data::{Content, Source, Wanted};
+use crate::images::generated;
 use crate::output::{print, print_json};
 use crate::report::{Row, bench_table, latency_table, time_layers_by_threads};
 
@@ -40,6 +39,9 @@ pub struct Args {
     /// The int8 model.
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
+    /// Image file, .npy file, or FILE.bin:INDEX to run on [default: a generated one].
+    #[arg(long, value_name = "INPUT")]
+    input: Option<String>,
     /// Threads of one inference.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = thread_count())]
     threads: usize,
@@ -100,11 +102,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = read_model(&args.file)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
     let kernels = args.kernels.choose(&args.file, &model)?;
-    let [height, width, _] = model.image_shape();
-    let image = match args.worker {
-        false => dead_leaves(0, 0, width, height),
-        // At once, for whoever measures the time to the first result.
-        true => worker::picture(width, height),
+    let wanted = Wanted::by(&model);
+    let input = match &args.input {
+        Some(input) => Source::parse(input)?.load_fitting(&wanted)?.0.content,
+        None if args.worker => worker::ramps(&wanted),
+        None => generated(0, 0, &wanted),
     };
     let required = model.required_by_threads(kernels, args.threads);
     let mut arena = AlignedBytes::try_zeroed(required.arena()).in_file(&args.file)?;
@@ -117,16 +119,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let threads = (args.threads, pool.as_ref());
     let ours = if model.float_parts().next().is_some() {
-        let contestant = hybrid::contestant(&model, arena.as_mut_slice(), kernels, threads, &image);
+        let contestant = hybrid::contestant(&model, arena.as_mut_slice(), kernels, threads, &input);
         contestant.in_file(&args.file)?
     } else {
         let session = Session::with_threads(&model, arena.as_mut_slice(), kernels, args.threads)
             .in_file(&args.file)?;
-        fixnet_contestant(session, pool.as_ref(), &image.data).in_file(&args.file)?
+        fixnet_contestant(session, pool.as_ref(), &input).in_file(&args.file)?
     };
     let mut contestants = vec![ours];
     if !args.against.is_empty() {
-        contestants.extend(against::contestants(args, &model, &image)?);
+        contestants.extend(against::contestants(args, &model, (&input, &wanted))?);
     }
     if let (true, Some(last)) = (args.worker, contestants.last_mut()) {
         let facts = json!({
@@ -139,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let times = measure(args, &mut contestants).in_file(&args.file)?;
-    let rows = layer_rows(&model, kernels, threads, &image).in_file(&args.file)?;
+    let rows = layer_rows(&model, kernels, threads, &input).in_file(&args.file)?;
     if args.json {
         let mut json = bench_json(args.threads, kernels, &contestants, &times);
         json["layers"] = rows.iter().map(Row::json).collect();
@@ -166,9 +168,9 @@ fn measure(args: &Args, contestants: &mut [Contestant<'_>]) -> anyhow::Result<Ve
 fn fixnet_contestant<'a>(
     mut session: Session<'a, 'a>,
     pool: Option<&'a rayon::ThreadPool>,
-    rgb: &[u8],
+    input: &Content,
 ) -> anyhow::Result<Contestant<'a>> {
-    session.set_rgb(rgb)?;
+    input.set(&mut session)?;
     let input = session.input_mut().to_vec();
     let run = move || {
         session.input_mut().copy_from_slice(&input);
@@ -184,13 +186,12 @@ fn layer_rows(
     model: &Model<'_>,
     kernels: KernelSet,
     (threads, pool): (usize, Option<&rayon::ThreadPool>),
-    image: &RgbPixels,
+    input: &Content,
 ) -> anyhow::Result<Vec<Row>> {
     if model.float_parts().next().is_some() {
-        return hybrid::rows(model, kernels, (threads, pool), image);
+        return hybrid::rows(model, kernels, (threads, pool), input);
     }
-    let mut input = vec![0; model.input().elements()];
-    rgb_to_input(model, &image.data, &mut input)?;
+    let input = input.int8(model)?;
     let times = in_pool(pool, || time_layers_by_threads(model, kernels, threads, &input))?;
     Ok(Row::for_layers(model, &times))
 }
@@ -231,12 +232,12 @@ mod against {
     use fixnet::Model;
 
     use super::{Args, Contestant};
-    use crate::data::RgbPixels;
+    use crate::data::{Content, Wanted};
 
     pub(super) fn contestants(
         args: &Args,
         _model: &Model<'_>,
-        _image: &RgbPixels,
+        _input: (&Content, &Wanted),
     ) -> anyhow::Result<Vec<Contestant<'static>>> {
         let name = args.against.first().map_or("", |rival| rival.name());
         anyhow::bail!(
@@ -252,7 +253,7 @@ mod hybrid {
     use fixnet::{KernelSet, Model, SessionError};
 
     use super::Contestant;
-    use crate::data::RgbPixels;
+    use crate::data::Content;
     use crate::report::Row;
 
     pub(super) fn contestant<'a>(
@@ -260,7 +261,7 @@ mod hybrid {
         _arena: &'a mut [u8],
         _kernels: KernelSet,
         _threads: (usize, Option<&'a rayon::ThreadPool>),
-        _image: &RgbPixels,
+        _input: &Content,
     ) -> anyhow::Result<Contestant<'a>> {
         Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
     }
@@ -269,7 +270,7 @@ mod hybrid {
         model: &Model<'_>,
         _kernels: KernelSet,
         _threads: (usize, Option<&rayon::ThreadPool>),
-        _image: &RgbPixels,
+        _input: &Content,
     ) -> anyhow::Result<Vec<Row>> {
         Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
     }

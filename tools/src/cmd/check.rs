@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{LimitArgs, PreprocessArgs, Shape, import_options, parse_shape, with_spinner};
+use super::{LimitArgs, Shape, import_options, parse_shape, with_spinner};
+use crate::data::Recipe;
 use crate::images::Images;
 use crate::import::{ImportOptions, NodeVerdict, Verdict};
 use crate::lower::LowerError;
@@ -74,8 +75,8 @@ fn try_out(model: &Path, options: &ImportOptions) -> anyhow::Result<()> {
     let lowered = Source::open(model)?.lower(options)?;
     let limits = LimitArgs::default();
     limits.check_network(&lowered)?;
-    let recipe = PreprocessArgs::default().resolve(None)?.recipe;
-    let observed = lowered.observe(&Images::for_calibration(0, 1), &recipe, &())?;
+    let recipe = lowered.input_shape().is_image().then(Recipe::default);
+    let observed = lowered.observe(&Images::for_calibration(0, 1), recipe.as_ref(), &())?;
     let file = observed.quantize(QuantizeOptions::default())?.plan().write()?;
     limits.check_model(model, &file)?;
     Ok(())

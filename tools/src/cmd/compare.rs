@@ -7,8 +7,8 @@ use fixnet::Model;
 use serde_json::json;
 
 use super::{
-    Bars, KernelArgs, LimitArgs, Shape, embedded_recipe, import_options, in_thread_pool,
-    open_images, parse_shape, positive, read_model, thread_count, whole_and_portable, with_spinner,
+    Bars, KernelArgs, LimitArgs, Shape, import_options, in_thread_pool, open_images, parse_shape,
+    positive, read_model, thread_count, whole_and_portable, with_spinner,
 };
 use crate::cmd::InFile;
 use crate::compare::{CompareOptions, Comparison, LAYER_IMAGES};
@@ -27,7 +27,7 @@ pub struct Args {
     /// The int8 model.
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
-    /// A folder of images, an image, or CIFAR-10 binary batches [default: generated images].
+    /// A folder of images or .npy files, one such file, or CIFAR-10 binary batches [default: generated].
     #[arg(long, value_name = "PATH")]
     images: Option<PathBuf>,
     /// Images to pass over first.
@@ -71,7 +71,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = whole_and_portable(&args.file, &read_model(&args.file)?, args.limits)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
-    let recipe = embedded_recipe(&args.file, &model)?;
     let options = import_options(args.input_shape.as_ref());
     let network = with_spinner("loading", || Source::open(&args.model)?.lower_as(&model, &options))
         .in_file(&args.model)?;
@@ -81,7 +80,7 @@ fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let (layer_images, limits) = (args.layer_images, args.limits.limits());
     let options = CompareOptions { kernels, layer_images, limits };
     let comparison = network
-        .compare(model, &recipe, &images, &options, &Bars::default())
+        .compare(model, &images, &options, &Bars::default())
         .map_err(|error| PipelineError::compare(&args.file, error))?;
     let drop = drop_over_limit(args, &comparison)?;
     if args.json {

@@ -25,9 +25,12 @@ pub struct Args {
     /// Number of classes [default: the network's own].
     #[arg(long)]
     classes: Option<usize>,
-    /// Rows and columns of the input [default: the network's own].
-    #[arg(long, value_name = "PIXELS")]
-    input_size: Option<usize>,
+    /// Rows and columns of the input, one number if they are as many [default: the network's own].
+    #[arg(long, value_name = "N|HxW", value_parser = parse_size)]
+    input_size: Option<(usize, usize)>,
+    /// Channels of the input: 1 for grey images, 4 for RGBA, others for tensors [default: 3].
+    #[arg(long, value_name = "N")]
+    channels: Option<usize>,
     /// Factor on all channel counts.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     width_multiplier: f64,
@@ -43,7 +46,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let out = Destination::new(&args.out)?;
     let options = ModelOptions {
         classes: args.classes,
-        input_size: args.input_size,
+        input_size: args.input_size.map(|(height, _)| height),
+        input_width: args.input_size.map(|(_, width)| width),
+        channels: args.channels,
         width_multiplier: args.width_multiplier,
         blocks: args.blocks,
     };
@@ -61,4 +66,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `32` or `49x10`.
+fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    match (height.parse(), width.parse()) {
+        (Ok(height), Ok(width)) => Ok((height, width)),
+        _ => Err("expected a number of rows and columns, as 32 or 49x10".to_string()),
+    }
 }

@@ -41,10 +41,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::builder::RangedU64ValueParser;
+use fixnet::AlignedBytes;
 use fixnet::format::MAGIC;
-use fixnet::{AlignedBytes, Model};
 
-use crate::data::{OpenOptions, Recipe, recipe_of};
+use crate::data::OpenOptions;
 use crate::images::Images;
 use crate::{files, output};
 
@@ -106,19 +106,6 @@ fn read_aligned(path: &Path) -> io::Result<AlignedBytes> {
     let mut aligned = AlignedBytes::try_zeroed(bytes.len()).map_err(io::Error::other)?;
     aligned.as_mut_slice().copy_from_slice(&bytes);
     Ok(aligned)
-}
-
-/// The preprocessing that a model file carries.
-///
-/// # Errors
-/// One line that names the file.
-pub fn embedded_recipe(path: &Path, model: &Model<'_>) -> anyhow::Result<Recipe> {
-    recipe_of(model).ok_or_else(|| {
-        anyhow::anyhow!(
-            "{}: the file carries no preprocessing; make it again with `fixnet quantize`",
-            path.display()
-        )
-    })
 }
 
 /// Opens a set of images; what its owner should know goes to standard error, and into `notes`.

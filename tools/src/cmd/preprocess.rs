@@ -20,13 +20,13 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "FILE.toml")]
     pub zoo: Option<PathBuf>,
 
-    /// Subtracted from each colour after scaling.
-    #[arg(long, value_name = "R,G,B", value_parser = parse_triple, allow_hyphen_values = true)]
-    pub mean: Option<[f32; 3]>,
+    /// Subtracted from each colour after scaling: R,G,B, one number for all, or R,G,B,A.
+    #[arg(long, value_name = "R,G,B", value_parser = parse_channels, allow_hyphen_values = true)]
+    pub mean: Option<PerChannel>,
 
-    /// Divides each colour after the mean is subtracted.
-    #[arg(long, value_name = "R,G,B", value_parser = parse_triple)]
-    pub std: Option<[f32; 3]>,
+    /// Divides each colour after the mean is subtracted; as many numbers.
+    #[arg(long, value_name = "R,G,B", value_parser = parse_channels)]
+    pub std: Option<PerChannel>,
 
     /// Multiplies the 8-bit values; a number or a fraction [default: 1/255].
     #[arg(long, value_name = "S", value_parser = parse_fraction)]
@@ -48,9 +48,16 @@ pub struct PreprocessArgs {
     #[arg(long, value_name = "ORDER")]
     pub channels: Option<ChannelOrder>,
 
-    /// Per-pixel mean in units of 8-bit values, subtracted before scaling: HxWx3 or 3xHxW.
+    /// Per-pixel mean in units of 8-bit values, subtracted before scaling: HxWxC or CxHxW.
     #[arg(long, value_name = "FILE.npy")]
     pub mean_image: Option<PathBuf>,
+}
+
+/// A number for each channel of an image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PerChannel {
+    colours: [f32; 3],
+    alpha: Option<f32>,
 }
 
 /// How single images get the network's size, where it is not as the model file says.
@@ -75,12 +82,20 @@ impl GeometryArgs {
 }
 
 impl PreprocessArgs {
-    /// Whether any flag was given.
-    pub fn is_given(&self) -> bool {
-        let numbers = self.mean.is_some() || self.std.is_some() || self.scale.is_some();
-        let geometry = self.resize.is_some() || self.crop.is_some() || self.layout.is_some();
-        let rest = self.channels.is_some() || self.mean_image.is_some() || self.preset.is_some();
-        numbers || geometry || rest
+    /// The first flag that was given and says something about images.
+    #[must_use]
+    pub fn of_images(&self) -> Option<&'static str> {
+        let flags = [
+            ("--mean", self.mean.is_some()),
+            ("--std", self.std.is_some()),
+            ("--scale", self.scale.is_some()),
+            ("--resize", self.resize.is_some()),
+            ("--crop", self.crop.is_some()),
+            ("--channels", self.channels.is_some()),
+            ("--mean-image", self.mean_image.is_some()),
+            ("--preset", self.preset.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
     }
 
     /// Resolves the flags; `default_preset` names the zoo entry to start from if `--preset` was not
@@ -101,8 +116,14 @@ impl PreprocessArgs {
     }
 
     fn override_recipe(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
-        recipe.mean = self.mean.unwrap_or(recipe.mean);
-        recipe.std = self.std.unwrap_or(recipe.std);
+        if let Some(PerChannel { colours, alpha }) = self.mean {
+            recipe.mean = colours;
+            recipe.alpha_mean = alpha.unwrap_or(recipe.alpha_mean);
+        }
+        if let Some(PerChannel { colours, alpha }) = self.std {
+            recipe.std = colours;
+            recipe.alpha_std = alpha.unwrap_or(recipe.alpha_std);
+        }
         recipe.scale = self.scale.unwrap_or(recipe.scale);
         recipe.resize = self.resize.or(recipe.resize);
         recipe.crop = self.crop.or(recipe.crop);
@@ -114,11 +135,14 @@ impl PreprocessArgs {
     }
 }
 
-fn parse_triple(text: &str) -> Result<[f32; 3], String> {
+fn parse_channels(text: &str) -> Result<PerChannel, String> {
     let numbers: Option<Vec<f32>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
-    numbers
-        .and_then(|numbers| numbers.try_into().ok())
-        .ok_or_else(|| "expected three numbers, as 0.485,0.456,0.406".to_owned())
+    match numbers.unwrap_or_default()[..] {
+        [all] => Ok(PerChannel { colours: [all; 3], alpha: None }),
+        [r, g, b] => Ok(PerChannel { colours: [r, g, b], alpha: None }),
+        [r, g, b, a] => Ok(PerChannel { colours: [r, g, b], alpha: Some(a) }),
+        _ => Err("expected three numbers, as 0.485,0.456,0.406, or one or four".to_owned()),
+    }
 }
 
 fn parse_fraction(text: &str) -> Result<f32, String> {
@@ -160,7 +184,7 @@ mod tests {
     #[test]
     fn without_flags_pixels_are_scaled_to_one() {
         assert_eq!(resolve(&[]).unwrap().recipe, Recipe::default());
-        assert!(!PreprocessArgs::default().is_given());
+        assert_eq!(PreprocessArgs::default().of_images(), None);
     }
 
     #[test]
@@ -170,6 +194,13 @@ mod tests {
         assert_eq!(resolved.layout, Some(InputLayout::Nhwc));
         assert_eq!(resolved.recipe.scale, 1.0 / 128.0);
         assert_eq!(resolved.recipe.channel_order, ChannelOrder::Bgr);
+    }
+
+    #[test]
+    fn one_number_is_for_every_colour_and_a_fourth_for_alpha() {
+        let recipe = resolve(&["--mean", "0.5", "--std", "1,2,3,4"]).unwrap().recipe;
+        assert_eq!((recipe.mean, recipe.alpha_mean), ([0.5; 3], 0.0));
+        assert_eq!((recipe.std, recipe.alpha_std), ([1.0, 2.0, 3.0], 4.0));
     }
 
     #[test]

@@ -12,15 +12,13 @@ use fixnet::format::{CRC32, payload_flags};
 use fixnet::{KernelSet, Model};
 use serde_json::Value;
 
-use super::{
-    GeometryArgs, LimitArgs, embedded_recipe, positive, read_model, runnable_here, with_spinner,
-};
+use super::{GeometryArgs, LimitArgs, positive, read_model, runnable_here, with_spinner};
 use crate::boards::{Board, Emulator, FIRMWARE_HELP, Place, fit_bare_metal};
 use crate::cmd::InFile;
-use crate::data::dead_leaves::dead_leaves;
-use crate::data::{InputSize, Recipe, Source};
+use crate::data::{Content, Source, Wanted};
 use crate::files::{self, Destination, PROGRAM, ScratchFolder};
 use crate::firmware::{BoardInference, BoardReport, Console, build, payload};
+use crate::images::{generated, generated_name};
 use crate::output::{self, PrintError, print, print_json};
 use crate::qemu::Emulation;
 use crate::report::{BoardRun, HostResult, host_result};
@@ -35,8 +33,8 @@ pub struct Args {
     /// The int8 model.
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
-    /// Image files, or FILE.bin:INDEX for a record of a CIFAR-10 binary batch [default: a generated
-    /// image].
+    /// Image files, .npy files, or FILE.bin:INDEX for a record of a CIFAR-10 binary batch [default: a
+    /// generated one].
     #[arg(value_name = "IMAGE")]
     images: Vec<String>,
     #[command(flatten)]
@@ -85,7 +83,7 @@ enum Rival {
 /// One input on its way through board and host.
 struct Input {
     name: String,
-    rgb: Vec<u8>,
+    content: Content,
 }
 
 /// Runs the command.
@@ -112,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let host_model = args.limits.check_model(&args.file, &here)?;
     let hosts: Vec<HostResult> = inputs
         .iter()
-        .map(|input| host_result(&host_model, &input.rgb, KernelSet::detect()))
+        .map(|input| host_result(&host_model, &input.content, KernelSet::detect()))
         .collect::<Result<_, _>>()
         .in_file(&args.file)?;
     let report = emulate(args, &board, fit.place, &model, &bytes, &inputs, kept.as_ref())?;
@@ -174,18 +172,15 @@ fn print_runs(args: &Args, runs: &[BoardRun<'_>]) -> Result<(), PrintError> {
 }
 
 fn inputs(args: &Args, model: &Model<'_>) -> anyhow::Result<Vec<Input>> {
-    let shape = model.input();
+    let wanted = Wanted::by(model);
     if args.images.is_empty() {
-        let image = dead_leaves(0, 0, shape.width, shape.height);
-        return Ok(vec![Input { name: "a generated image".to_string(), rgb: image.data }]);
+        let name = generated_name(&wanted).to_string();
+        return Ok(vec![Input { name, content: generated(0, 0, &wanted) }]);
     }
-    let recipe: Recipe = embedded_recipe(&args.file, model)?;
-    let size = InputSize { height: shape.height, width: shape.width };
     let load = |image: &String| {
-        let (sample, note) =
-            args.geometry.resizing().load(&Source::parse(image)?, &recipe, size)?;
+        let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, &wanted)?;
         note.iter().for_each(|note| output::note(note));
-        Ok(Input { name: sample.name, rgb: sample.pixels.data })
+        Ok(Input { name: sample.name, content: sample.content })
     };
     args.images.iter().map(load).collect()
 }
@@ -201,9 +196,9 @@ fn emulate(
     kept: Option<&Destination>,
 ) -> anyhow::Result<BoardReport> {
     let scratch = ScratchFolder::new()?;
-    let rgb: Vec<Vec<u8>> = inputs.iter().map(|input| input.rgb.clone()).collect();
+    let contents: Vec<&Content> = inputs.iter().map(|input| &input.content).collect();
     let payload_path = scratch.path().join("payload");
-    std::fs::write(&payload_path, payload(model, file, &rgb, flags(args))?)
+    std::fs::write(&payload_path, payload(model, file, &contents, flags(args))?)
         .in_file(&payload_path)?;
     // An image that was built before knows nothing of this model.
     let in_flash = place == Place::Flash && args.image.is_none();

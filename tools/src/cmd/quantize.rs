@@ -63,9 +63,18 @@ fn write_int8(
 ) -> anyhow::Result<ExitCode> {
     let file = || lowered.path.display().to_string();
     args.limits.check_network(lowered)?;
-    let inputs = Inputs::open(args, lowered)?;
+    let mut inputs = Inputs::open(args, lowered)?;
     let out = out.apart_from(inputs.files())?;
-    let observed = lowered.observe(&inputs.calibration, &inputs.recipe, &Bars::default())?;
+    let observed =
+        lowered.observe(&inputs.calibration, inputs.recipe.as_ref(), &Bars::default())?;
+    if let Some([(low, high), (least, most)]) = observed.beyond_images() {
+        let note = format!(
+            "{}: the calibration tensors hold values from {low} to {high}, and images give {least} to {most}; \
+             --input tensor makes a network of tensors",
+            file()
+        );
+        warn_once(&note, &mut inputs.notes);
+    }
     let planned = observed.quantize(args.quantize_options())?.plan();
     let packed = planned.pack(&args.pack_options())?;
     let model = args.limits.check_model(out.path(), &packed.bytes)?;
@@ -118,8 +127,8 @@ fn write_float(
     let file = || network.path.display().to_string();
     args.limits.check_macs(&network.path, network.part.macs())?;
     let mut notes = Vec::new();
-    let recipe = inputs::recipe(args, None, network.input_size(), &mut notes)?;
-    let bytes = network.pack(&recipe)?;
+    let recipe = inputs::recipe(args, None, network.input_shape(), None, &mut notes)?;
+    let bytes = network.pack(recipe.as_ref())?;
     let model = args.limits.check_model(out.path(), &bytes)?;
     if let Some(board) = board {
         boards::fit(board, &model).with_context(file)?;

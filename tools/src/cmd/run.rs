@@ -9,18 +9,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
-use fixnet::format::{CRC32, MAX_RECORDS};
+use fixnet::format::MAX_RECORDS;
 use fixnet::profile::Checksums;
 use fixnet::threads::performance_cores;
 use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, StepInfo};
 use serde_json::Value;
 
 use super::{
-    GeometryArgs, KernelArgs, LimitArgs, Shape, embedded_recipe, on_threads, parse_shape, positive,
-    read_model, thread_count,
+    GeometryArgs, KernelArgs, LimitArgs, Shape, on_threads, parse_shape, positive, read_model,
+    thread_count,
 };
 use crate::cmd::InFile;
-use crate::data::{InputSize, Recipe, Source};
+use crate::data::{Source, Wanted};
 use crate::output::{self, print, print_json};
 use crate::report::{Inference, LayerTime, Row, Scores, time_layers_by_threads};
 use float::Float;
@@ -31,7 +31,7 @@ pub struct Args {
     /// The int8 model.
     #[arg(value_name = "FILE.fxn")]
     file: PathBuf,
-    /// An image file, or FILE.bin:INDEX for a record of a CIFAR-10 binary batch.
+    /// An image file, a .npy file, or FILE.bin:INDEX for a record of a CIFAR-10 binary batch.
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
     /// What computes: fixnet in int8, or tract the float network, timed in the same layers.
@@ -83,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     check_flags(args)?;
     let bytes = read_model(&args.file)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
-    let recipe = embedded_recipe(&args.file, &model)?;
+    let wanted = Wanted::by(&model);
     let float = match args.backend {
         Backend::Fixnet => None,
         Backend::Tract => Some(Float::load(args, &model)?),
@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let inferences: Vec<Inference> = args
         .images
         .iter()
-        .map(|image| infer(args, &model, &recipe, float.as_ref(), image))
+        .map(|image| infer(args, &model, &wanted, float.as_ref(), image))
         .collect::<anyhow::Result<_>>()?;
     if args.json {
         let mut values: Vec<Value> = inferences.iter().map(Inference::json).collect();
@@ -130,30 +130,28 @@ fn check_flags(args: &Args) -> anyhow::Result<()> {
 fn infer(
     args: &Args,
     model: &Model<'_>,
-    recipe: &Recipe,
+    wanted: &Wanted,
     float: Option<&Float>,
     image: &str,
 ) -> anyhow::Result<Inference> {
-    let [height, width, channels] = model.image_shape();
-    let size = InputSize { height, width };
-    let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, recipe, size)?;
+    let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, wanted)?;
     note.iter().for_each(|note| output::note(note));
-    let mut int8 = vec![0; height * width * channels];
-    fixnet::preprocess::rgb_to_input(model, &sample.pixels.data, &mut int8).in_file(&args.file)?;
+    let content = &sample.content;
     let (backend, scores, rows) = match float {
         None if model.float_parts().next().is_some() => {
-            hybrid::run(args, model, &sample.pixels).in_file(&args.file)?
+            hybrid::run(args, model, content).in_file(&args.file)?
         }
         None => {
-            let (scores, rows) = fixnet_run(args, model, &int8).in_file(&args.file)?;
+            let input = content.int8(model).in_file(&args.file)?;
+            let (scores, rows) = fixnet_run(args, model, &input).in_file(&args.file)?;
             ("fixnet", scores, rows)
         }
         Some(float) => {
-            let (scores, rows) = float.run(args, recipe, &sample).in_file(&args.file)?;
+            let (scores, rows) = float.run(args, wanted, content).in_file(&args.file)?;
             ("tract", scores, rows)
         }
     };
-    let input_crc32 = input_crc32(&int8);
+    let input_crc32 = content.crc32(model).in_file(&args.file)?;
     let (image, notes) = (sample.name, note.into_iter().collect());
     Ok(Inference { backend, image, input_crc32, scores, top: args.top, rows, notes })
 }
@@ -214,18 +212,13 @@ impl Hook for Marks {
     }
 }
 
-fn input_crc32(input: &[i8]) -> u32 {
-    let bytes: Vec<u8> = input.iter().map(|&value| value.cast_unsigned()).collect();
-    CRC32.checksum(&bytes)
-}
-
 /// A program without tract takes the same flags.
 #[cfg(not(feature = "tract"))]
 mod float {
     use fixnet::Model;
 
-    use super::{Args, Recipe, Row, Scores};
-    use crate::data::Sample;
+    use super::{Args, Row, Scores, Wanted};
+    use crate::data::Content;
 
     /// The float network, which nothing here can run.
     pub(super) enum Float {}
@@ -241,8 +234,8 @@ mod float {
         pub fn run(
             &self,
             _args: &Args,
-            _recipe: &Recipe,
-            _sample: &Sample,
+            _wanted: &Wanted,
+            _input: &Content,
         ) -> anyhow::Result<(Scores, Vec<Row>)> {
             match *self {}
         }
@@ -255,12 +248,12 @@ mod hybrid {
     use fixnet::{Model, SessionError};
 
     use super::{Args, Row, Scores};
-    use crate::data::RgbPixels;
+    use crate::data::Content;
 
     pub(super) fn run(
         _args: &Args,
         model: &Model<'_>,
-        _pixels: &RgbPixels,
+        _input: &Content,
     ) -> anyhow::Result<(&'static str, Scores, Vec<Row>)> {
         Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
     }

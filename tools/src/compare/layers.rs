@@ -10,7 +10,7 @@ use values::fidelity::Sums;
 use values::order;
 
 use super::{CompareError, Subjects, fill};
-use crate::data::RgbPixels;
+use crate::data::Content;
 use crate::graph::InputLayout;
 
 /// How well a layer's output follows the float network's.
@@ -55,10 +55,10 @@ pub(super) struct LayerJudge<'s> {
 }
 
 impl<'s> LayerJudge<'s> {
-    pub fn new(subjects: &'s Subjects<'s>, pixels: &RgbPixels) -> Result<Self, CompareError> {
+    pub fn new(subjects: &'s Subjects<'s>, input: &Content) -> Result<Self, CompareError> {
         let input = match subjects.head {
-            Some(head) => head.trunk_input(subjects.recipe, pixels)?,
-            None => subjects.recipe.float_input(pixels, InputLayout::Nchw),
+            Some(head) => head.trunk_input(&input.real(&subjects.wanted))?,
+            None => input.in_layout(&subjects.wanted, InputLayout::Nchw),
         };
         let mut session = subjects.inner.session();
         fill(session.input_mut(), &input)?;

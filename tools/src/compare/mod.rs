@@ -1,6 +1,6 @@
 //! The judge: an int8 model against the float network that it was made from, run by tract.
 //!
-//! What may not be broken: both see the very same 8-bit pixels; ties go to the lowest class on both
+//! What may not be broken: both see the very same 8-bit pixels, or real values; ties go to the lowest class on both
 //! sides; and the result does not depend on the number of threads (images are reduced in order).
 //! Logits of the float side come from the ONNX file as given; the tensors inside come from its
 //! folded form, which is the same network in one layout.
@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub use layers::LayerComparison;
 
-use crate::data::{DataError, InputSize, Recipe};
+use crate::data::{DataError, Wanted};
 use crate::graph::InputLayout;
 use crate::images::Images;
 use crate::lower::Network;
@@ -60,7 +60,7 @@ pub struct Subjects<'a> {
     /// The folded network with the tensors of `network` (without the input) as outputs, in order.
     pub inner: &'a FloatModel,
     pub layout: InputLayout,
-    pub recipe: &'a Recipe,
+    pub wanted: Wanted,
     pub kernels: KernelSet,
 }
 
@@ -201,18 +201,16 @@ fn one_image(
     with_layers: bool,
     arena: &mut [u8],
 ) -> Result<OneImage, CompareError> {
-    let [height, width, _] = subjects.model.image_shape();
-    let size = InputSize { height, width };
-    let sample = images.sample(index, subjects.recipe, size)?;
+    let sample = images.sample(index, &subjects.wanted)?;
     let mut float = subjects.float.session();
-    let values = subjects.recipe.float_input(&sample.pixels, subjects.layout);
+    let values = sample.content.in_layout(&subjects.wanted, subjects.layout);
     fill(float.input_mut(), &values)?;
     let logits = float.run()?.into_iter().next().unwrap_or_default();
     if logits.iter().any(|l| !l.is_finite()) {
         return Err(CompareError::NotFinite { name: sample.name, network: "float" });
     }
     let mut session = subjects.hybrid.session(arena, subjects.kernels, 1)?;
-    session.set_rgb(&sample.pixels.data)?;
+    sample.content.set_hybrid(&mut session)?;
     let scores = real_scores(&mut session)?;
     if scores.iter().any(|score| !score.is_finite()) {
         return Err(CompareError::NotFinite { name: sample.name, network: "int8" });
@@ -223,9 +221,9 @@ fn one_image(
     }
     let scores = Scores::for_image(&logits, &scores, sample.label);
     let layers = if with_layers {
-        session.set_rgb(&sample.pixels.data)?;
+        sample.content.set_hybrid(&mut session)?;
         session.run_head()?;
-        let judge = LayerJudge::new(subjects, &sample.pixels)?;
+        let judge = LayerJudge::new(subjects, &sample.content)?;
         Some(judge.judge(session.plan())?)
     } else {
         None

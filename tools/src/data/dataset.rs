@@ -1,5 +1,5 @@
-//! Sets of images: opening one lists its images and labels; the pixels of an image are read when they are
-//! asked for.
+//! Sets of images or arrays: opening one lists its files and labels; what is in them is read when it is asked
+//! for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::folder::{Contents, class_numbers};
 use super::labels::{Labels, read_labels};
 use super::source::{cifar_records, is_cifar_file};
-use super::{DataError, InputSize, Recipe, Sample, Source};
+use super::{DataError, Sample, Source, Wanted};
 use crate::output;
 
 const LABELS_FILE: &str = "labels.csv";
@@ -58,7 +58,7 @@ struct Found {
 }
 
 impl Dataset {
-    /// Opens an image file, a folder of images (flat, with or without `labels.csv`, or one folder a
+    /// Opens an image or `.npy` file, a folder of such (flat, with or without `labels.csv`, or one folder a
     /// class), a CIFAR-10 binary batch, a folder of such batches, or one record as `FILE.bin:INDEX`.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, DataError> {
         let found = Found::at(path)?;
@@ -95,6 +95,14 @@ impl Dataset {
             .all(|e| e.label.is_some() || matches!(e.source, Source::CifarRecord { .. }))
     }
 
+    /// Whether the first of the set is an array of the float network's own values, and no image.
+    ///
+    /// # Errors
+    /// [`DataError`] if that cannot be read.
+    pub fn holds_reals(&self) -> Result<bool, DataError> {
+        self.entries.first().map_or(Ok(false), |entry| entry.source.holds_reals())
+    }
+
     /// Warnings about the set, one line each.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -111,14 +119,9 @@ impl Dataset {
     }
 
     /// Reads image `index` (below [`Dataset::len`]) at the network's input size.
-    pub fn sample(
-        &self,
-        index: usize,
-        recipe: &Recipe,
-        input: InputSize,
-    ) -> Result<Sample, DataError> {
+    pub fn sample(&self, index: usize, wanted: &Wanted) -> Result<Sample, DataError> {
         let entry = &self.entries[index];
-        let mut sample = entry.source.load(recipe, input)?;
+        let mut sample = entry.source.load(wanted)?;
         sample.label = entry.label.or(sample.label);
         self.check_label(&entry.source, sample.label)?;
         Ok(sample)
@@ -151,11 +154,12 @@ impl Found {
     fn in_folder(folder: &Path) -> Result<Self, DataError> {
         let contents = Contents::list(folder)?;
         let passed_over = contents.passed_over();
-        if !contents.images.is_empty() {
+        let inputs = contents.inputs();
+        if !inputs.is_empty() {
             if !contents.folders.is_empty() {
                 return Err(DataError::MixedFolder { path: folder.to_owned() });
             }
-            let found = flat_entries(folder, contents.images)?;
+            let found = flat_entries(folder, inputs)?;
             return Ok(Self { passed_over, ..found });
         }
         if !contents.folders.is_empty() {
@@ -223,31 +227,29 @@ fn class_entries(folders: &[PathBuf]) -> Result<Found, DataError> {
     for (class, folder) in classes.into_iter().zip(folders) {
         let contents = Contents::list(folder)?;
         let others = contents.passed_over();
-        if contents.images.is_empty() {
+        let inputs = contents.inputs();
+        if inputs.is_empty() {
             return Err(DataError::NoImages { path: folder.clone(), passed_over: others.len() });
         }
         passed_over.extend(others);
-        ranked.extend(
-            contents.images.into_iter().enumerate().map(|(rank, path)| (rank, class, path)),
-        );
+        ranked.extend(inputs.into_iter().enumerate().map(|(rank, input)| (rank, class, input)));
     }
-    ranked.sort_by_key(|&(rank, class, _)| (rank, class));
-    let entry = |(_, class, path)| Entry { source: Source::Image(path), label: Some(class) };
+    ranked.sort_by_key(|(rank, class, _)| (*rank, *class));
+    let entry = |(_, class, source)| Entry { source, label: Some(class) };
     let entries = ranked.into_iter().map(entry).collect();
     let class_folders = Some((folders.len(), named_by_number));
     Ok(Found { entries, labels: None, class_folders, passed_over })
 }
 
-fn flat_entries(folder: &Path, images: Vec<PathBuf>) -> Result<Found, DataError> {
+fn flat_entries(folder: &Path, inputs: Vec<Source>) -> Result<Found, DataError> {
     let file = folder.join(LABELS_FILE);
     if !file.exists() {
-        let entries = images.into_iter().map(|path| unlabelled(Source::Image(path))).collect();
+        let entries = inputs.into_iter().map(unlabelled).collect();
         return Ok(Found { entries, ..Found::default() });
     }
     let mut labels = read_labels(&file)?;
-    let mut entries = Vec::with_capacity(images.len());
-    for path in images {
-        let source = Source::Image(path);
+    let mut entries = Vec::with_capacity(inputs.len());
+    for source in inputs {
         let name = source.name();
         let label = labels
             .remove(&name)

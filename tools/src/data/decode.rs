@@ -1,6 +1,6 @@
-//! Image files to 8-bit RGB.
+//! Image files to 8-bit pixels.
 //!
-//! Grey images get three equal channels, alpha is dropped (not blended) and 16-bit samples are
+//! Each file has the channels that it has; [`Pixels::with_channels`] makes others of them. 16-bit samples are
 //! rounded to 8. The EXIF orientation is ignored, as PIL and torchvision do by default: a photo that
 //! only its viewer turns upright is used as it is stored.
 
@@ -11,7 +11,7 @@ use png::{BitDepth, ColorType, Transformations};
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{DataError, RgbPixels};
+use super::{DataError, Pixels};
 use crate::files;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -21,29 +21,19 @@ const JPEG: &[u8] = &[0xFF, 0xD8, 0xFF];
 const MOST_BYTES: usize = 512 << 20;
 
 /// Reads a .png or .jpeg file; the content decides which of the two it is.
-pub fn read_image(path: &Path) -> Result<RgbPixels, DataError> {
+pub fn read_image(path: &Path) -> Result<Pixels, DataError> {
     let bytes = files::read(path, files::IMAGE)
         .map_err(|reason| DataError::Io { path: path.to_owned(), reason })?;
     decode(&bytes).map_err(|reason| DataError::Decode { path: path.to_owned(), reason })
 }
 
-fn decode(bytes: &[u8]) -> Result<RgbPixels, String> {
+fn decode(bytes: &[u8]) -> Result<Pixels, String> {
     let decoded = match bytes {
         _ if bytes.starts_with(PNG) => png(bytes),
         _ if bytes.starts_with(JPEG) => jpeg(bytes),
         _ => Err("it begins neither as a PNG file nor as a JPEG file".to_owned()),
     };
-    let Decoded { width, height, channels, samples } = decoded.map_err(|e| one_line(&e))?;
-    Ok(RgbPixels { width, height, data: to_rgb(samples, channels) })
-}
-
-struct Decoded {
-    width: usize,
-    height: usize,
-    /// 1 grey, 2 grey with alpha, 3 RGB, 4 RGB with alpha.
-    channels: usize,
-    /// 8 bits each, in HWC order.
-    samples: Vec<u8>,
+    decoded.map_err(|e| one_line(&e))
 }
 
 /// A buffer for the samples of an image, if they are not too many.
@@ -54,7 +44,7 @@ fn buffer(length: Option<usize>) -> Result<Vec<u8>, String> {
     }
 }
 
-fn png(bytes: &[u8]) -> Result<Decoded, String> {
+fn png(bytes: &[u8]) -> Result<Pixels, String> {
     let limits = png::Limits { bytes: MOST_BYTES };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     // Palettes become RGB, and fewer bits than eight become eight.
@@ -74,7 +64,7 @@ fn png(bytes: &[u8]) -> Result<Decoded, String> {
         ColorType::Rgba => 4,
     };
     let [width, height] = [frame.width, frame.height].map(|pixels| pixels as usize);
-    Ok(Decoded { width, height, channels, samples })
+    Ok(Pixels { width, height, channels, data: samples })
 }
 
 /// The nearest of 256 values to one of 65,536.
@@ -83,7 +73,7 @@ fn rounded(sample: [u8; 2]) -> u8 {
     ((sample + 128) / 257) as u8
 }
 
-fn jpeg(bytes: &[u8]) -> Result<Decoded, String> {
+fn jpeg(bytes: &[u8]) -> Result<Pixels, String> {
     if !jpeg_is_complete(bytes) {
         return Err("the JPEG data ends early".to_owned());
     }
@@ -103,15 +93,7 @@ fn jpeg(bytes: &[u8]) -> Result<Decoded, String> {
     let length = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(channels));
     let mut samples = buffer(length)?;
     decoder.decode_into(&mut samples).map_err(|e| e.to_string())?;
-    Ok(Decoded { width, height, channels, samples })
-}
-
-fn to_rgb(samples: Vec<u8>, channels: usize) -> Vec<u8> {
-    match channels {
-        3 => samples,
-        4 => samples.chunks_exact(4).flat_map(|s| [s[0], s[1], s[2]]).collect(),
-        grey => samples.chunks_exact(grey).flat_map(|s| [s[0]; 3]).collect(),
-    }
+    Ok(Pixels { width, height, channels, data: samples })
 }
 
 fn one_line(message: &str) -> String {

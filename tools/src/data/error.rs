@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::InputSize;
+use super::InputShape;
 
 /// Largest `resize` and `crop`, and the largest image (in pixels) that a resize may make.
 pub(super) const MAX_SIDE: u32 = 1 << 13;
@@ -13,18 +13,27 @@ pub(super) const MAX_SIDE: u32 = 1 << 13;
 pub enum RecipeError {
     #[error("--scale {0}: must be a positive number, as 1 or 1/255")]
     Scale(f32),
-    #[error("--mean {0:?}: must be three finite numbers")]
-    Mean([f32; 3]),
-    #[error("--std {0:?}: must be three positive numbers")]
-    Std([f32; 3]),
+    #[error("--mean {0:?}: must be finite numbers")]
+    Mean([f32; 4]),
+    #[error("--std {0:?}: must be positive numbers")]
+    Std([f32; 4]),
     #[error("--{flag} {value}: must be between 1 and {MAX_SIDE}")]
     Side { flag: &'static str, value: u32 },
     #[error("--crop {crop} is more than --resize {resize}; crop at most what is left")]
     CropOverResize { crop: u32, resize: u32 },
-    #[error("the mean image has {width}x{height} pixels, the network's input {}x{}",
-            input.width, input.height)]
-    MeanImageSize { width: usize, height: usize, input: InputSize },
-    #[error("{file}: {reason}; expected a .npy file of float32 or float64, [H,W,3] or [3,H,W]")]
+    #[error(
+        "the mean image has {}x{} pixels of {} channels, the network's input {}x{} of {}",
+        found.width, found.height, found.channels, input.width, input.height, input.channels
+    )]
+    MeanImageSize { found: InputShape, input: InputShape },
+    #[error("--{flag} {}: the network takes grey images; give one number", numbers(values))]
+    Grey { flag: &'static str, values: [f32; 3] },
+    #[error("--channels bgr: the network takes grey images, which have no order of colours")]
+    GreyOrder,
+    #[error(
+        "{file}: {reason}; expected a .npy file of float32 or float64, [H,W,C] or [C,H,W] with 1, 3 or 4 \
+         channels"
+    )]
     MeanImageFile { file: String, reason: String },
 }
 
@@ -39,8 +48,8 @@ pub enum DataError {
     Io { path: PathBuf, reason: std::io::Error },
 
     #[error(
-        "{}: no images in this folder; expected .png, .jpg or .jpeg files, one folder a class, \
-         or CIFAR-10 .bin batches{}",
+        "{}: no images in this folder; expected .png, .jpg or .jpeg files, .npy arrays, one folder a \
+         class, or CIFAR-10 .bin batches{}",
         path.display(), others(*passed_over)
     )]
     NoImages { path: PathBuf, passed_over: usize },
@@ -54,8 +63,43 @@ pub enum DataError {
     )]
     MixedFolder { path: PathBuf },
 
-    #[error("{}: not a .png or .jpeg image, nor a CIFAR-10 .bin batch", path.display())]
+    #[error(
+        "{}: not a .png or .jpeg image, nor a .npy array, nor a CIFAR-10 .bin batch", path.display()
+    )]
     UnknownKind { path: PathBuf },
+
+    #[error("{}: unreadable array ({reason}); save it with numpy.save", path.display())]
+    Array { path: PathBuf, reason: String },
+
+    #[error(
+        "{}: is an image, and the network takes tensors of shape {}; give .npy files of float32",
+        path.display(), shapes(*wanted)
+    )]
+    NotATensor { path: PathBuf, wanted: InputShape },
+
+    #[error(
+        "{}: {element} of shape {shape:?} does not fit the network's input; expected {}",
+        path.display(), tensors(*wanted, *image)
+    )]
+    TensorShape {
+        path: PathBuf,
+        element: String,
+        shape: Vec<usize>,
+        wanted: InputShape,
+        image: bool,
+    },
+
+    #[error("{}: is no image that --resize and --crop could change; leave them out", path.display())]
+    NotResized { path: PathBuf },
+
+    #[error("{}: value {at} is NaN or infinite", path.display())]
+    TensorNotFinite { path: PathBuf, at: usize },
+
+    #[error(
+        "{}: int8 values are steps of a model file's input, which is not known here; give float32",
+        path.display()
+    )]
+    TensorGrid { path: PathBuf },
 
     #[error("{}: unreadable image ({reason}); replace or remove the file", path.display())]
     Decode { path: PathBuf, reason: String },
@@ -104,7 +148,7 @@ pub enum DataError {
         "{name}: {width}x{height} pixels (after resize and crop) do not fit the network's \
          {}x{} input; {}", input.width, input.height, size_remedy(*input)
     )]
-    WrongSize { name: String, width: usize, height: usize, input: InputSize },
+    WrongSize { name: String, width: usize, height: usize, input: InputShape },
 
     #[error(
         "{name}: {width}x{height} pixels grow too large under --resize {resize}; crop the image first"
@@ -123,10 +167,28 @@ fn others(count: usize) -> String {
     }
 }
 
-fn size_remedy(input: InputSize) -> String {
+fn size_remedy(input: InputShape) -> String {
     if input.width == input.height {
         format!("give --resize {0} --crop {0}", input.width)
     } else {
         format!("use images of {}x{} pixels", input.width, input.height)
     }
+}
+
+fn numbers(values: &[f32; 3]) -> String {
+    values.map(|value| value.to_string()).join(",")
+}
+
+/// The shapes that tensors of an input may have.
+fn shapes(InputShape { height, width, channels }: InputShape) -> String {
+    match channels {
+        1 => format!("[{height}, {width}]"),
+        _ => format!("[{channels}, {height}, {width}] or [{height}, {width}, {channels}]"),
+    }
+}
+
+fn tensors(wanted: InputShape, image: bool) -> String {
+    let InputShape { height, width, channels } = wanted;
+    let pixels = if image { ", or an image" } else { "" };
+    format!("float32 {}, int8 [{height}, {width}, {channels}]{pixels}", shapes(wanted))
 }

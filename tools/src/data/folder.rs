@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::DataError;
-use super::source::{is_cifar_file, is_image_file};
+use super::source::{is_array_file, is_cifar_file, is_image_file};
+use super::{DataError, Source};
 
 /// Each list is sorted by name; hidden files are left out, and so are texts.
 #[derive(Default)]
 pub(super) struct Contents {
     pub images: Vec<PathBuf>,
+    /// `.npy` files.
+    pub arrays: Vec<PathBuf>,
     pub batches: Vec<PathBuf>,
     pub folders: Vec<PathBuf>,
     /// Files of other kinds.
@@ -28,6 +30,8 @@ impl Contents {
                 contents.folders.push(path);
             } else if is_image_file(&path) {
                 contents.images.push(path);
+            } else if is_array_file(&path) {
+                contents.arrays.push(path);
             } else if is_cifar_file(&path) {
                 contents.batches.push(path);
             } else if !is_beside_images(&path) {
@@ -37,10 +41,21 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Names of the files that are not used: batches, too, where there are images or folders.
+    /// The images, or the arrays where there are no images: a mean image may lie beside some.
+    pub fn inputs(&self) -> Vec<Source> {
+        match self.images.is_empty() {
+            false => self.images.iter().cloned().map(Source::Image).collect(),
+            true => self.arrays.iter().cloned().map(Source::Array).collect(),
+        }
+    }
+
+    /// Names of the files that are not used: arrays, too, where there are images, and batches where there are
+    /// these or folders.
     pub fn passed_over(&self) -> Vec<String> {
-        let unused = !self.images.is_empty() || !self.folders.is_empty();
-        let batches = self.batches.iter().filter(|_| unused);
+        let inputs = !self.images.is_empty() || !self.arrays.is_empty();
+        let batches = self.batches.iter().filter(|_| inputs || !self.folders.is_empty());
+        let arrays = self.arrays.iter().filter(|_| !self.images.is_empty());
+        let batches = arrays.chain(batches);
         let name =
             |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         batches.chain(&self.others).map(name).collect()

@@ -7,16 +7,16 @@
 //! ```
 //!
 //! so `mean_image` is in units of `x` (0 to 255) and `mean` and `std` are in units of `x * scale`.
-//! `mean`, `std` and `mean_image` are always given in the order R, G, B; [`ChannelOrder::Bgr`] only
-//! swaps the planes that the network gets. [`Normalisation`] is the one place that computes this
+//! `mean`, `std` and `mean_image` are always given in the order R, G, B, A; [`ChannelOrder::Bgr`] only
+//! swaps the planes that the network gets. A grey network takes what its images have in common. [`Normalisation`] is the one place that computes this
 //! formula: the tables of the integer preprocessor and the float reference both come from it.
 
 use serde::{Deserialize, Serialize};
-use values::Normalisation;
+use values::{Normalisation, order};
 
 use super::error::MAX_SIDE;
 use super::resample::{centre_crop, covering_size, resize, shorter_side_size};
-use super::{DataError, InputSize, MeanImage, RecipeError, RgbPixels};
+use super::{DataError, InputShape, MeanImage, Pixels, RecipeError};
 use crate::graph::InputLayout;
 
 const MAX_PIXELS: usize = 1 << 27;
@@ -31,11 +31,12 @@ pub enum ChannelOrder {
 }
 
 impl ChannelOrder {
-    /// The colour (0 red, 1 green, 2 blue) that the network's channel 0, 1 or 2 holds.
+    /// The channel of an image (0 red or grey, 1 green, 2 blue, 3 alpha) that the network's holds.
+    #[must_use]
     pub fn colour(self, channel: usize) -> usize {
-        match self {
-            Self::Rgb => channel,
-            Self::Bgr => 2 - channel,
+        match (self, channel) {
+            (Self::Bgr, 0..3) => 2 - channel,
+            _ => channel,
         }
     }
 }
@@ -54,6 +55,9 @@ pub struct Recipe {
     pub scale: f32,
     pub mean: [f32; 3],
     pub std: [f32; 3],
+    /// Mean and deviation of a fourth channel.
+    pub alpha_mean: f32,
+    pub alpha_std: f32,
     /// The shorter side after resizing.
     pub resize: Option<u32>,
     /// Side of the square cut from the middle, after resizing.
@@ -69,6 +73,8 @@ impl Default for Recipe {
             scale: 1.0 / 255.0,
             mean: [0.0; 3],
             std: [1.0; 3],
+            alpha_mean: 0.0,
+            alpha_std: 1.0,
             resize: None,
             crop: None,
             channel_order: ChannelOrder::Rgb,
@@ -83,11 +89,12 @@ impl Recipe {
         if !(self.scale.is_finite() && self.scale > 0.0) {
             return Err(RecipeError::Scale(self.scale));
         }
-        if !self.mean.iter().all(|m| m.is_finite()) {
-            return Err(RecipeError::Mean(self.mean));
+        let Normalisation { mean, std, .. } = self.normalisation();
+        if !mean.iter().all(|m| m.is_finite()) {
+            return Err(RecipeError::Mean(mean));
         }
-        if !self.std.iter().all(|s| s.is_normal() && *s > 0.0) {
-            return Err(RecipeError::Std(self.std));
+        if !std.iter().all(|s| s.is_normal() && *s > 0.0) {
+            return Err(RecipeError::Std(std));
         }
         for (flag, side) in [("resize", self.resize), ("crop", self.crop)] {
             match side {
@@ -121,27 +128,40 @@ impl Recipe {
         ))
     }
 
-    /// Whether the mean image, if there is one, has the network's size. Images from
-    /// [`Recipe::apply_geometry`] are checked already; others need this before
-    /// [`Recipe::float_input`].
-    pub fn check_mean_image(&self, input: InputSize) -> Result<(), RecipeError> {
-        match &self.mean_image {
-            Some(mean) if (mean.width, mean.height) != (input.width, input.height) => {
-                Err(RecipeError::MeanImageSize { width: mean.width, height: mean.height, input })
+    /// Whether the recipe fits the network: the mean image, if there is one, has the input's shape, and grey
+    /// is not asked to be three colours. Images from [`Recipe::apply_geometry`] are checked already; others
+    /// need this before [`Recipe::float_input`].
+    pub fn check_input(&self, input: InputShape) -> Result<(), RecipeError> {
+        if let Some(found) = self.mean_image.as_ref().map(MeanImage::shape)
+            && found != input
+        {
+            return Err(RecipeError::MeanImageSize { found, input });
+        }
+        if input.channels != 1 {
+            return Ok(());
+        }
+        for (flag, values) in [("mean", self.mean), ("std", self.std)] {
+            if values.iter().any(|value| *value != values[0]) {
+                return Err(RecipeError::Grey { flag, values });
             }
-            _ => Ok(()),
+        }
+        match self.channel_order {
+            ChannelOrder::Rgb => Ok(()),
+            ChannelOrder::Bgr => Err(RecipeError::GreyOrder),
         }
     }
 
-    /// Resizes and crops an image, and checks that it then has the network's size. `name` is for
+    /// Gives an image the network's channels, resizes and crops it, and checks that it then has the network's
+    /// size. `name` is for
     /// error messages.
     pub fn apply_geometry(
         &self,
         name: &str,
-        pixels: RgbPixels,
-        input: InputSize,
-    ) -> Result<RgbPixels, DataError> {
-        self.check_mean_image(input)?;
+        pixels: Pixels,
+        input: InputShape,
+    ) -> Result<Pixels, DataError> {
+        self.check_input(input)?;
+        let pixels = pixels.with_channels(input.channels);
         let resized = self.resized(name, pixels)?;
         let cropped = self.cropped(name, resized)?;
         if (cropped.width, cropped.height) != (input.width, input.height) {
@@ -161,15 +181,16 @@ impl Recipe {
     pub fn fit(
         &self,
         name: &str,
-        pixels: RgbPixels,
-        input: InputSize,
-    ) -> Result<(RgbPixels, Option<String>), DataError> {
+        pixels: Pixels,
+        input: InputShape,
+    ) -> Result<(Pixels, Option<String>), DataError> {
         match self.apply_geometry(name, pixels.clone(), input) {
             Ok(pixels) => return Ok((pixels, None)),
             Err(DataError::WrongSize { .. } | DataError::CropTooLarge { .. }) => {}
             Err(error) => return Err(error),
         }
-        let InputSize { width, height } = input;
+        let pixels = pixels.with_channels(input.channels);
+        let InputShape { width, height, .. } = input;
         let (wide, high) = covering_size(pixels.width, pixels.height, width, height);
         check_size(name, &pixels, wide, high, width.min(height))?;
         let resized = resize(&pixels, wide, high);
@@ -182,7 +203,7 @@ impl Recipe {
         Ok((fitted, Some(note)))
     }
 
-    fn resized(&self, name: &str, pixels: RgbPixels) -> Result<RgbPixels, DataError> {
+    fn resized(&self, name: &str, pixels: Pixels) -> Result<Pixels, DataError> {
         let Some(shorter) = self.resize else {
             return Ok(pixels);
         };
@@ -191,7 +212,7 @@ impl Recipe {
         Ok(resize(&pixels, width, height))
     }
 
-    fn cropped(&self, name: &str, pixels: RgbPixels) -> Result<RgbPixels, DataError> {
+    fn cropped(&self, name: &str, pixels: Pixels) -> Result<Pixels, DataError> {
         let Some(crop) = self.crop else {
             return Ok(pixels);
         };
@@ -203,27 +224,29 @@ impl Recipe {
         })
     }
 
-    /// The float input of a value `x` (0 to 255, less the mean image) of one colour (0 red, 1 green,
-    /// 2 blue).
+    /// The float input of a value `x` (0 to 255, less the mean image) of one channel of an image (0 red or
+    /// grey, 1 green, 2 blue, 3 alpha).
     pub fn normalise(&self, colour: usize, x: f32) -> f32 {
         self.normalisation().value(colour, x)
     }
 
     /// The network's float input for pixels that already have its size. A mean image must have the
-    /// same size ([`Recipe::check_mean_image`]).
-    pub fn float_input(&self, pixels: &RgbPixels, layout: InputLayout) -> Vec<f32> {
+    /// same size ([`Recipe::check_input`]).
+    pub fn float_input(&self, pixels: &Pixels, layout: InputLayout) -> Vec<f32> {
+        let input = self.normalisation().interleaved(pixels);
         match layout {
-            InputLayout::Nchw => self.normalisation().planes(pixels),
-            InputLayout::Nhwc => self.normalisation().interleaved(pixels),
+            InputLayout::Nchw => order::chw(&input, [pixels.height, pixels.width, pixels.channels]),
+            InputLayout::Nhwc => input,
         }
     }
 
     fn normalisation(&self) -> Normalisation<'_> {
+        let with_alpha = |[r, g, b]: [f32; 3], alpha: f32| [r, g, b, alpha];
         Normalisation {
             scale: self.scale,
-            mean: self.mean,
-            std: self.std,
-            order: [0, 1, 2].map(|channel| self.channel_order.colour(channel)),
+            mean: with_alpha(self.mean, self.alpha_mean),
+            std: with_alpha(self.std, self.alpha_std),
+            bgr: self.channel_order == ChannelOrder::Bgr,
             mean_image: self.mean_image.as_ref().map(|image| image.data.as_slice()),
         }
     }
@@ -232,7 +255,7 @@ impl Recipe {
 /// Refuses a resize to more pixels than any image needs.
 fn check_size(
     name: &str,
-    pixels: &RgbPixels,
+    pixels: &Pixels,
     width: usize,
     height: usize,
     shorter: usize,
@@ -253,10 +276,10 @@ fn triple(values: &[f32; 3]) -> String {
 mod tests {
     use super::*;
 
-    const TWO_PIXELS: InputSize = InputSize { height: 1, width: 2 };
+    const TWO_PIXELS: InputShape = InputShape { height: 1, width: 2, channels: 3 };
 
-    fn two_pixels() -> RgbPixels {
-        RgbPixels { width: 2, height: 1, data: vec![10, 20, 30, 40, 50, 60] }
+    fn two_pixels() -> Pixels {
+        Pixels { width: 2, height: 1, channels: 3, data: vec![10, 20, 30, 40, 50, 60] }
     }
 
     fn halves() -> Recipe {
@@ -284,20 +307,21 @@ mod tests {
             mean_image: Some(MeanImage {
                 width: 2,
                 height: 1,
+                channels: 3,
                 data: vec![10.0, 20.0, 30.0, 38.0, 46.0, 52.0],
             }),
             ..halves()
         };
-        recipe.check_mean_image(TWO_PIXELS).unwrap();
+        recipe.check_input(TWO_PIXELS).unwrap();
         let input = recipe.float_input(&two_pixels(), InputLayout::Nhwc);
         assert_eq!(input, [-0.5, -0.5, -0.375, 0.0, 0.0, 0.125]);
-        let error = recipe.check_mean_image(InputSize { height: 2, width: 2 });
+        let error = recipe.check_input(InputShape { height: 2, width: 2, channels: 3 });
         assert!(matches!(error, Err(RecipeError::MeanImageSize { .. })));
     }
 
     #[test]
     fn an_image_of_another_size_is_refused_with_the_flag_to_use() {
-        let input = InputSize { height: 32, width: 32 };
+        let input = InputShape { height: 32, width: 32, channels: 3 };
         let error = Recipe::default().apply_geometry("a.png", two_pixels(), input).unwrap_err();
         let message = error.to_string();
         assert!(message.contains("a.png: 2x1 pixels"), "{message}");
@@ -314,7 +338,7 @@ mod tests {
     #[test]
     fn resize_and_crop_reach_the_networks_size() {
         let recipe = Recipe { resize: Some(4), crop: Some(4), ..Recipe::default() };
-        let input = InputSize { height: 4, width: 4 };
+        let input = InputShape { height: 4, width: 4, channels: 3 };
         let pixels = recipe.apply_geometry("a.png", two_pixels(), input).unwrap();
         assert_eq!(pixels.pixel(0, 0), [14, 24, 34]);
         assert_eq!(pixels.pixel(3, 3), [36, 46, 56]);
@@ -324,10 +348,14 @@ mod tests {
     fn an_image_of_any_size_can_be_fitted() {
         let geometry = |resize, crop| Recipe { resize, crop, ..Recipe::default() };
         let recipes = [geometry(None, None), geometry(Some(9), None), geometry(Some(9), Some(8))];
-        let inputs = [(8, 8), (5, 8), (8, 5)].map(|(width, height)| InputSize { height, width });
+        let inputs = [(8, 8), (5, 8), (8, 5)].map(|(width, height)| InputShape {
+            height,
+            width,
+            channels: 3,
+        });
         for (width, height) in [(8, 8), (1, 1), (3, 40), (40, 3), (9, 8), (7, 8), (100, 75)] {
             let data = (0..3 * width * height).map(|at| at as u8).collect();
-            let image = RgbPixels { width, height, data };
+            let image = Pixels { width, height, channels: 3, data };
             for (recipe, input) in recipes.iter().flat_map(|r| inputs.iter().map(move |i| (r, *i)))
             {
                 let (fitted, note) = recipe.fit("a.png", image.clone(), input).unwrap();
@@ -339,8 +367,12 @@ mod tests {
             }
         }
         // As --resize 8 --crop 8.
-        let image =
-            RgbPixels { width: 20, height: 11, data: (0..660).map(|at| at as u8).collect() };
+        let image = Pixels {
+            width: 20,
+            height: 11,
+            channels: 3,
+            data: (0..660).map(|at| at as u8).collect(),
+        };
         let fitted = recipes[0].fit("a.png", image.clone(), inputs[0]).unwrap().0;
         assert_eq!(
             geometry(Some(8), Some(8)).apply_geometry("a.png", image, inputs[0]).unwrap(),
@@ -375,5 +407,24 @@ mod tests {
             assert!(recipe.validate().is_err(), "{recipe:?}");
         }
         assert_eq!(Recipe::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn grey_and_alpha_have_recipes_of_their_own() {
+        let grey = InputShape { height: 1, width: 2, channels: 1 };
+        let pixels = Recipe::default().apply_geometry("a.png", two_pixels(), grey).unwrap();
+        assert_eq!(pixels.data, [18, 48]);
+        let recipe = Recipe { mean: [9.0; 3], std: [2.0; 3], scale: 0.5, ..Recipe::default() };
+        assert_eq!(recipe.float_input(&pixels, InputLayout::Nchw), [0.0, 7.5]);
+        let error = halves().check_input(grey).unwrap_err().to_string();
+        assert!(error.starts_with("--mean 1,2,3: the network takes grey"), "{error}");
+        let bgr = Recipe { channel_order: ChannelOrder::Bgr, ..Recipe::default() };
+        assert_eq!(bgr.check_input(grey), Err(RecipeError::GreyOrder));
+
+        let rgba = InputShape { channels: 4, ..grey };
+        let recipe = Recipe { alpha_mean: 0.5, alpha_std: 0.25, ..Recipe { scale: 1.0, ..bgr } };
+        let pixels = recipe.apply_geometry("a.png", two_pixels(), rgba).unwrap();
+        let input = recipe.float_input(&pixels, InputLayout::Nhwc);
+        assert_eq!(input, [30.0, 20.0, 10.0, 1018.0, 60.0, 50.0, 40.0, 1018.0]);
     }
 }

@@ -1,6 +1,6 @@
 //! How single images get the network's size.
 
-use super::{DataError, InputSize, Recipe, Sample, Source};
+use super::{Content, DataError, Recipe, Sample, Source, Wanted};
 
 /// How an image gets the network's size, where the model file's recipe is not to decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Resizing {
 }
 
 impl Resizing {
-    /// Reads an image as is said here; where nothing is, as `recipe` says, or, where that leaves another
+    /// Reads an image as is said here; where nothing is, as the recipe says, or, where that leaves another
     /// size than the network's, resized until it covers that and cut from the middle. Then what was
     /// done is said, too.
     ///
@@ -21,16 +21,22 @@ impl Resizing {
     pub fn load(
         self,
         source: &Source,
-        recipe: &Recipe,
-        input: InputSize,
+        wanted: &Wanted,
     ) -> Result<(Sample, Option<String>), DataError> {
         if self == Self::default() {
-            return source.load_fitting(recipe, input);
+            return source.load_fitting(wanted);
         }
+        let path = || source.file().to_owned();
+        let no_image = || DataError::NotResized { path: path() };
+        let recipe = wanted.recipe.as_ref().ok_or_else(no_image)?;
         let (resize, crop) = (self.resize.or(recipe.resize), self.crop.or(recipe.crop));
         let recipe = Recipe { resize, crop, ..recipe.clone() };
         recipe.validate()?;
-        Ok((source.load(&recipe, input)?, None))
+        let sample = source.load(&Wanted { recipe: Some(recipe), ..wanted.clone() })?;
+        match sample.content {
+            Content::Pixels(_) => Ok((sample, None)),
+            Content::Real(_) => Err(no_image()),
+        }
     }
 
     /// The flags of `fixnet run` that say the same.

@@ -1,11 +1,12 @@
-//! Where one image comes from: an image file, or one record of a CIFAR-10 binary batch.
+//! Where one input comes from: an image file, a `.npy` array, or one record of a CIFAR-10 binary batch.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode::read_image;
-use super::{DataError, InputSize, Recipe, RgbPixels, Sample};
+use super::tensor::{self, Tensor};
+use super::{Content, DataError, Pixels, Sample, Wanted};
 use crate::files;
 
 const CIFAR_SIDE: usize = 32;
@@ -14,15 +15,16 @@ const CIFAR_PLANE: usize = CIFAR_SIDE * CIFAR_SIDE;
 const CIFAR_RECORD: usize = 1 + 3 * CIFAR_PLANE;
 const CIFAR_CLASSES: u8 = 10;
 
-/// One image that has not been read yet.
+/// One input that has not been read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     Image(PathBuf),
+    Array(PathBuf),
     CifarRecord { file: Arc<Path>, index: usize },
 }
 
 impl Source {
-    /// Parses the name of an image file, `FILE.bin:INDEX`, or `FILE.bin` with a single record.
+    /// Parses the name of an image file, of a `.npy` file, `FILE.bin:INDEX`, or `FILE.bin` with a single record.
     pub fn parse(text: &str) -> Result<Self, DataError> {
         let path = Path::new(text);
         if path.is_file() {
@@ -42,6 +44,15 @@ impl Source {
         }
     }
 
+    /// A file of one input, an array by its name or else an image by its content.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        match is_array_file(path) {
+            true => Self::Array(path.to_owned()),
+            false => Self::Image(path.to_owned()),
+        }
+    }
+
     fn from_file(path: &Path) -> Result<Self, DataError> {
         if is_cifar_file(path) {
             return match cifar_records(path)? {
@@ -51,6 +62,9 @@ impl Source {
         }
         if is_image_file(path) {
             return Ok(Self::Image(path.to_owned()));
+        }
+        if is_array_file(path) {
+            return Ok(Self::Array(path.to_owned()));
         }
         Err(DataError::UnknownKind { path: path.to_owned() })
     }
@@ -70,7 +84,7 @@ impl Source {
             None => path.display().to_string(),
         };
         match self {
-            Self::Image(path) => file_name(path),
+            Self::Image(path) | Self::Array(path) => file_name(path),
             Self::CifarRecord { file, index } => format!("{}:{index}", file_name(file)),
         }
     }
@@ -78,41 +92,67 @@ impl Source {
     /// The file that holds the image.
     pub fn file(&self) -> &Path {
         match self {
-            Self::Image(path) => path,
+            Self::Image(path) | Self::Array(path) => path,
             Self::CifarRecord { file, .. } => file,
         }
     }
 
-    /// Reads the image, resizes and crops it, and checks that it fits the network's input.
-    pub fn load(&self, recipe: &Recipe, input: InputSize) -> Result<Sample, DataError> {
+    /// Reads the input; an image is resized and cropped. What comes of it fits the network.
+    pub fn load(&self, wanted: &Wanted) -> Result<Sample, DataError> {
+        let (found, label) = self.read(wanted)?;
         let name = self.name();
-        let (pixels, label) = self.read()?;
-        let pixels = recipe.apply_geometry(&name, pixels, input)?;
-        Ok(Sample { name, pixels, label })
+        let content = match (found, &wanted.recipe) {
+            (Tensor::Input(content), _) => content,
+            (Tensor::Image(pixels), Some(recipe)) => {
+                Content::Pixels(recipe.apply_geometry(&name, pixels, wanted.shape)?)
+            }
+            (Tensor::Image(_), None) => return Err(self.no_tensor(wanted)),
+        };
+        Ok(Sample { name, content, label })
     }
 
     /// [`Source::load`] of an image of any size: one that the recipe leaves at another size than the
     /// network's is resized until it covers that and cut from the middle, and what was done is said.
-    pub fn load_fitting(
-        &self,
-        recipe: &Recipe,
-        input: InputSize,
-    ) -> Result<(Sample, Option<String>), DataError> {
+    pub fn load_fitting(&self, wanted: &Wanted) -> Result<(Sample, Option<String>), DataError> {
+        let (found, label) = self.read(wanted)?;
         let name = self.name();
-        let (pixels, label) = self.read()?;
-        let (pixels, note) = recipe.fit(&name, pixels, input)?;
-        Ok((Sample { name, pixels, label }, note))
+        let (content, note) = match (found, &wanted.recipe) {
+            (Tensor::Input(content), _) => (content, None),
+            (Tensor::Image(pixels), Some(recipe)) => {
+                let (pixels, note) = recipe.fit(&name, pixels, wanted.shape)?;
+                (Content::Pixels(pixels), note)
+            }
+            (Tensor::Image(_), None) => return Err(self.no_tensor(wanted)),
+        };
+        Ok((Sample { name, content, label }, note))
     }
 
-    fn read(&self) -> Result<(RgbPixels, Option<usize>), DataError> {
+    fn no_tensor(&self, wanted: &Wanted) -> DataError {
+        DataError::NotATensor { path: self.file().to_owned(), wanted: wanted.shape }
+    }
+
+    /// Whether this is an array of the float network's own values.
+    pub(super) fn holds_reals(&self) -> Result<bool, DataError> {
         match self {
-            Self::Image(path) => Ok((read_image(path)?, None)),
+            Self::Array(path) => tensor::holds_reals(path),
+            Self::Image(_) | Self::CifarRecord { .. } => Ok(false),
+        }
+    }
+
+    fn read(&self, wanted: &Wanted) -> Result<(Tensor, Option<usize>), DataError> {
+        match self {
+            Self::Image(path) => Ok((Tensor::Image(read_image(path)?), None)),
+            Self::Array(path) => Ok((tensor::read_tensor(path, wanted)?, None)),
             Self::CifarRecord { file, index } => {
                 let (pixels, label) = read_cifar_record(file, *index)?;
-                Ok((pixels, Some(label)))
+                Ok((Tensor::Image(pixels), Some(label)))
             }
         }
     }
+}
+
+pub(super) fn is_array_file(path: &Path) -> bool {
+    has_extension(path, &["npy"])
 }
 
 pub(super) fn is_image_file(path: &Path) -> bool {
@@ -141,7 +181,7 @@ pub(super) fn cifar_records(path: &Path) -> Result<usize, DataError> {
         .map_err(|_| DataError::CifarSize { path: path.to_owned(), bytes })
 }
 
-fn read_cifar_record(path: &Path, index: usize) -> Result<(RgbPixels, usize), DataError> {
+fn read_cifar_record(path: &Path, index: usize) -> Result<(Pixels, usize), DataError> {
     let mut record = vec![0; CIFAR_RECORD];
     let offset = index as u64 * CIFAR_RECORD as u64;
     files::open(path)
@@ -157,7 +197,7 @@ fn read_cifar_record(path: &Path, index: usize) -> Result<(RgbPixels, usize), Da
     let data = (0..CIFAR_PLANE)
         .flat_map(|at| [0, 1, 2].map(|colour| planes[colour * CIFAR_PLANE + at]))
         .collect();
-    let pixels = RgbPixels { width: CIFAR_SIDE, height: CIFAR_SIDE, data };
+    let pixels = Pixels { width: CIFAR_SIDE, height: CIFAR_SIDE, channels: 3, data };
     Ok((pixels, usize::from(label)))
 }
 

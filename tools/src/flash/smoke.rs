@@ -8,10 +8,10 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::boards::Board;
-use crate::data::dead_leaves::dead_leaves;
-use crate::data::{DataError, InputSize, Recipe, Resizing, Source, to_png};
+use crate::data::{Content, DataError, InputShape, Resizing, Source, Wanted, to_npy, to_png};
 use crate::files::{self, FileError, ScratchFolder};
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
+use crate::images::{generated, generated_name};
 use crate::report::{HostResult, host_result};
 
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -28,19 +28,19 @@ pub enum SmokeError {
     Temporary(#[from] FileError),
 }
 
-/// An image that board and host both run.
+/// An input that board and host both run.
 #[derive(Debug)]
 pub struct Smoke {
     pub name: String,
-    /// The image file, and its name on the board.
+    /// The file of an image or a tensor, and its name on the board.
     pub file: Vec<u8>,
     pub file_name: String,
     /// What `run` on the board must be told of the image.
     pub flags: Vec<String>,
     /// What was done to give it the network's size.
     pub note: Option<String>,
-    /// The pixels that the network sees.
-    pub rgb: Vec<u8>,
+    /// What the network sees.
+    pub content: Content,
     pub host: HostResult,
 }
 
@@ -49,38 +49,37 @@ impl Smoke {
     ///
     /// # Errors
     /// [`SmokeError`] naming the file.
-    pub fn new(
-        model: &Model<'_>,
-        recipe: &Recipe,
-        input: Option<(&Path, Resizing)>,
-    ) -> Result<Self, SmokeError> {
-        let shape = model.input();
-        let size = InputSize { height: shape.height, width: shape.width };
+    pub fn new(model: &Model<'_>, input: Option<(&Path, Resizing)>) -> Result<Self, SmokeError> {
+        let wanted = Wanted::by(model);
         // What the board reads is read here, too: a recipe may resize and crop.
         let (name, file, extension, (sample, note)) = match input {
             Some((path, resizing)) => {
                 let name = path.display().to_string();
                 let file = files::read(path, files::IMAGE)
                     .map_err(|reason| DataError::Io { path: path.to_owned(), reason })?;
-                let sample = resizing.load(&Source::Image(path.to_owned()), recipe, size)?;
+                let sample = resizing.load(&Source::of_file(path), &wanted)?;
                 let extension = path.extension().unwrap_or_default().to_string_lossy();
                 (name, file, extension.to_lowercase(), sample)
             }
             None => {
-                let file = to_png(&dead_leaves(0, 0, size.width, size.height))?;
+                let InputShape { height, width, channels } = wanted.shape;
+                let (file, extension) = match generated(0, 0, &wanted) {
+                    Content::Pixels(pixels) => (to_png(&pixels)?, "png"),
+                    Content::Real(values) => (to_npy(&[height, width, channels], &values), "npy"),
+                };
                 let folder = ScratchFolder::new()?;
-                let path = folder.path().join("generated.png");
+                let path = folder.path().join(format!("generated.{extension}"));
                 std::fs::write(&path, &file)
                     .map_err(|reason| DataError::Io { path: path.clone(), reason })?;
-                let sample = Source::Image(path).load_fitting(recipe, size)?;
-                ("a generated image".to_string(), file, "png".to_string(), sample)
+                let sample = Source::of_file(&path).load_fitting(&wanted)?;
+                (generated_name(&wanted).to_string(), file, extension.to_string(), sample)
             }
         };
-        let rgb = sample.pixels.data;
-        let host = host_result(model, &rgb, KernelSet::detect())?;
+        let content = sample.content;
+        let host = host_result(model, &content, KernelSet::detect())?;
         let flags = input.map(|(_, resizing)| resizing.flags()).unwrap_or_default();
         let file_name = format!("self-test.{extension}");
-        Ok(Self { name, file, file_name, flags, note, rgb, host })
+        Ok(Self { name, file, file_name, flags, note, content, host })
     }
 }
 

@@ -33,10 +33,6 @@ struct Fuser<'g> {
 
 /// See [`super::lower`].
 pub(super) fn fuse(graph: &Graph, ends: Ends) -> Result<Network, LowerError> {
-    let shape = graph.shape(graph.input).to_vec();
-    if !ends.head && (shape.len() != 3 || shape[0] != 3) {
-        return Err(LowerError::NotAnImage { shape });
-    }
     let count = graph.nodes.len();
     let mut fuser = Fuser {
         graph,

@@ -155,8 +155,6 @@ impl Network {
 pub enum LowerError {
     #[error("node {node}: {what}")]
     Unsupported { node: String, what: &'static str },
-    #[error("the network's input has shape {shape:?}; an image of 3 channels is needed")]
-    NotAnImage { shape: Vec<usize> },
     #[error("node {node}: a dimension of {shape:?} is larger than 65535")]
     TooLarge { node: String, shape: [usize; 3] },
 }

@@ -13,12 +13,12 @@ mod scores;
 use std::path::PathBuf;
 
 use fixnet::float::{FloatError, FloatModel};
+use fixnet::preprocess::is_image;
 use prost::Message;
 use thiserror::Error;
 use tract_onnx::pb::ModelProto;
 use values::order;
 
-use crate::data::{Recipe, RgbPixels};
 use crate::graph::{Graph, InputLayout};
 use crate::import::{self, ImportError, ImportOptions, ImportedGraph, InputTensor, OnnxFile};
 use crate::lower::{self, Ends, Network};
@@ -66,13 +66,13 @@ impl Part {
         Ok(session.run()?.into_iter().next().unwrap_or_default())
     }
 
-    /// The input of the trunk behind this head, for an image, as the folded trunk takes it: NCHW.
+    /// The input of the trunk behind this head, for the network's input in HWC order, as the folded trunk
+    /// takes it: NCHW.
     ///
     /// # Errors
     /// As [`Part::run`].
-    pub fn trunk_input(&self, recipe: &Recipe, pixels: &RgbPixels) -> Result<Vec<f32>, FloatError> {
-        let values = self.run(&recipe.float_input(pixels, InputLayout::Nhwc))?;
-        Ok(order::chw(&values, self.output))
+    pub fn trunk_input(&self, input: &[f32]) -> Result<Vec<f32>, FloatError> {
+        Ok(order::chw(&self.run(input)?, self.output))
     }
 
     /// Multiply-accumulates by tract's account.
@@ -106,8 +106,8 @@ pub enum PartitionError {
     Float(#[from] FloatError),
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    #[error("the input {input:?} has shape {shape:?}; an image of 3 channels is needed")]
-    NotAnImage { input: String, shape: Vec<usize> },
+    #[error("the input {input:?} has shape {shape:?}; [1, C, H, W] or [1, H, W, C] is needed")]
+    NotAMap { input: String, shape: Vec<usize> },
     #[error("the scores do not depend on the image")]
     NoFlow,
     #[error(
@@ -195,13 +195,14 @@ impl Whole {
         let mut input = file.input(options)?;
         let proto = file.into_proto()?;
         // The nodes of a head may hide that the file turns the image around.
-        if let [1, rows, _, 3] = *input.shape.as_slice()
-            && rows != 3
+        if let [1, rows, _, channels] = *input.shape.as_slice()
+            && is_image(channels)
+            && !is_image(rows)
         {
             input.layout = InputLayout::Nhwc;
         }
         if image_of(&input).is_none() {
-            return Err(PartitionError::NotAnImage { input: input.name, shape: input.shape });
+            return Err(PartitionError::NotAMap { input: input.name, shape: input.shape });
         }
         let scores = Scores::find(&proto)?;
         let output = scores.tensor.clone();
@@ -401,8 +402,8 @@ impl Whole {
 /// Height, width and channels of an image of three colours.
 fn image_of(input: &InputTensor) -> Option<[usize; 3]> {
     match (input.shape.as_slice(), input.layout) {
-        (&[1, 3, height, width], InputLayout::Nchw)
-        | (&[1, height, width, 3], InputLayout::Nhwc) => Some([height, width, 3]),
+        (&[1, channels, height, width], InputLayout::Nchw)
+        | (&[1, height, width, channels], InputLayout::Nhwc) => Some([height, width, channels]),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fixnet::AlignedBytes;
 
 use super::PipelineError;
-use crate::data::{InputSize, Recipe};
+use crate::data::{InputShape, Recipe};
 use crate::partition::Part;
 use crate::plan;
 
@@ -20,18 +20,17 @@ pub struct FloatOnly {
 }
 
 impl FloatOnly {
-    /// Height and width of the input.
+    /// Height, width and channels of the input.
     #[must_use]
-    pub fn input_size(&self) -> InputSize {
-        let [height, width, _] = self.part.input;
-        InputSize { height, width }
+    pub fn input_shape(&self) -> InputShape {
+        self.part.input.into()
     }
 
     /// The bytes of a model file, for machines that have tract.
     ///
     /// # Errors
     /// [`PipelineError`] if the network is too large for the format.
-    pub fn pack(&self, recipe: &Recipe) -> Result<AlignedBytes, PipelineError> {
+    pub fn pack(&self, recipe: Option<&Recipe>) -> Result<AlignedBytes, PipelineError> {
         fixnet::format::write(&plan::whole(&self.name, &self.part, recipe))
             .map_err(|error| PipelineError::inconsistent(&self.path, error))
     }

@@ -12,7 +12,7 @@ use values::order;
 use super::{Original, PipelineError, Progress, Stage};
 use crate::attribution::Attribution;
 use crate::compare::{self, CompareError, CompareOptions, Comparison, Subjects};
-use crate::data::{InputSize, Recipe, RgbPixels};
+use crate::data::{Content, InputShape, Wanted};
 use crate::graph::{Graph, InputLayout};
 use crate::images::Images;
 use crate::lower::Network;
@@ -132,7 +132,6 @@ impl Lowered {
     pub fn compare(
         &self,
         model: Model<'_>,
-        recipe: &Recipe,
         images: &Images,
         options: &CompareOptions,
         progress: &dyn Progress,
@@ -145,7 +144,7 @@ impl Lowered {
             float: &self.float,
             inner: &self.inner,
             layout: self.layout,
-            recipe,
+            wanted: Wanted::by(&model),
             kernels: options.kernels,
         };
         progress.begin(Stage::Compare, images.len());
@@ -161,14 +160,14 @@ impl Lowered {
         Demand::new(&self.network)
     }
 
-    /// Height and width of the input.
+    /// Height, width and channels of the input.
     #[must_use]
-    pub fn input_size(&self) -> InputSize {
-        let [height, width, _] = match &self.head {
+    pub fn input_shape(&self) -> InputShape {
+        let shape = match &self.head {
             Some(head) => head.input,
             None => self.network.tensors[self.network.input].shape,
         };
-        InputSize { height, width }
+        shape.into()
     }
 
     /// Number of scores.
@@ -181,14 +180,14 @@ impl Lowered {
         shape.iter().product()
     }
 
-    /// What the folded network takes for an image, NCHW.
+    /// What the folded network takes for an input, NCHW.
     ///
     /// # Errors
     /// [`FloatError`] if the head fails.
-    pub fn inner_input(&self, recipe: &Recipe, pixels: &RgbPixels) -> Result<Vec<f32>, FloatError> {
+    pub fn inner_input(&self, input: &Content, wanted: &Wanted) -> Result<Vec<f32>, FloatError> {
         match &self.head {
-            Some(head) => head.trunk_input(recipe, pixels),
-            None => Ok(recipe.float_input(pixels, InputLayout::Nchw)),
+            Some(head) => head.trunk_input(&input.real(wanted)),
+            None => Ok(input.in_layout(wanted, InputLayout::Nchw)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Lowered, PipelineError, Planned, Progress, Stage};
 use crate::calibrate::{self, CalibrateError, Statistics};
-use crate::data::Recipe;
+use crate::data::{Recipe, Wanted};
 use crate::images::Images;
 use crate::plan::{self, FloatParts};
 use crate::quantize::{self, QuantizeOptions, QuantizedSteps};
@@ -13,8 +13,8 @@ use crate::quantize::{self, QuantizeOptions, QuantizedSteps};
 #[derive(Debug, Clone)]
 pub struct Observed {
     pub lowered: Arc<Lowered>,
-    /// How images become the network's input.
-    pub recipe: Recipe,
+    /// How images become the network's input; none if it takes tensors that are no images.
+    pub recipe: Option<Recipe>,
     /// Of each tensor of the network.
     pub tensors: Vec<Statistics>,
 }
@@ -23,25 +23,25 @@ pub struct Observed {
 #[derive(Debug, Clone)]
 pub struct Quantized {
     pub lowered: Arc<Lowered>,
-    pub recipe: Recipe,
+    pub recipe: Option<Recipe>,
     pub steps: QuantizedSteps,
 }
 
 impl Lowered {
-    /// Runs the float network on calibration images.
+    /// Runs the float network on calibration images, or on tensors where there is no recipe for images.
     ///
     /// # Errors
     /// [`PipelineError`]: the first image that fails, or what the network makes of it.
-    pub fn observe(
+    pub fn observe<'r>(
         self: &Arc<Self>,
         images: &Images,
-        recipe: &Recipe,
+        recipe: impl Into<Option<&'r Recipe>>,
         progress: &dyn Progress,
     ) -> Result<Observed, PipelineError> {
-        let size = self.input_size();
+        let wanted = Wanted::in_float(self.input_shape(), recipe.into());
         let image = |index: usize| -> Result<Vec<f32>, CalibrateError> {
-            let sample = images.sample(index, recipe, size)?;
-            Ok(self.inner_input(recipe, &sample.pixels)?)
+            let sample = images.sample(index, &wanted)?;
+            Ok(self.inner_input(&sample.content, &wanted)?)
         };
         progress.begin(Stage::Observe, images.len());
         let advance = || progress.advance();
@@ -49,11 +49,25 @@ impl Lowered {
             calibrate::calibrate(&self.network, &self.inner, images.len(), image, advance);
         progress.end();
         let tensors = tensors.map_err(|error| PipelineError::calibrate(&self.path, error))?;
-        Ok(Observed { lowered: Arc::clone(self), recipe: recipe.clone(), tensors })
+        Ok(Observed { lowered: Arc::clone(self), recipe: wanted.recipe, tensors })
     }
 }
 
 impl Observed {
+    /// The range of values that the network was given and that of all that images can give, if the former is
+    /// not within the latter: where images are taken and tensors were given.
+    #[must_use]
+    pub fn beyond_images(&self) -> Option<[(f32, f32); 2]> {
+        let Self { lowered, recipe, tensors } = self;
+        let recipe = recipe.as_ref().filter(|_| lowered.head.is_none())?;
+        let grid = quantize::input_range(recipe, lowered.input_shape().channels);
+        let images = (grid.dequantize(-128), grid.dequantize(grid.highest));
+        let seen = &tensors.get(lowered.network.input)?.histogram;
+        let step = grid.scale;
+        let within = seen.min >= images.0 - step && seen.max <= images.1 + step;
+        (!within && !seen.is_empty()).then_some([(seen.min, seen.max), images])
+    }
+
     /// Chooses ranges and rounds weights.
     ///
     /// # Errors
@@ -61,7 +75,9 @@ impl Observed {
     pub fn quantize(&self, options: QuantizeOptions) -> Result<Quantized, PipelineError> {
         let Self { lowered, recipe, tensors } = self;
         // Behind a head the input is a tensor as any other.
-        let input = lowered.head.is_none().then(|| quantize::input_range(recipe));
+        let image = recipe.as_ref().filter(|_| lowered.head.is_none());
+        let channels = lowered.input_shape().channels;
+        let input = image.map(|recipe| quantize::input_range(recipe, channels));
         let steps = quantize::quantize(&lowered.network, tensors, input, options)
             .map_err(|error| PipelineError::network(&lowered.path, error))?;
         Ok(Quantized { lowered: Arc::clone(lowered), recipe: recipe.clone(), steps })
@@ -74,7 +90,7 @@ impl Quantized {
     pub fn plan(self) -> Planned {
         let Self { lowered, recipe, steps } = self;
         let parts = FloatParts { head: lowered.head.as_ref(), tail: lowered.tail.as_ref() };
-        let spec = plan::plan(&lowered.name, &lowered.network, steps, &recipe, parts);
+        let spec = plan::plan(&lowered.name, &lowered.network, steps, recipe.as_ref(), parts);
         Planned { lowered, recipe, spec }
     }
 }

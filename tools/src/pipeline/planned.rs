@@ -15,7 +15,7 @@ use crate::packing;
 #[derive(Debug, Clone)]
 pub struct Planned {
     pub lowered: Arc<Lowered>,
-    pub recipe: Recipe,
+    pub recipe: Option<Recipe>,
     pub spec: ModelSpec,
 }
 
@@ -23,7 +23,7 @@ pub struct Planned {
 #[derive(Debug)]
 pub struct Packed {
     pub lowered: Arc<Lowered>,
-    pub recipe: Recipe,
+    pub recipe: Option<Recipe>,
     /// The file.
     pub bytes: AlignedBytes,
     /// The same network in portable form, with every tensor whole: what is compared, layer by layer, for
@@ -99,7 +99,7 @@ impl Packed {
     ) -> Result<Comparison, PipelineError> {
         let model = self.checked(&self.whole, &options.limits)?;
         self.lowered
-            .compare(model, &self.recipe, images, options, progress)
+            .compare(model, images, options, progress)
             .map_err(|error| PipelineError::compare(&self.lowered.path, error))
     }
 }

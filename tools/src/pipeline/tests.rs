@@ -11,7 +11,7 @@ use fixnet::format::{Limits, Target};
 
 use super::*;
 use crate::calibrate::{CalibrateError, Method};
-use crate::data::{DataError, Recipe, RgbPixels, to_png};
+use crate::data::{DataError, Pixels, Recipe, to_png};
 use crate::images::Images;
 use crate::import;
 use crate::packing::PackingError;
@@ -155,7 +155,7 @@ fn what_is_wrong_with_a_file_or_an_image_names_that() {
     let recipe = Recipe { crop: Some(1), ..Recipe::default() };
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("grey.png");
-    fs::write(&picture, to_png(&RgbPixels::from_fn(64, 64, |_, _| [0; 3])).unwrap()).unwrap();
+    fs::write(&picture, to_png(&Pixels::from_fn(64, 64, |_, _| [0; 3])).unwrap()).unwrap();
     let images = Images::open(&picture, &Default::default()).unwrap();
     let error = lowered().observe(&images, &recipe, &()).unwrap_err();
     assert!(matches!(error, PipelineError::Data(DataError::WrongSize { .. })), "{error}");

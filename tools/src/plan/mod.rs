@@ -8,7 +8,9 @@ mod memory;
 mod place;
 mod preprocess;
 
-use fixnet::format::{FloatPartKind, FloatPartSpec, ModelSpec, NONE, Target, TensorRecord};
+use fixnet::format::{
+    FloatPartKind, FloatPartSpec, ModelSpec, NONE, PreprocessSpec, Target, TensorRecord,
+};
 
 pub use demand::Demand;
 pub use place::{Lifetime, Placement, live_bytes, place};
@@ -26,13 +28,13 @@ pub struct FloatParts<'a> {
     pub tail: Option<&'a Part>,
 }
 
-/// Plans `network`, whose integers are `quantized`.
+/// Plans `network`, whose integers are `quantized`; without a recipe it takes tensors that are no images.
 #[must_use]
 pub fn plan(
     name: &str,
     network: &Network,
     quantized: QuantizedSteps,
-    recipe: &Recipe,
+    recipe: Option<&Recipe>,
     parts: FloatParts<'_>,
 ) -> ModelSpec {
     let memory = Memory::plan(network);
@@ -42,13 +44,13 @@ pub fn plan(
         memory.set_in_place(network, layer, step);
     }
     let FloatParts { head, tail } = parts;
-    let preprocess = match head {
-        Some(head) => preprocess::preprocess(recipe, input_range(recipe), head.input),
+    let preprocess = recipe.map(|recipe| match head {
+        Some(head) => float_preprocess(recipe, head),
         None => {
             let shape = network.tensors[network.input].shape;
             preprocess::preprocess(recipe, ranges[network.input], shape)
         }
-    };
+    });
     let head = head.map(|part| part_spec(part, FloatPartKind::Head));
     let tail = tail.map(|part| part_spec(part, FloatPartKind::Tail));
     ModelSpec {
@@ -59,14 +61,14 @@ pub fn plan(
         input_tensor: network.input as u16,
         output_tensor: network.output as u16,
         arena_bytes: memory.placement.arena_bytes as u32,
-        preprocess: Some(preprocess),
+        preprocess,
         float_parts: head.into_iter().chain(tail).collect(),
     }
 }
 
 /// A file for a network that stays in float as a whole.
 #[must_use]
-pub fn whole(name: &str, part: &Part, recipe: &Recipe) -> ModelSpec {
+pub fn whole(name: &str, part: &Part, recipe: Option<&Recipe>) -> ModelSpec {
     ModelSpec {
         name: name.to_string(),
         target: Target::Portable,
@@ -75,9 +77,14 @@ pub fn whole(name: &str, part: &Part, recipe: &Recipe) -> ModelSpec {
         input_tensor: NONE,
         output_tensor: NONE,
         arena_bytes: 0,
-        preprocess: Some(preprocess::preprocess(recipe, input_range(recipe), part.input)),
+        preprocess: recipe.map(|recipe| float_preprocess(recipe, part)),
         float_parts: vec![part_spec(part, FloatPartKind::Whole)],
     }
+}
+
+/// The preprocessing in front of a part in float, whose tables have no meaning.
+fn float_preprocess(recipe: &Recipe, part: &Part) -> PreprocessSpec {
+    preprocess::preprocess(recipe, input_range(recipe, part.input[2]), part.input)
 }
 
 fn part_spec(part: &Part, kind: FloatPartKind) -> FloatPartSpec {

@@ -3,9 +3,9 @@
 use crate::calibrate::{Bits, Range};
 use crate::data::Recipe;
 
-/// The grid that covers every pixel value that the recipe can make.
+/// The grid that covers every pixel value that the recipe can make, in images of so many channels.
 #[must_use]
-pub fn input_range(recipe: &Recipe) -> Range {
+pub fn input_range(recipe: &Recipe, channels: usize) -> Range {
     let mut low = f64::INFINITY;
     let mut high = f64::NEG_INFINITY;
     let mut cover = |colour: usize, x: f32| {
@@ -13,11 +13,11 @@ pub fn input_range(recipe: &Recipe) -> Range {
         low = low.min(value);
         high = high.max(value);
     };
-    for colour in 0..3 {
+    for colour in 0..channels {
         match &recipe.mean_image {
             None => [0.0, 255.0].into_iter().for_each(|x| cover(colour, x)),
             Some(image) => {
-                for mean in image.data.iter().skip(colour).step_by(3) {
+                for mean in image.data.iter().skip(colour).step_by(channels) {
                     [-mean, 255.0 - mean].into_iter().for_each(|x| cover(colour, x));
                 }
             }

@@ -75,8 +75,8 @@ fn planned(
     recipe: &Recipe,
     options: QuantizeOptions,
 ) -> AlignedBytes {
-    let steps = quantize(network, observed, Some(input_range(recipe)), options).unwrap();
-    let spec = plan("test", network, steps, recipe, FloatParts::default());
+    let steps = quantize(network, observed, Some(input_range(recipe, CHANNELS)), options).unwrap();
+    let spec = plan("test", network, steps, Some(recipe), FloatParts::default());
     fixnet::format::write(&spec).unwrap()
 }
 
@@ -221,19 +221,20 @@ fn preprocesses(recipe: &Recipe) {
     let model = Model::new_checked(&bytes).unwrap();
     assert_eq!(recipe_of(&model).as_ref(), Some(recipe));
     let input = model.input();
-    let pixels = crate::data::RgbPixels {
+    let pixels = crate::data::Pixels {
         width: SIDE,
         height: SIDE,
+        channels: CHANNELS,
         data: (0..SIDE * SIDE * 3).map(|i| (i * 5) as u8).collect(),
     };
     let mut arena = AlignedBytes::zeroed(model.required(KernelSet::REFERENCE).arena());
     let mut session =
         Session::with_kernels(&model, arena.as_mut_slice(), KernelSet::REFERENCE).unwrap();
-    session.set_rgb(&pixels.data).unwrap();
+    session.set_pixels(&pixels.data).unwrap();
     let real = recipe.float_input(&pixels, crate::graph::InputLayout::Nhwc);
     // What a float head would get, on a board, too.
     let mut on_board = vec![0.0; real.len()];
-    fixnet::preprocess::rgb_to_real(&model, &pixels.data, &mut on_board).unwrap();
+    fixnet::preprocess::pixels_to_real(&model, &pixels.data, &mut on_board).unwrap();
     assert_eq!(on_board, real);
     for (&q, real) in session.input_mut().iter().zip(real) {
         let want = real / input.scale + f32::from(input.zero_point);
@@ -253,7 +254,7 @@ fn the_integer_preprocessor_follows_the_recipe() {
     preprocesses(&plain);
     preprocesses(&Recipe { channel_order: ChannelOrder::Bgr, ..plain.clone() });
     let data = (0..SIDE * SIDE * 3).map(|i| 100.0 + i as f32 * 0.7).collect();
-    let mean_image = Some(MeanImage { width: SIDE, height: SIDE, data });
+    let mean_image = Some(MeanImage { width: SIDE, height: SIDE, channels: CHANNELS, data });
     let with_mean = Recipe { mean_image, ..Recipe::default() };
     preprocesses(&with_mean);
     preprocesses(&Recipe { channel_order: ChannelOrder::Bgr, ..with_mean });

@@ -11,6 +11,7 @@ use super::Scores;
 use super::inference::hex;
 use super::table::{bytes, count, left, names, right, shape, table};
 use crate::boards::Board;
+use crate::data::Content;
 use crate::firmware::{BoardInference, BoardLayer, BoardReport};
 use crate::output;
 
@@ -36,18 +37,18 @@ impl Hook for Calls {
     }
 }
 
-/// Runs `rgb`, 8-bit pixels of the network's size in HWC order, on this machine.
+/// Runs an input on this machine.
 ///
 /// # Errors
 /// [`SessionError`].
 pub fn host_result(
     model: &Model<'_>,
-    rgb: &[u8],
+    input: &Content,
     kernels: KernelSet,
 ) -> Result<HostResult, SessionError> {
     let mut arena = AlignedBytes::try_zeroed(model.required(kernels).arena())?;
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels)?;
-    session.set_rgb(rgb)?;
+    input.set(&mut session)?;
     let input_crc32 = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap_or_default());
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
     let mut calls = Calls::default();

@@ -6,11 +6,10 @@ use std::path::Path;
 use fixnet::{KernelFamily, Model};
 use serde_json::{Value, json};
 
-use super::plan::{plan_json, recipe_text};
+use super::plan::{input_text, plan_json};
 use super::table::{bytes, count, left, names, right, shape, table};
 use super::{LayerTime, float_parts_text, memory_text};
 use crate::compare::Comparison;
-use crate::data::recipe_of;
 
 /// Everything that `quantize` prints.
 pub struct Summary<'a> {
@@ -54,9 +53,7 @@ impl Summary<'_> {
         }
         text.push_str(&memory_text(self.model, self.kernels));
         text.push_str(&float_parts_text(self.model));
-        if let Some(recipe) = recipe_of(self.model) {
-            let _ = writeln!(text, "images  {}", recipe_text(&recipe));
-        }
+        let _ = writeln!(text, "{}", input_text(self.model));
         if let Some(comparison) = self.comparison {
             text.push('\n');
             text.push_str(&verdict_text(comparison, self.images));

@@ -7,20 +7,21 @@ use fixnet::{AlignedBytes, KernelSet};
 
 use super::timing::time_session;
 use super::{LayerTime, Row, medians};
+use crate::data::Content;
 
-/// Times everything that one run on `rgb` computes, in order.
+/// Times everything that one run on `input` computes, in order.
 ///
 /// # Errors
-/// [`HybridError`] if a part fails or the image has another size than the network's.
+/// [`HybridError`] if a part fails or the input has another size than the network's.
 pub fn time_hybrid(
     hybrid: &HybridModel<'_>,
     session: &mut HybridSession<'_, '_>,
     kernels: KernelSet,
-    rgb: &[u8],
+    input: &Content,
 ) -> Result<Vec<Row>, HybridError> {
     let mut clock = WallClock::default();
     let times = medians(|| {
-        session.set_rgb(rgb)?;
+        input.set_hybrid(session)?;
         session.run_with(&mut clock, &mut ()).map(|run| run.ticks)
     })?;
     let rows = hybrid.steps(kernels).into_iter().zip(times);

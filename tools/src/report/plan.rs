@@ -38,7 +38,7 @@ pub fn plan_json(model: &Model<'_>, kernels: KernelFamily) -> Value {
             "zero_point": input.zero_point,
         },
         "output": { "tensor": output.tensor, "shape": output.shape(), "scale": output.scale },
-        "preprocessing": recipe_of(model).map(|recipe| recipe_json(&recipe)),
+        "preprocessing": recipe_of(model).map(|recipe| recipe_json(&recipe, model)),
         "arena_bytes": required.arena(),
         "activation_bytes": required.activations,
         "scratch_bytes": required.scratch,
@@ -72,11 +72,12 @@ fn layer_json(model: &Model<'_>, kernels: KernelFamily, step: &Step<'_>) -> Valu
     })
 }
 
-fn recipe_json(recipe: &Recipe) -> Value {
+fn recipe_json(recipe: &Recipe, model: &Model<'_>) -> Value {
+    let (mean, std) = per_channel(recipe, model.image_shape()[2]);
     json!({
         "scale": recipe.scale,
-        "mean": recipe.mean,
-        "std": recipe.std,
+        "mean": mean,
+        "std": std,
         "resize": recipe.resize,
         "crop": recipe.crop,
         "channel_order": recipe.channel_order,
@@ -98,7 +99,6 @@ pub fn plan_text(model: &Model<'_>, kernels: KernelFamily) -> String {
 
 fn header_text(model: &Model<'_>) -> String {
     let (input, output) = (model.input(), model.output());
-    let recipe = recipe_of(model).map_or("none".to_string(), |recipe| recipe_text(&recipe));
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -108,7 +108,7 @@ fn header_text(model: &Model<'_>) -> String {
         model.target().name(),
     );
     let _ = writeln!(text, "image   {}, {} classes", shape(&model.image_shape()), model.classes());
-    let _ = writeln!(text, "images  {recipe}");
+    let _ = writeln!(text, "{}", input_text(model));
     text.push_str(&float_parts_text(model));
     if model.step_count() == 0 {
         return text;
@@ -144,7 +144,26 @@ fn version_text(model: &Model<'_>) -> String {
 }
 
 /// `resize 256, crop 224, RGB, (x / 255 - [..]) / [..]`.
-pub(super) fn recipe_text(recipe: &Recipe) -> String {
+/// Mean and deviation of each channel of an image.
+fn per_channel(recipe: &Recipe, channels: usize) -> (Vec<f32>, Vec<f32>) {
+    let of = |colours: &[f32; 3], alpha: f32| {
+        colours.iter().copied().chain([alpha]).take(channels).collect()
+    };
+    (of(&recipe.mean, recipe.alpha_mean), of(&recipe.std, recipe.alpha_std))
+}
+
+/// What becomes of images, or that none are taken.
+pub(super) fn input_text(model: &Model<'_>) -> String {
+    let [height, width, channels] = model.image_shape();
+    match recipe_of(model) {
+        Some(recipe) => format!("images  {}", recipe_text(&recipe, model)),
+        None => format!("images  none, but tensors [{height}, {width}, {channels}], HWC"),
+    }
+}
+
+fn recipe_text(recipe: &Recipe, model: &Model<'_>) -> String {
+    let channels = model.image_shape()[2];
+    let (mean, std) = per_channel(recipe, channels);
     let mut text = String::new();
     if let Some(side) = recipe.resize {
         let _ = write!(text, "resize {side}, ");
@@ -152,14 +171,17 @@ pub(super) fn recipe_text(recipe: &Recipe) -> String {
     if let Some(side) = recipe.crop {
         let _ = write!(text, "crop {side}, ");
     }
-    text.push_str(match recipe.channel_order {
-        ChannelOrder::Rgb => "RGB",
-        ChannelOrder::Bgr => "BGR",
+    text.push_str(match (channels, recipe.channel_order) {
+        (1, _) => "grey",
+        (3, ChannelOrder::Rgb) => "RGB",
+        (3, ChannelOrder::Bgr) => "BGR",
+        (_, ChannelOrder::Rgb) => "RGBA",
+        (_, ChannelOrder::Bgr) => "BGRA",
     });
     let x = if recipe.mean_image.is_some() { "(x - mean image)" } else { "x" };
     let unit = recipe.scale == Recipe::default().scale;
     let scaled = if unit { format!("{x} / 255") } else { format!("{x} * {}", recipe.scale) };
-    let _ = write!(text, ", ({scaled} - {:?}) / {:?}", recipe.mean, recipe.std);
+    let _ = write!(text, ", ({scaled} - {:?}) / {:?}", mean, std);
     text
 }
 

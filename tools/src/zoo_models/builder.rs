@@ -78,8 +78,9 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub fn new(seed: u64, channels: usize, size: usize) -> Self {
-        let input = Value { name: "input".to_string(), shape: vec![channels, size, size] };
+    /// `shape` is that of the input: channels, height, width.
+    pub fn new(seed: u64, shape: [usize; 3]) -> Self {
+        let input = Value { name: "input".to_string(), shape: shape.to_vec() };
         Self {
             graph: Graph {
                 values: vec![input],

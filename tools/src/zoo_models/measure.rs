@@ -8,8 +8,9 @@
 use rayon::prelude::*;
 use values::convolution::{Convolution, convolve};
 
-use crate::data::{Recipe, dead_leaves};
+use crate::data::{InputShape, Recipe, Wanted};
 use crate::graph::{BatchNorm, Conv, Graph, InputLayout, Op, Window};
+use crate::images::generated;
 
 /// Mean and deviation that pixels from 0 to 1 are brought to: ImageNet's.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -77,14 +78,18 @@ fn last_reads(graph: &Graph) -> Vec<usize> {
 }
 
 /// As many images as give the smallest map some dozen pixels; at least two.
-fn images(shapes: &[Shape], [_, height, width]: Shape, seed: u64) -> Vec<Map> {
+fn images(shapes: &[Shape], [channels, height, width]: Shape, seed: u64) -> Vec<Map> {
     let areas = shapes.iter().map(|[_, height, width]| height * width);
     let smallest = areas.filter(|&area| area > 1).min().unwrap_or(1);
     let count = (4096 / (height * width)).max(64 / smallest).clamp(2, 32);
-    let recipe = Recipe { mean: MEAN, std: DEVIATION, ..Recipe::default() };
+    let shape = InputShape { height, width, channels };
+    let recipe = (channels == 3)
+        .then(|| Recipe { mean: MEAN, std: DEVIATION, ..Recipe::default() })
+        .or_else(|| shape.is_image().then(Recipe::default));
+    let wanted = Wanted::in_float(shape, recipe.as_ref());
     let image = |index: usize| {
-        let pixels = dead_leaves::dead_leaves(seed, FIRST_IMAGE + index as u64, width, height);
-        recipe.float_input(&pixels, InputLayout::Nchw)
+        let input = generated(seed, FIRST_IMAGE + index as u64, &wanted);
+        input.in_layout(&wanted, InputLayout::Nchw)
     };
     (0..count).into_par_iter().map(image).collect()
 }

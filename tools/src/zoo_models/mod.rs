@@ -33,8 +33,12 @@ use table::{Entry, GROUPS, Group};
 pub struct ModelOptions {
     /// Number of scores; that of the data set by default.
     pub classes: Option<usize>,
-    /// Rows and columns of the input; those of the data set by default.
+    /// Rows of the input, and columns if they are not said; those of the data set by default.
     pub input_size: Option<usize>,
+    /// Columns of the input.
+    pub input_width: Option<usize>,
+    /// Channels of the input; 3 by default.
+    pub channels: Option<usize>,
     /// Factor on all channel counts.
     pub width_multiplier: f64,
     /// Blocks of each stage; the network's own by default.
@@ -43,7 +47,14 @@ pub struct ModelOptions {
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        Self { classes: None, input_size: None, width_multiplier: 1.0, blocks: None }
+        Self {
+            classes: None,
+            input_size: None,
+            input_width: None,
+            channels: None,
+            width_multiplier: 1.0,
+            blocks: None,
+        }
     }
 }
 
@@ -57,6 +68,8 @@ pub enum ModelError {
     Classes { value: usize, min: usize, max: usize },
     #[error("an input size of {value} is not within {min}..={max}")]
     InputSize { value: usize, min: usize, max: usize },
+    #[error("{value} channels of the input are not within {min}..={max}")]
+    Channels { value: usize, min: usize, max: usize },
     #[error("a width multiplier of {value} is not within {min}..={max}")]
     Width { value: f64, min: f64, max: f64 },
     #[error("{value} blocks a stage are not within {min}..={max}")]
@@ -106,8 +119,13 @@ fn check(options: &ModelOptions, least_input: usize) -> Result<(), ModelError> {
         return Err(ModelError::Classes { value, min, max });
     }
     let (min, max) = (least_input, 2048);
-    if let Some(value) = options.input_size.filter(|n| !(min..=max).contains(n)) {
+    let sides = options.input_size.into_iter().chain(options.input_width);
+    if let Some(value) = sides.into_iter().find(|n| !(min..=max).contains(n)) {
         return Err(ModelError::InputSize { value, min, max });
+    }
+    let (min, max) = (1, 4096);
+    if let Some(value) = options.channels.filter(|n| !(min..=max).contains(n)) {
+        return Err(ModelError::Channels { value, min, max });
     }
     let (min, max) = (1, 1000);
     if let Some(value) = options.blocks.filter(|n| !(min..=max).contains(n)) {

@@ -18,9 +18,10 @@ pub(super) struct Network {
 
 impl Network {
     pub fn new(seed: u64, group: &Group, options: &ModelOptions) -> Self {
-        let size = options.input_size.unwrap_or(group.input_size);
+        let height = options.input_size.unwrap_or(group.input_size);
+        let width = options.input_width.unwrap_or(height);
         Self {
-            builder: Builder::new(seed, 3, size),
+            builder: Builder::new(seed, [options.channels.unwrap_or(3), height, width]),
             width_multiplier: options.width_multiplier,
             blocks: options.blocks,
             classes: options.classes.unwrap_or(group.classes),

@@ -12,10 +12,10 @@ use tempfile::tempdir;
 
 use crate::{fixnet, json, model, pictures, refusal, refusal_of, text};
 
-const BOARD: &str = "qemu-mps2-an386";
+pub const BOARD: &str = "qemu-mps2-an386";
 
 /// Whether to build images and run QEMU; says so, loudly, where not.
-fn wanted(what: &str) -> bool {
+pub fn wanted(what: &str) -> bool {
     let unwanted = var_os("FIXNET_NO_QEMU").is_some_and(|value| value == "1");
     if unwanted {
         // Past the test harness, which swallows what a test that passes prints.

@@ -10,6 +10,7 @@ mod disk;
 mod errors;
 mod figures;
 mod files;
+mod inputs;
 mod json;
 mod limits;
 mod names;
@@ -27,7 +28,7 @@ use std::sync::OnceLock;
 
 use assert_cmd::Command;
 use serde_json::Value;
-use tools::data::{RgbPixels, to_png};
+use tools::data::{Pixels, to_png};
 
 /// An ONNX file of the tests: the option-A network has a 16x16 input and takes milliseconds.
 fn fixture(name: &str) -> String {
@@ -69,7 +70,7 @@ fn text(path: &Path) -> String {
 
 /// A PNG file of `size`, width first.
 fn write_rgb(path: &Path, size: [usize; 2], pixel: impl Fn(usize, usize) -> [u8; 3]) {
-    fs::write(path, to_png(&RgbPixels::from_fn(size[0], size[1], pixel)).unwrap()).unwrap();
+    fs::write(path, to_png(&Pixels::from_fn(size[0], size[1], pixel)).unwrap()).unwrap();
 }
 
 /// A smooth picture of 16x16 pixels.

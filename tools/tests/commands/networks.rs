@@ -109,13 +109,6 @@ fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
         .node("Mul", &["large", "k"], "larger", &[])
         .node("Sigmoid", &["larger"], "i", &[]);
     let overflow = classifier(trunk(overflow, "i"), "trunk").output("logits");
-    let mut grey = Model::new(13, &[1, 1, 16, 16]).weights("w0", &[CHANNELS, 1, 3, 3]).node(
-        "Conv",
-        &["x", "w0"],
-        "a",
-        &[],
-    );
-    grey = classifier(grey, "a").output("logits");
     vec![
         ("an index at the end", ends("ArgMax", &[]), &["\"z\" (ArgMax)"]),
         ("a Softmax over the batch", with_lrn(over_batch), &["\"z\" (Softmax)", "all scores"]),
@@ -123,7 +116,6 @@ fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
         ("a variance of 0 in int8", bad_norm, &["\"norm\" (BatchNormalization"]),
         ("a variance of 0 in float", bad_head, &["\"norm\" (BatchNormalization"]),
         ("an overflow in float", overflow, &["\"larger\" (Mul)", "inf"]),
-        ("an image without colours", grey, &["3 channels"]),
     ]
 }
 

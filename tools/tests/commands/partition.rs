@@ -244,7 +244,7 @@ fn the_trunk_gives_the_bytes_that_it_gives_alone() {
             let needed = model.required(kernels).arena();
             let mut arena = AlignedBytes::zeroed(needed);
             let mut session = hybrid.session(arena.as_mut_slice(), kernels, 1).unwrap();
-            session.set_rgb(&rgb).unwrap();
+            session.set_pixels(&rgb).unwrap();
             session.run_head().unwrap();
             let input = session.plan().input_mut().to_vec();
             let mut within = Checksums::<64>::new();

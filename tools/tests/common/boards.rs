@@ -155,7 +155,7 @@ pub fn family(board: &str, target: Target) -> KernelFamily {
 pub fn host_results(model: &Model, rgb: &[u8], kernels: KernelSet) -> (u32, Vec<u32>, Vec<i32>) {
     let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
     let mut session = Session::with_kernels(model, arena.as_mut_slice(), kernels).unwrap();
-    session.set_rgb(rgb).unwrap();
+    session.set_pixels(rgb).unwrap();
     let input = CRC32.checksum(session.tensor_mut(model.input().tensor).unwrap());
     let mut checksums = Checksums::<64>::new();
     let logits = session.run_with(&mut checksums).unwrap().to_vec();

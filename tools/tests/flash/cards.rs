@@ -68,7 +68,10 @@ fn the_card_holds_firmware_configuration_kernel_and_payload_byte_for_byte() {
         let payload = AlignedBytes::from_slice(file(&files, "payload.bin"));
         let payload = Payload::new_checked(&payload).unwrap();
         assert_eq!(payload.model(), &*model_bytes());
-        assert_eq!(payload.inputs().collect::<Vec<_>>(), [smoke().rgb]);
+        assert_eq!(
+            payload.inputs().collect::<Vec<_>>(),
+            [smoke().content.pixels().unwrap().data.clone()]
+        );
         assert_eq!(names(folder.path()), ["card.img"]);
     }
 }

@@ -19,7 +19,6 @@ use std::process::{Command, Output};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use fixnet::{AlignedBytes, Model};
-use tools::data::recipe_of;
 use tools::flash::smoke::Smoke;
 
 /// A small network's model file, made once.
@@ -46,7 +45,7 @@ fn model_bytes() -> AlignedBytes {
 fn smoke() -> Smoke {
     let bytes = model_bytes();
     let model = Model::new_checked(&bytes).unwrap();
-    Smoke::new(&model, &recipe_of(&model).unwrap(), None).unwrap()
+    Smoke::new(&model, None).unwrap()
 }
 
 fn fixnet(args: &[&str]) -> Command {

@@ -7,7 +7,7 @@ use fixnet::format::{ModelSpec, Target};
 use fixnet::hybrid::{HybridModel, HybridSession};
 use fixnet::session::{Hook, StepInfo};
 use fixnet::{AlignedBytes, KernelSet, Model};
-use tools::data::RgbPixels;
+use tools::data::Pixels;
 use tools::images::Images;
 use tools::packing;
 use tools::pipeline::CompareOptions;
@@ -32,7 +32,7 @@ pub fn runs_of(
     model: &Model<'_>,
     kernels: KernelSet,
     threads: usize,
-    pixels: &[RgbPixels],
+    pixels: &[Pixels],
 ) -> Result<Vec<Run>, Fault> {
     let failed = |error: &dyn std::fmt::Display| Fault {
         kind: "the int8 model fails",
@@ -49,13 +49,13 @@ pub fn runs_of(
 
 fn run_of(
     session: &mut HybridSession<'_, '_>,
-    pixels: &RgbPixels,
+    pixels: &Pixels,
 ) -> Result<Run, fixnet::hybrid::HybridError> {
-    session.set_rgb(&pixels.data)?;
+    session.set_pixels(&pixels.data)?;
     session.run_head()?;
     let mut steps = Steps(Vec::new());
     session.plan().run_with(&mut steps)?;
-    session.set_rgb(&pixels.data)?;
+    session.set_pixels(&pixels.data)?;
     let scores = session.run()?;
     Ok(Run { steps: steps.0, scores })
 }
@@ -114,7 +114,7 @@ pub fn faithful(
     };
     let lowered = &accepted.planned.lowered;
     let comparison = lowered
-        .compare(*model, &network.recipe, &images, &options, &())
+        .compare(*model, &images, &options, &())
         .or_else(|e| fault("the comparison fails", e.to_string()))?;
     let worst =
         comparison.layers.iter().min_by(|a, b| a.sqnr_isolated_db.total_cmp(&b.sqnr_isolated_db));
@@ -134,7 +134,7 @@ pub fn faithful(
 pub fn same_bytes(
     network: &Network,
     accepted: &Accepted,
-    pixels: &[RgbPixels],
+    pixels: &[Pixels],
     reference: &[Run],
 ) -> Result<(), Fault> {
     let mut dice = Dice::new(network.seed ^ 0x7472_6561_6473);

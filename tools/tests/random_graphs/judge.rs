@@ -10,7 +10,7 @@ use fixnet::format::Limits;
 use fixnet::{AlignedBytes, KernelSet, Model};
 use prost::Message;
 use tools::calibrate::{Bits, Method};
-use tools::data::{InputSize, RgbPixels};
+use tools::data::{Content, InputShape, Pixels, Wanted};
 use tools::graph::InputLayout;
 use tools::images::Images;
 use tools::pipeline::{
@@ -68,7 +68,7 @@ pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
         Err(panic) => return Outcome::Wrong(panicked(panic)),
     };
     let lowered = &loaded.planned.lowered;
-    let pixels = pixels_of(network, lowered.input_size());
+    let pixels = pixels_of(network, lowered.input_shape());
     let inputs: Vec<Vec<f32>> =
         pixels.iter().map(|p| network.recipe.float_input(p, lowered.layout)).collect();
     let last = &network.proto.graph.as_ref().expect("a graph").output[0].name;
@@ -112,8 +112,7 @@ fn whole_in_float(
         }
         Err(panic) => return Outcome::Wrong(panicked(panic)),
     };
-    let [height, width, _] = part.input;
-    let pixels = &pixels_of(network, InputSize { height, width })[0];
+    let pixels = &pixels_of(network, part.input.into())[0];
     let layout = match network.shape[1..] {
         [_, _, 3] => InputLayout::Nhwc,
         _ => InputLayout::Nchw,
@@ -245,16 +244,17 @@ fn options(seed: u64) -> QuantizeOptions {
     }
 }
 
-fn pixels_of(network: &Network, size: InputSize) -> Vec<RgbPixels> {
+fn pixels_of(network: &Network, shape: InputShape) -> Vec<Pixels> {
     let images = Images::for_calibration(network.seed, JUDGED_IMAGES);
-    let sample = |index| images.sample(index, &network.recipe, size);
-    (0..JUDGED_IMAGES).map(|index| sample(index).expect("generated").pixels).collect()
+    let wanted = Wanted::in_float(shape, Some(&network.recipe));
+    let pixels = |index| images.sample(index, &wanted).ok()?.content.pixels().cloned();
+    (0..JUDGED_IMAGES).map(|index| pixels(index).expect("generated")).collect()
 }
 
 fn agrees(
     network: &Network,
     accepted: &Accepted,
-    pixels: &[RgbPixels],
+    pixels: &[Pixels],
     inputs: &[Vec<f32>],
     expected: &[Outputs],
 ) -> Result<(), Fault> {
@@ -290,12 +290,14 @@ fn float_judge(lowered: &Lowered, input: &[f32]) -> Result<Vec<f32>, Fault> {
 }
 
 /// The folded network, between its head and its tail.
-fn folded(network: &Network, lowered: &Lowered, pixels: &RgbPixels) -> Result<Vec<f32>, Fault> {
+fn folded(network: &Network, lowered: &Lowered, pixels: &Pixels) -> Result<Vec<f32>, Fault> {
     let failed = |error: fixnet::float::FloatError| Fault {
         kind: "the folded graph fails",
         facts: error.to_string(),
     };
-    let input = lowered.inner_input(&network.recipe, pixels).map_err(failed)?;
+    let wanted = Wanted::in_float(lowered.input_shape(), Some(&network.recipe));
+    let content = Content::Pixels(pixels.clone());
+    let input = lowered.inner_input(&content, &wanted).map_err(failed)?;
     let mut session = lowered.inner.session();
     session.input_mut().copy_from_slice(&input);
     let mut tensors = session.run().map_err(failed)?;

@@ -11,11 +11,10 @@
 //! calibration figures quoted in the documentation depend on the bytes.
 
 mod leaf;
-mod random;
 
 use self::leaf::{Leaf, Style};
-use self::random::Random;
-use crate::RgbPixels;
+use crate::Pixels;
+use crate::random::Random;
 
 /// Samples a pixel's side is divided into, for antialiasing.
 const SUPERSAMPLING: usize = 2;
@@ -23,7 +22,7 @@ const SUPERSAMPLING: usize = 2;
 const MAX_LEAVES: usize = 6000;
 
 /// Renders image `index` of the series that `seed` starts.
-pub fn dead_leaves(seed: u64, index: u64, width: usize, height: usize) -> RgbPixels {
+pub fn dead_leaves(seed: u64, index: u64, width: usize, height: usize) -> Pixels {
     let mut random = Random::new(seed, index);
     let mut canvas = Canvas::new(width * SUPERSAMPLING, height * SUPERSAMPLING);
     let style = Style::draw(&mut random, canvas.width.min(canvas.height) as f64);
@@ -84,7 +83,7 @@ impl Canvas {
     }
 
     /// Averages the samples of each pixel.
-    fn downsample(&self, width: usize, height: usize) -> RgbPixels {
+    fn downsample(&self, width: usize, height: usize) -> Pixels {
         const SAMPLES: u32 = (SUPERSAMPLING * SUPERSAMPLING) as u32;
         let mut data = Vec::with_capacity(3 * width * height);
         for y in 0..height {
@@ -101,12 +100,12 @@ impl Canvas {
                 data.extend(sum.map(|total| (total / SAMPLES) as u8));
             }
         }
-        RgbPixels { width, height, data }
+        Pixels { width, height, channels: 3, data }
     }
 }
 
 /// One pass of the binomial filter 1 2 1 in both directions; edges repeat.
-fn blur(image: &RgbPixels) -> RgbPixels {
+fn blur(image: &Pixels) -> Pixels {
     let (width, height) = (image.width, image.height);
     let mut data = Vec::with_capacity(image.data.len());
     for y in 0..height {
@@ -125,11 +124,11 @@ fn blur(image: &RgbPixels) -> RgbPixels {
             data.extend(sum.map(|total| (total / 16) as u8));
         }
     }
-    RgbPixels { width, height, data }
+    Pixels { width, height, channels: 3, data }
 }
 
 /// Adds the same triangular noise to the three colours of a pixel.
-fn add_sensor_noise(image: &mut RgbPixels, amplitude: i32, random: &mut Random) {
+fn add_sensor_noise(image: &mut Pixels, amplitude: i32, random: &mut Random) {
     if amplitude == 0 {
         return;
     }

@@ -10,12 +10,15 @@ pub mod convolution;
 pub mod dead_leaves;
 pub mod fidelity;
 mod histogram;
+mod noise;
 pub mod order;
 mod pixels;
+mod random;
 pub mod resample;
 mod statistics;
 pub mod weights;
 
 pub use histogram::{Histogram, squared_error};
-pub use pixels::{Normalisation, RgbPixels};
+pub use noise::noise;
+pub use pixels::{Normalisation, Pixels};
 pub use statistics::{Statistics, all_finite};

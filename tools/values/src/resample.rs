@@ -5,7 +5,7 @@
 //! passes), which is also what torchvision's `Resize` does on PIL images. Weights come from IEEE
 //! additions, multiplications and divisions alone, so every machine computes the same bytes.
 
-use crate::RgbPixels;
+use crate::Pixels;
 
 /// Fraction bits of a weight: 8-bit pixels times weights that sum to one stay within 31 bits.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;
@@ -43,8 +43,40 @@ pub fn covering_size(
     }
 }
 
-/// Resizes to exactly `width` x `height`. A side that already has its size is left alone.
-pub fn resize(image: &RgbPixels, width: usize, height: usize) -> RgbPixels {
+/// Resizes to exactly `width` x `height`. A side that already has its size is left alone. Colours beside
+/// alpha count by it: they are multiplied with it before and divided by it after.
+pub fn resize(image: &Pixels, width: usize, height: usize) -> Pixels {
+    let has_alpha = matches!(image.channels, 2 | 4);
+    if has_alpha && (width, height) != (image.width, image.height) {
+        let resized = resize_channels(&by_alpha(image, multiplied), width, height);
+        return by_alpha(&resized, divided);
+    }
+    resize_channels(image, width, height)
+}
+
+/// Changes the colours of each pixel by its alpha, the last channel.
+fn by_alpha(image: &Pixels, change: impl Fn(u32, u32) -> u8) -> Pixels {
+    let mut image = image.clone();
+    for pixel in image.data.chunks_exact_mut(image.channels) {
+        if let Some((&mut alpha, colours)) = pixel.split_last_mut() {
+            colours.iter_mut().for_each(|c| *c = change((*c).into(), alpha.into()));
+        }
+    }
+    image
+}
+
+/// `colour * alpha / 255`, rounded.
+fn multiplied(colour: u32, alpha: u32) -> u8 {
+    let product = colour * alpha + 128;
+    ((product + (product >> 8)) >> 8) as u8
+}
+
+/// `colour * 255 / alpha`, rounded down, where there is any alpha.
+fn divided(colour: u32, alpha: u32) -> u8 {
+    (colour * 255).checked_div(alpha).unwrap_or(colour).min(255) as u8
+}
+
+fn resize_channels(image: &Pixels, width: usize, height: usize) -> Pixels {
     let wide = if width == image.width {
         image.clone()
     } else {
@@ -58,15 +90,16 @@ pub fn resize(image: &RgbPixels, width: usize, height: usize) -> RgbPixels {
 }
 
 /// Cuts `width` x `height` pixels from the middle (see `half_margin`). `None` if the image is smaller.
-pub fn centre_crop(image: &RgbPixels, width: usize, height: usize) -> Option<RgbPixels> {
+pub fn centre_crop(image: &Pixels, width: usize, height: usize) -> Option<Pixels> {
     let left = half_margin(image.width.checked_sub(width)?);
     let top = half_margin(image.height.checked_sub(height)?);
-    let mut data = Vec::with_capacity(3 * width * height);
+    let channels = image.channels;
+    let mut data = Vec::with_capacity(channels * width * height);
     for y in top..top + height {
-        let start = 3 * (y * image.width + left);
-        data.extend_from_slice(&image.data[start..start + 3 * width]);
+        let start = channels * (y * image.width + left);
+        data.extend_from_slice(&image.data[start..start + channels * width]);
     }
-    Some(RgbPixels { width, height, data })
+    Some(Pixels { width, height, channels, data })
 }
 
 /// Where a centred crop begins when `margin` pixels are left beside it: at half of them, which is rounded
@@ -106,20 +139,22 @@ fn weighted(data: &[u8], start: usize, stride: usize, weights: &[i32]) -> u8 {
     (sum >> WEIGHT_BITS).clamp(0, 255) as u8
 }
 
-fn resize_rows(image: &RgbPixels, windows: &[Window]) -> RgbPixels {
-    let mut data = Vec::with_capacity(3 * windows.len() * image.height);
-    for row in image.data.chunks_exact(3 * image.width) {
+fn resize_rows(image: &Pixels, windows: &[Window]) -> Pixels {
+    let channels = image.channels;
+    let mut data = Vec::with_capacity(channels * windows.len() * image.height);
+    for row in image.data.chunks_exact(channels * image.width) {
         for window in windows {
-            for colour in 0..3 {
-                data.push(weighted(row, 3 * window.first + colour, 3, &window.weights));
-            }
+            let start = channels * window.first;
+            data.extend(
+                (start..start + channels).map(|at| weighted(row, at, channels, &window.weights)),
+            );
         }
     }
-    RgbPixels { width: windows.len(), height: image.height, data }
+    Pixels { width: windows.len(), data, ..*image }
 }
 
-fn resize_columns(image: &RgbPixels, windows: &[Window]) -> RgbPixels {
-    let row_bytes = 3 * image.width;
+fn resize_columns(image: &Pixels, windows: &[Window]) -> Pixels {
+    let row_bytes = image.channels * image.width;
     let mut data = Vec::with_capacity(row_bytes * windows.len());
     for window in windows {
         let start = window.first * row_bytes;
@@ -127,22 +162,23 @@ fn resize_columns(image: &RgbPixels, windows: &[Window]) -> RgbPixels {
             data.push(weighted(&image.data, start + at, row_bytes, &window.weights));
         }
     }
-    RgbPixels { width: image.width, height: windows.len(), data }
+    Pixels { height: windows.len(), data, ..*image }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn grey_row(values: &[u8]) -> RgbPixels {
-        RgbPixels {
+    fn grey_row(values: &[u8]) -> Pixels {
+        Pixels {
             width: values.len(),
             height: 1,
+            channels: 3,
             data: values.iter().flat_map(|&v| [v, v, v]).collect(),
         }
     }
 
-    fn greys(image: &RgbPixels) -> Vec<u8> {
+    fn greys(image: &Pixels) -> Vec<u8> {
         image.data.iter().step_by(3).copied().collect()
     }
 
@@ -159,6 +195,25 @@ mod tests {
         assert_eq!(greys(&image), [50, 160]);
     }
 
+    /// As Pillow 12 resizes the same image, of mode RGBA, with `BILINEAR`.
+    #[test]
+    fn colours_count_by_their_alpha() {
+        let image = Pixels::from_fn(5, 4, |x, y| {
+            [x * 50, y * 80, x * y * 37, x * 61 + y * 53].map(|value| value as u8)
+        });
+        let smaller = [
+            31, 91, 23, 64, 105, 65, 60, 152, 173, 37, 45, 157, 26, 197, 48, 147, 92, 166, 120,
+            133, 180, 188, 126, 99,
+        ];
+        assert_eq!(resize(&image, 3, 2).data, smaller);
+        let first_row = [
+            0, 0, 0, 0, 51, 0, 0, 35, 71, 0, 0, 78, 100, 0, 0, 122, 139, 0, 0, 166, 175, 0, 0, 209,
+            199, 0, 0, 244,
+        ];
+        assert_eq!(resize(&image, 7, 4).data[..28], first_row);
+        assert_eq!(resize(&image, 5, 4), image);
+    }
+
     #[test]
     fn the_shorter_side_is_set_and_the_longer_rounded_down() {
         assert_eq!(shorter_side_size(500, 375, 256), (341, 256));
@@ -168,7 +223,8 @@ mod tests {
 
     #[test]
     fn a_constant_image_stays_constant() {
-        let image = RgbPixels { width: 50, height: 31, data: [7, 130, 255].repeat(50 * 31) };
+        let image =
+            Pixels { width: 50, height: 31, channels: 3, data: [7, 130, 255].repeat(50 * 31) };
         let resized = resize(&image, 23, 40);
         assert!(resized.data.chunks(3).all(|p| p == [7, 130, 255]));
     }
@@ -183,7 +239,8 @@ mod tests {
                 let (width, height) = (4 + wide, 3 + high);
                 let pixel = |at| [(at % width) as u8, (at / width) as u8, 0];
                 let data = (0..width * height).flat_map(pixel).collect();
-                let cropped = centre_crop(&RgbPixels { width, height, data }, 4, 3).unwrap();
+                let cropped =
+                    centre_crop(&Pixels { width, height, channels: 3, data }, 4, 3).unwrap();
                 assert_eq!(cropped.pixel(0, 0)[..2], [starts[wide] as u8, starts[high] as u8]);
                 assert_eq!((cropped.width, cropped.height, cropped.data.len()), (4, 3, 36));
             }
@@ -192,9 +249,10 @@ mod tests {
 
     #[test]
     fn a_window_of_all_but_three_pixels_begins_at_the_second() {
-        let image = RgbPixels {
+        let image = Pixels {
             width: 227,
             height: 227,
+            channels: 3,
             data: (0..227 * 227).flat_map(|i| [(i % 227) as u8, (i / 227) as u8, 0]).collect(),
         };
         let cropped = centre_crop(&image, 224, 224).unwrap();

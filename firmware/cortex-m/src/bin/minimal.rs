@@ -1,7 +1,7 @@
 //! The smallest image: a model in flash, checked and run, its logits left in a static.
 //!
 //! It exists to be linked. The panic handler calls a function that does not exist, so an image
-//! links only if no panic can be reached from `new_checked`, `Session`, `set_rgb` and `run`: the
+//! links only if no panic can be reached from `new_checked`, `Session`, `set_pixels` and `run`: the
 //! proof of the promise that nothing panics on any bytes. All kernel sets of the target are in it, and
 //! nothing that the optimiser could know about model, arena or input. It is also what the code
 //! budget of a board is about: no logging, no heap, no semihosting.
@@ -43,7 +43,7 @@ fn classify(arena: &mut [u8], rgb: &[u8]) -> Option<i32> {
     #[cfg(feature = "deliberate-panic")]
     black_box(rgb[black_box(0)]);
     let mut session = Session::with_kernels(&model, arena, black_box(KernelSet::detect())).ok()?;
-    session.set_rgb(rgb).ok()?;
+    session.set_pixels(rgb).ok()?;
     fixnet::top_class(session.run().ok()?)?.try_into().ok()
 }
 

@@ -11,8 +11,8 @@ use fixnet::Model;
 
 use super::{Args, Contestant, Rival};
 use crate::cmd::InFile;
-use crate::cmd::{embedded_recipe, import_options, with_spinner};
-use crate::data::RgbPixels;
+use crate::cmd::{import_options, with_spinner};
+use crate::data::{Content, InputShape, Wanted};
 use crate::files::ScratchFolder;
 use crate::graph::InputLayout;
 use crate::pipeline::{BUNDLED, Lowered, float_network_of};
@@ -27,13 +27,11 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn contestants(
     args: &Args,
     model: &Model<'_>,
-    image: &RgbPixels,
+    (input, wanted): (&Content, &Wanted),
 ) -> anyhow::Result<Vec<Contestant<'static>>> {
-    let recipe = embedded_recipe(&args.file, model)?;
     let options = import_options(args.input_shape.as_ref());
     let network = float_network_of(&args.file, model, args.model.as_deref(), &options)?;
-    recipe.check_mean_image(network.input_size())?;
-    let values = recipe.float_input(image, network.layout);
+    let values = input.in_layout(wanted, network.layout);
     let contestant = |rival: &Rival| match rival {
         Rival::Tract => tract(&network, &values),
         Rival::Onnxruntime | Rival::OnnxruntimeFloat => {
@@ -48,7 +46,11 @@ pub(super) fn contestants(
 fn tract(network: &Lowered, values: &[f32]) -> anyhow::Result<Contestant<'static>> {
     let mut session = network.float.session();
     let (needed, available) = (session.input_mut().len(), values.len());
-    anyhow::ensure!(needed == available, "{}: not an RGB image network", network.name);
+    anyhow::ensure!(
+        needed == available,
+        "{}: takes {needed} values and the input has {available}",
+        network.name
+    );
     session.input_mut().copy_from_slice(values);
     let run = move || {
         session.run()?;
@@ -106,9 +108,9 @@ fn written(folder: &ScratchFolder, name: &str, bytes: &[u8]) -> anyhow::Result<P
 
 /// The input's shape, as the worker takes it.
 fn shape(network: &Lowered) -> String {
-    let size = network.input_size();
+    let InputShape { height, width, channels } = network.input_shape();
     match network.layout {
-        InputLayout::Nchw => format!("1,3,{},{}", size.height, size.width),
-        InputLayout::Nhwc => format!("1,{},{},3", size.height, size.width),
+        InputLayout::Nchw => format!("1,{channels},{height},{width}"),
+        InputLayout::Nhwc => format!("1,{height},{width},{channels}"),
     }
 }

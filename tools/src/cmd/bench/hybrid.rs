@@ -4,7 +4,7 @@ use fixnet::hybrid::{HybridError, HybridModel};
 use fixnet::{AlignedBytes, KernelSet, Model};
 
 use super::{Contestant, in_pool};
-use crate::data::RgbPixels;
+use crate::data::Content;
 use crate::report::{Row, time_hybrid};
 
 /// From the float image, or the int8 input where there is no head, to the scores.
@@ -13,10 +13,10 @@ pub(super) fn contestant<'a>(
     arena: &'a mut [u8],
     kernels: KernelSet,
     (threads, pool): (usize, Option<&'a rayon::ThreadPool>),
-    image: &RgbPixels,
+    input: &Content,
 ) -> anyhow::Result<Contestant<'a>> {
     let mut session = HybridModel::load(model)?.session(arena, kernels, threads)?;
-    session.set_rgb(&image.data)?;
+    input.set_hybrid(&mut session)?;
     let input = session.plan().input_mut().to_vec();
     let run = move || {
         // A head writes the plan's input itself.
@@ -33,10 +33,10 @@ pub(super) fn rows(
     model: &Model<'_>,
     kernels: KernelSet,
     (threads, pool): (usize, Option<&rayon::ThreadPool>),
-    image: &RgbPixels,
+    input: &Content,
 ) -> anyhow::Result<Vec<Row>> {
     let hybrid = HybridModel::load(model)?;
     let mut arena = AlignedBytes::try_zeroed(model.required_by_threads(kernels, threads).arena())?;
     let mut session = hybrid.session(arena.as_mut_slice(), kernels, threads)?;
-    Ok(in_pool(pool, || time_hybrid(&hybrid, &mut session, kernels, &image.data))?)
+    Ok(in_pool(pool, || time_hybrid(&hybrid, &mut session, kernels, input))?)
 }

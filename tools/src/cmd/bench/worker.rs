@@ -6,15 +6,19 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::Contestant;
-use crate::data::RgbPixels;
+use crate::data::{Content, InputShape, Pixels, Wanted};
 
 /// Most inferences of one request.
 const MAX_RUNS: usize = 1_000_000;
 
-/// A picture that takes no time to make: ramps of brightness.
-pub(super) fn picture(width: usize, height: usize) -> RgbPixels {
-    let data = (0..3 * width * height).map(|at| at as u8).collect();
-    RgbPixels { width, height, data }
+/// An input that takes no time to make, for whoever measures the time to the first result: ramps.
+pub(super) fn ramps(wanted: &Wanted) -> Content {
+    let InputShape { height, width, channels } = wanted.shape;
+    let ramps = (0..wanted.shape.elements()).map(|at| at as u8);
+    match wanted.recipe {
+        Some(_) => Content::Pixels(Pixels { width, height, channels, data: ramps.collect() }),
+        None => Content::Real(ramps.map(f32::from).collect()),
+    }
 }
 
 /// Runs once, tells what runs, and then measures as many inferences as each line of `requests` asks

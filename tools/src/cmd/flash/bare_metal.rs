@@ -78,7 +78,7 @@ fn disk(out: &Path) -> anyhow::Result<Option<Disk>> {
 }
 
 fn job_payload(job: &Job<'_>) -> anyhow::Result<Vec<u8>> {
-    let inputs = [job.smoke.rgb.clone()];
+    let inputs = [&job.smoke.content];
     payload(job.model, job.bytes, &inputs, payload_flags::CHECKSUMS).in_file(&job.args.file)
 }
 

@@ -12,7 +12,7 @@ use fixnet::Model;
 use fixnet::format::CRC32;
 use serde_json::{Value, json};
 
-use super::{GeometryArgs, LimitArgs, embedded_recipe, positive, read_model};
+use super::{GeometryArgs, LimitArgs, positive, read_model};
 use crate::boards::{Board, FIRMWARE_HELP};
 use crate::cmd::InFile;
 use crate::firmware::BoardReport;
@@ -140,9 +140,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             args.file.display()
         );
     }
-    let recipe = embedded_recipe(&args.file, &model)?;
     let input = args.input.as_deref().map(|input| (input, args.geometry.resizing()));
-    let smoke = Smoke::new(&model, &recipe, input);
+    let smoke = Smoke::new(&model, input);
     let smoke = match smoke {
         Err(error @ SmokeError::Session(_)) => Err(error).in_file(&args.file),
         smoke => smoke.in_file(args.input.as_deref().unwrap_or(&args.file)),

@@ -11,8 +11,8 @@ use fixnet::{KernelSet, Model};
 use super::{Args, Rival, print_runs};
 use crate::boards::{Board, fit_linux};
 use crate::cmd::InFile;
-use crate::cmd::{embedded_recipe, read_model, runnable_here, with_spinner};
-use crate::data::{InputSize, Recipe, Source};
+use crate::cmd::{read_model, runnable_here, with_spinner};
+use crate::data::{Source, Wanted};
 use crate::files::ScratchFolder;
 use crate::firmware::BoardReport;
 use crate::flash::program;
@@ -37,8 +37,7 @@ pub(super) fn run(args: &Args, board: &Board, cpu: &str) -> anyhow::Result<ExitC
     let here = runnable_here(&args.file, read_model(&args.file)?, args.limits)?;
     let host_model = args.limits.check_model(&args.file, &here)?;
     let scratch = ScratchFolder::new()?;
-    let recipe = embedded_recipe(&args.file, &model)?;
-    let inputs = inputs(args, &host_model, &recipe, scratch.path())?;
+    let inputs = inputs(args, &host_model, scratch.path())?;
     let target = linux.targets.first().context("the board names no target")?;
     let program = match &args.image {
         Some(path) => path.clone(),
@@ -88,25 +87,18 @@ struct Input {
     host: HostResult,
 }
 
-fn inputs(
-    args: &Args,
-    model: &Model<'_>,
-    recipe: &Recipe,
-    scratch: &Path,
-) -> anyhow::Result<Vec<Input>> {
+fn inputs(args: &Args, model: &Model<'_>, scratch: &Path) -> anyhow::Result<Vec<Input>> {
     if args.images.is_empty() {
-        let smoke = Smoke::new(model, recipe, None).in_file(&args.file)?;
+        let smoke = Smoke::new(model, None).in_file(&args.file)?;
         let path = scratch.join(&smoke.file_name);
         std::fs::write(&path, &smoke.file).in_file(&path)?;
         return Ok(vec![Input { name: smoke.name, argument: path.into(), host: smoke.host }]);
     }
-    let shape = model.input();
-    let size = InputSize { height: shape.height, width: shape.width };
+    let wanted = Wanted::by(model);
     let load = |image: &String| {
-        let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, recipe, size)?;
+        let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, &wanted)?;
         note.iter().for_each(|note| output::note(note));
-        let host =
-            host_result(model, &sample.pixels.data, KernelSet::detect()).in_file(&args.file)?;
+        let host = host_result(model, &sample.content, KernelSet::detect()).in_file(&args.file)?;
         Ok(Input { name: sample.name, argument: image.into(), host })
     };
     args.images.iter().map(load).collect()

@@ -20,7 +20,8 @@ pub struct Args {
     /// The float network [default: the bundled ResNet-20].
     #[arg(value_name = "MODEL.onnx")]
     pub model: Option<PathBuf>,
-    /// Calibration images: a folder, an image, or CIFAR-10 binary batches [default: generated].
+    /// Calibration images: a folder, an image, or CIFAR-10 binary batches; .npy files for networks that
+    /// take tensors [default: generated].
     #[arg(long, value_name = "PATH")]
     pub calib: Option<PathBuf>,
     /// Images to calibrate on, in file-name or record order.
@@ -38,6 +39,10 @@ pub struct Args {
     /// Shape of the input, for a model that leaves it open.
     #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape)]
     pub input_shape: Option<Shape>,
+    /// What the network takes: images, which the file then brings the preprocessing of, or tensors as they
+    /// are [default: tensors if --calib holds float32 .npy files or the channels are not 1, 3 or 4].
+    #[arg(long, value_enum)]
+    pub input: Option<InputKind>,
     /// How activation ranges are chosen.
     #[arg(long, value_enum, default_value_t)]
     pub method: Method,
@@ -85,6 +90,15 @@ pub struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fallback {
     Tract,
+}
+
+/// What a network takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum InputKind {
+    /// 8-bit pixels: grey, RGB, or RGB and alpha.
+    Image,
+    /// Real values.
+    Tensor,
 }
 
 impl Args {

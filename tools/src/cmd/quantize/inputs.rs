@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use super::Args;
+use super::args::InputKind;
 use crate::cmd::{open_images, warn_once};
-use crate::data::{InputSize, OpenOptions, Recipe};
+use crate::data::{InputShape, OpenOptions, Recipe};
 use crate::files::{Destination, FileError};
 use crate::graph::InputLayout;
 use crate::images::Images;
@@ -15,7 +16,8 @@ use crate::pipeline::{BUNDLED_NAME, Lowered};
 
 /// Preprocessing and images.
 pub(super) struct Inputs {
-    pub recipe: Recipe,
+    /// Of images; none for a network that takes tensors.
+    pub recipe: Option<Recipe>,
     pub calibration: Images,
     /// None with `--no-compare`.
     pub comparison: Option<Images>,
@@ -29,8 +31,11 @@ impl Inputs {
     pub fn open(args: &Args, lowered: &Lowered) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
         let own = Some((lowered.name.as_str(), lowered.layout));
-        let recipe = recipe(args, own, lowered.input_size(), &mut notes)?;
         let calibration = calibration_images(args, &mut notes)?;
+        let recipe = recipe(args, own, lowered.input_shape(), Some(&calibration), &mut notes)?;
+        if recipe.is_none() && args.calib.is_none() {
+            warn_once(&generated_note(lowered), &mut notes);
+        }
         let (comparison, origin) = match args.no_compare {
             true => (None, None),
             false => {
@@ -59,14 +64,53 @@ pub(super) fn destination(args: &Args, out: &Path) -> Result<Destination, FileEr
     out.apart_from(external.iter().map(PathBuf::as_path))
 }
 
-/// The preprocessing that the flags and the zoo give, for an input of `size`; `network` is the name and
-/// the layout of one that `--layout` must agree with.
+/// Ranges of noise are not those of what a network is made for.
+fn generated_note(lowered: &Lowered) -> String {
+    format!(
+        "{}: is calibrated on generated noise of mean 0 and deviation 1; give --calib a folder of .npy \
+         files of what it is to run on",
+        lowered.path.display()
+    )
+}
+
+/// Whether the network takes images: what `--input` says; else whether it can, and `calibration` does not
+/// hold its own values.
+fn takes_images(
+    args: &Args,
+    shape: InputShape,
+    calibration: Option<&Images>,
+) -> anyhow::Result<bool> {
+    let channels = shape.channels;
+    let flag = args.preprocess.of_images();
+    let images = match args.input {
+        Some(InputKind::Image) => {
+            ensure!(
+                shape.is_image(),
+                "--input image: the network's input has {channels} channels, and images have 1, 3 or 4"
+            );
+            true
+        }
+        Some(InputKind::Tensor) => false,
+        None if flag.is_some() => shape.is_image(),
+        None => shape.is_image() && !calibration.map_or(Ok(false), Images::holds_reals)?,
+    };
+    match flag.filter(|_| !images) {
+        None => Ok(images),
+        Some(flag) => bail!(
+            "{flag}: is about images, and the network takes tensors of {channels} channels; leave it out"
+        ),
+    }
+}
+
+/// The preprocessing that the flags and the zoo give, for an input of this shape; none if the network takes
+/// no images. `network` is the name and the layout of one that `--layout` must agree with.
 pub(super) fn recipe(
     args: &Args,
     network: Option<(&str, InputLayout)>,
-    size: InputSize,
+    shape: InputShape,
+    calibration: Option<&Images>,
     notes: &mut Vec<String>,
-) -> anyhow::Result<Recipe> {
+) -> anyhow::Result<Option<Recipe>> {
     let preset = args.model.is_none().then_some(BUNDLED_NAME);
     let preprocessing = args.preprocess.resolve(preset)?;
     if let (Some((name, own)), Some(given)) = (network, preprocessing.layout)
@@ -74,10 +118,13 @@ pub(super) fn recipe(
     {
         bail!("--layout {given:?}: the input of {name} is {own:?}; leave the flag out");
     }
+    if !takes_images(args, shape, calibration)? {
+        return Ok(None);
+    }
     let recipe = preprocessing.recipe;
-    recipe.check_mean_image(size)?;
+    recipe.check_input(shape)?;
     recipe.doubt().into_iter().for_each(|doubt| warn_once(&doubt, notes));
-    Ok(recipe)
+    Ok(Some(recipe))
 }
 
 fn calibration_images(args: &Args, notes: &mut Vec<String>) -> anyhow::Result<Images> {

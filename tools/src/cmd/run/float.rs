@@ -7,7 +7,7 @@ use fixnet::Model;
 
 use super::Args;
 use crate::cmd::import_options;
-use crate::data::{Recipe, Sample};
+use crate::data::{Content, Wanted};
 use crate::pipeline::{Lowered, float_network_of};
 use crate::report::{Row, Scores, time_float};
 
@@ -24,14 +24,18 @@ impl Float {
     pub fn run(
         &self,
         args: &Args,
-        recipe: &Recipe,
-        sample: &Sample,
+        wanted: &Wanted,
+        input: &Content,
     ) -> anyhow::Result<(Scores, Vec<Row>)> {
         let Self(network) = self;
-        let values = recipe.float_input(&sample.pixels, network.layout);
+        let values = input.in_layout(wanted, network.layout);
         let mut session = network.float.session();
         let (needed, available) = (session.input_mut().len(), values.len());
-        ensure!(needed == available, "{}: not an RGB image network", network.name);
+        ensure!(
+            needed == available,
+            "{}: takes {needed} values and the input has {available}",
+            network.name
+        );
         session.input_mut().copy_from_slice(&values);
         let logits = session.run()?.into_iter().next().unwrap_or_default();
         if args.marks {

@@ -6,14 +6,14 @@ use fixnet::profile::{Checksums, WallClock};
 use fixnet::{AlignedBytes, Model};
 
 use super::Args;
-use crate::data::RgbPixels;
+use crate::data::Content;
 use crate::report::{Row, Scores, time_hybrid};
 
 /// Runs the parts by tract and the plan by fixnet; also says what ran.
 pub(super) fn run(
     args: &Args,
     model: &Model<'_>,
-    pixels: &RgbPixels,
+    input: &Content,
 ) -> anyhow::Result<(&'static str, Scores, Vec<Row>)> {
     let whole = model.float_part(FloatPartKind::Whole).is_some();
     anyhow::ensure!(
@@ -24,10 +24,10 @@ pub(super) fn run(
     let hybrid = HybridModel::load(model)?;
     let mut arena = AlignedBytes::try_zeroed(model.required(kernels).arena())?;
     let mut session = hybrid.session(arena.as_mut_slice(), kernels, 1)?;
-    session.set_rgb(&pixels.data)?;
+    input.set_hybrid(&mut session)?;
     session.run_head()?;
-    let input = session.plan().tensor_mut(model.input().tensor).unwrap_or_default();
-    let input = CRC32.checksum(input);
+    let quantized = session.plan().tensor_mut(model.input().tensor).unwrap_or_default();
+    let quantized = CRC32.checksum(quantized);
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
     let run = session.run_with(&mut WallClock::default(), &mut *checksums)?;
     let scores = match session.plan().logits() {
@@ -36,12 +36,12 @@ pub(super) fn run(
         }
         _ => Scores::Float(run.scores),
     };
-    let mut rows = time_hybrid(&hybrid, &mut session, kernels, &pixels.data)?;
+    let mut rows = time_hybrid(&hybrid, &mut session, kernels, input)?;
     if args.checksums {
         for (row, step) in rows.iter_mut().zip(hybrid.steps(kernels)) {
             row.crc32 = match step.step {
                 Some(index) => checksums.values().get(index).copied(),
-                None => (step.kernel == "scalar" && step.name == "quantize").then_some(input),
+                None => (step.kernel == "scalar" && step.name == "quantize").then_some(quantized),
             };
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::random::Random;
+use crate::random::Random;
 
 /// A colour in units of 8-bit values; not yet clamped.
 type Colour = [f64; 3];

@@ -262,8 +262,9 @@ fn grey_pixels_and_those_with_alpha_have_tables_of_their_own() {
             let bytes = model::file(&spec);
             let model = Model::new_checked(&bytes).unwrap();
             assert_eq!((model.version(), model.alpha().is_some()), ((1, 8), channels == 4));
-            let mut arena = AlignedBytes::zeroed(model.required(KernelSet::REFERENCE).arena());
-            let mut session = Session::new(&model, arena.as_mut_slice()).unwrap();
+            let kernels = KernelSet::REFERENCE;
+            let mut arena = AlignedBytes::zeroed(model.required(kernels).arena());
+            let mut session = Session::with_kernels(&model, arena.as_mut_slice(), kernels).unwrap();
             let pixels: Vec<u8> = (0..64 * channels).map(|i| (i * 37 % 256) as u8).collect();
             session.set_pixels(&pixels).unwrap();
             let (record, alpha) = (model.preprocess().unwrap(), model.alpha());

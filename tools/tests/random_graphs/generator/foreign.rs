@@ -1,4 +1,5 @@
-//! Operators without an int8 form, which `--partition` leaves in float at the network's ends.
+//! Operators other than those of plain residual networks: gates and functions by table, and such as have no int8
+//! form, which `--partition` leaves in float at the network's ends.
 
 use super::builder::{Builder, Map};
 use super::ends::Vector;

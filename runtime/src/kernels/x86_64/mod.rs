@@ -77,6 +77,9 @@ const AVX2_OPERATORS: Operators = Operators {
     add: Named { name: "add_avx2", run: code!(every add_avx2) },
     add_in_place: Named { name: "add_avx2", run: code!(every add_in_place_avx2) },
     subsample: Named { name: "subsample_avx2", run: code!(every subsample_avx2) },
+    multiply: Named { name: "multiply_avx2", run: code!(every multiply_avx2) },
+    multiply_in_place: Named { name: "multiply_avx2", run: code!(every multiply_in_place_avx2) },
+    concat: Named { name: "concat_avx2", run: code!(every concat_avx2) },
     ..portable::OPERATORS
 };
 
@@ -281,6 +284,12 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         },
         add: Named { name: "add_avx512", run: code!(every add_avx512) },
         add_in_place: Named { name: "add_avx512", run: code!(every add_in_place_avx512) },
+        multiply: Named { name: "multiply_avx512", run: code!(every multiply_avx512) },
+        multiply_in_place: Named {
+            name: "multiply_avx512",
+            run: code!(every multiply_in_place_avx512),
+        },
+        concat: Named { name: "concat_avx512", run: code!(every concat_avx512) },
         ..AVX2_OPERATORS
     },
     is_there: code!(is_there Avx512Vnni),

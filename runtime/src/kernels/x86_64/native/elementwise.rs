@@ -30,6 +30,8 @@ macro_rules! operator {
     };
 }
 
+pub(super) use operator;
+
 operator! { add_avx2 by Avx2: sum or add(
     p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]
 ) }
@@ -185,7 +187,7 @@ unsafe fn averages<V: Vectors>(
 /// # Safety
 /// The CPU has AVX2.
 #[inline(always)]
-unsafe fn clamped(bytes: __m128i, (low, high): (i8, i8)) -> __m128i {
+pub(super) unsafe fn clamped(bytes: __m128i, (low, high): (i8, i8)) -> __m128i {
     // SAFETY: the caller vouches for the instructions.
     unsafe { _mm_min_epi8(_mm_max_epi8(bytes, _mm_set1_epi8(low)), _mm_set1_epi8(high)) }
 }

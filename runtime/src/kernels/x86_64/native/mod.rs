@@ -4,6 +4,7 @@ mod conv_direct_avx2;
 mod cpuid;
 mod elementwise;
 mod few;
+mod gates;
 mod grouped;
 mod logits_avx2;
 mod logits_vnni;
@@ -18,6 +19,10 @@ pub use conv_direct_avx2::conv_direct_avx2;
 pub use elementwise::{
     add_avx2, add_avx512, add_in_place_avx2, add_in_place_avx512, average_pool_avx2,
     average_pool_avx512, average_pool_inside_avx2, average_pool_inside_avx512, subsample_avx2,
+};
+pub use gates::{
+    concat_avx2, concat_avx512, multiply_avx2, multiply_avx512, multiply_in_place_avx2,
+    multiply_in_place_avx512,
 };
 pub use grouped::{
     conv_affine_avx2, conv_affine_avx512, conv_depthwise_avx_vnni, conv_depthwise_avx2,

@@ -163,6 +163,9 @@ fn divided_bytes(
 /// Runs a convolution, or some of its rows, in at most `threads` parts. `args.scratch` is as long as
 /// [`scratch_bytes`] says.
 pub(crate) fn conv(kernels: KernelSet, threads: usize, args: ConvArgs<'_>) -> Result<(), Fault> {
+    if threads < 2 {
+        return kernels.conv(args);
+    }
     let (shape, form) = (args.shape, args.weights.form);
     let kernel = kernels.conv_kernel(shape, form);
     let [height, width, channels] = shape.output;

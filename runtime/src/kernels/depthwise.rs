@@ -42,7 +42,7 @@ impl Plan {
         let [_, in_w, channels] = shape.input;
         let [_, left, _, right] = shape.pads;
         let taps = shape.kernel[0].saturating_mul(shape.kernel[1]);
-        let padded = channels.div_ceil(form.lanes).saturating_mul(form.lanes);
+        let padded = channels.div_ceil(form.lanes.max(1)).saturating_mul(form.lanes);
         let copies = shape.pads != [0; 4] || padded != channels;
         let width = in_w.saturating_add(left).saturating_add(right);
         let pitch = width.saturating_mul(channels);
@@ -129,7 +129,7 @@ mod native {
         ) -> Option<()> {
             let row = args.shape.output[1] * args.shape.output[2];
             let rows = args.output.len().checked_div(row)?;
-            for first in (0..rows).step_by(self.plan.rows) {
+            for first in (0..rows).step_by(self.plan.rows.max(1)) {
                 let count = self.plan.rows.min(rows - first);
                 let top = (args.first_row + first) * args.shape.strides[0];
                 let input = args.input;

@@ -145,7 +145,7 @@ impl Line<'_> {
         let Epilogue { channels: constants, requantization, residual_multiplier } = self.epilogue;
         let rq =
             Requantization { residual_multiplier, clamp: (i8::MIN, i8::MAX), ..*requantization };
-        for (x, pixel) in output.chunks_exact_mut(channels).enumerate() {
+        for (x, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
             let from = self.from.get(x * self.shape.strides[1] * channels..)?;
             let constants = constants.part(first..channels);
             let outputs = pixel.iter_mut().skip(first).zip(constants.iter());

@@ -36,6 +36,8 @@ NETWORKS = {
     "keras-resnet20-v2": [1, 32, 32, 3],
     "mobilenetv2": [1, 3, 224, 224],
     "resnext50": [1, 3, 224, 224],
+    "densenet121": [1, 3, 224, 224],
+    "se-resnet50": [1, 3, 224, 224],
 }
 BUNDLED = "resnet20-cifar10"
 AVX2 = "x86-64-avx2"

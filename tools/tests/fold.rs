@@ -1,6 +1,8 @@
 //! Folding promises: the folded graph computes what the file computes, and merges all it may.
 
 mod common;
+#[path = "fold/functions.rs"]
+mod functions;
 
 use tools::fold::{FoldError, fold};
 use tools::graph::{Graph, Node, Op, Value};

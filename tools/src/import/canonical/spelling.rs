@@ -8,6 +8,7 @@
 //! | `auto_pad` of `SAME_*` beside `ceil_mode` or `pads` | without these, which change nothing |
 //! | `BatchNormalization` with `spatial = 0` and one parameter a channel | without the attribute |
 //! | `Sub` of what depends on the input: tract, which joins it to a convolution before it, may subtract the other way round | `Neg` of it, then `Add` |
+//! | `Celu`: tract does not multiply by alpha below 0 | `Elu` of what was divided by alpha, then multiplied by it |
 //! | `ConstantOfShape` without a value (ONNX: 0 of f32; tract: of f64) | with that value |
 //! | outputs and inputs at the end of a list that nothing reads or gives | left out |
 //!
@@ -118,6 +119,7 @@ impl<'g> Speller<'g> {
             "Sub" if node.input.get(1).is_some_and(|name| self.moving.contains(name)) => {
                 Ok(self.negated(node))
             }
+            "Celu" => self.celu(node),
             "ConstantOfShape" if node.attribute.is_empty() => {
                 node.attribute.push(zero());
                 Ok(vec![node])
@@ -130,6 +132,42 @@ impl<'g> Speller<'g> {
             }
             _ => Ok(vec![node]),
         }
+    }
+
+    /// `max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`.
+    fn celu(&mut self, mut node: NodeProto) -> Spelled {
+        let alpha = OnnxNode { proto: &node, opset: self.opset }.float("alpha", 1.0);
+        if !(alpha > 0.0 && alpha.is_finite()) {
+            let reason = format!("is {alpha}, not a number above 0");
+            return Err(NodeProblem::Attribute { name: "alpha", reason });
+        }
+        let name = node_name(&node);
+        let [width, narrow, bent] =
+            ["alpha", "narrow", "bent"].map(|part| self.fresh(format!("{name}.{part}")));
+        self.made.push(TensorProto {
+            name: width.clone(),
+            data_type: DataType::Float as i32,
+            float_data: vec![alpha],
+            ..Default::default()
+        });
+        let divided = NodeProto {
+            op_type: "Div".to_string(),
+            name: narrow.clone(),
+            input: vec![node.input.first().cloned().unwrap_or_default(), width.clone()],
+            output: vec![narrow.clone()],
+            ..Default::default()
+        };
+        let elu = NodeProto {
+            op_type: "Elu".to_string(),
+            name: bent.clone(),
+            input: vec![narrow],
+            output: vec![bent.clone()],
+            ..Default::default()
+        };
+        remove(&mut node, "alpha");
+        node.op_type = "Mul".to_string();
+        node.input = vec![bent, width];
+        Ok(vec![divided, elu, node])
     }
 
     fn note_moving(&mut self, node: &NodeProto) {

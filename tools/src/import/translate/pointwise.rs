@@ -23,11 +23,10 @@ fn parts() -> (Function, Function) {
     (x().with(Binary::Max, &zero), x().with(Binary::Min, &zero))
 }
 
-/// `max(0, x)` and, below 0, `alpha * (exp(x / width) - 1)`.
-fn exponential(alpha: f32, width: f32) -> Function {
+/// `max(0, x)` and, below 0, `alpha * (exp(x) - 1)`.
+fn exponential(alpha: f32) -> Function {
     let (above, below) = parts();
     let decay = below
-        .with(Binary::Mul, &constant(width.recip()))
         .then(Unary::Exp)
         .with(Binary::Sub, &constant(1.0))
         .with(Binary::Mul, &constant(alpha));
@@ -82,17 +81,10 @@ fn function(node: &OnnxNode<'_>) -> NodeResult<Option<Function>> {
             let (above, below) = parts();
             above.with(Binary::Add, &below.with(Binary::Mul, &constant(attribute("alpha", 0.01)?)))
         }
-        "Elu" => exponential(attribute("alpha", 1.0)?, 1.0),
-        "Celu" => {
-            let alpha = attribute("alpha", 1.0)?;
-            if alpha == 0.0 {
-                return Err(NodeProblem::Attribute { name: "alpha", reason: "is 0".to_string() });
-            }
-            exponential(alpha, alpha)
-        }
+        "Elu" => exponential(attribute("alpha", 1.0)?),
         "Selu" => {
             let alpha = attribute("alpha", 1.673_263_2)?;
-            exponential(alpha, 1.0).with(Binary::Mul, &constant(attribute("gamma", 1.050_701)?))
+            exponential(alpha).with(Binary::Mul, &constant(attribute("gamma", 1.050_701)?))
         }
         "HardSigmoid" => hard_sigmoid(attribute("alpha", 0.2)?, attribute("beta", 0.5)?),
         "HardSwish" => x().with(Binary::Mul, &hard_sigmoid(1.0 / 6.0, 0.5)),

@@ -7,6 +7,7 @@
 
 mod float_parts;
 mod flow;
+mod shapes;
 
 use zerocopy::FromBytes;
 
@@ -86,7 +87,7 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
     let mut intact = flow::Intact::new(&model);
     for (index, record) in model.steps.iter().enumerate() {
         let step_work = check_step(&model, index as u16, record, &mut free)?;
-        check_others(&model, index as u16, record, &mut others)?;
+        shapes::check_others(&model, index as u16, record, &mut others)?;
         work = work.plus(step_work);
         check_layer(&model, index, record, step_work)?;
         flow::check_streaming(&model, index, record)?;
@@ -294,8 +295,8 @@ fn check_step(
         return Err(reference);
     }
     check_overlap(step, record, kind, &input, operand.as_ref(), &output)?;
-    check_operands(step, kind, &input, operand.as_ref(), &output)?;
-    check_shape(step, record, kind, &input, &output)?;
+    shapes::check_operands(step, kind, &input, operand.as_ref(), &output)?;
+    shapes::check_shape(step, record, kind, &input, &output)?;
     check_weights(model, step, record, kind, (&input, &output), free)?;
     check_constants(model, step, record, kind)?;
     Ok(Work::for_step(record, kind, &input, &output))
@@ -377,120 +378,6 @@ fn check_constants(
         return Err(error);
     }
     Ok(())
-}
-
-/// Which steps take a second tensor, and of what shape.
-fn check_operands(
-    step: u16,
-    kind: StepKind,
-    input: &Activation,
-    operand: Option<&Activation>,
-    output: &Activation,
-) -> Result<(), ModelError> {
-    let same_as_output = operand.is_none_or(|o| o.shape() == output.shape());
-    let fits = match kind {
-        StepKind::Conv => same_as_output,
-        StepKind::Add | StepKind::Multiply => {
-            let by_channel = operand.is_some_and(|o| o.shape() == [1, 1, output.channels]);
-            operand.is_some() && (same_as_output || by_channel) && input.shape() == output.shape()
-        }
-        _ => operand.is_none(),
-    };
-    if fits { Ok(()) } else { Err(ModelError::BadShape { step }) }
-}
-
-/// The inputs of a concatenation: maps of one extent that lie elsewhere than the output and have its
-/// channels together. Those of all steps lie back to back in their table, which bounds the work of checking.
-fn check_others(
-    model: &Model<'_>,
-    step: u16,
-    record: &StepRecord,
-    end: &mut usize,
-) -> Result<(), ModelError> {
-    if record.kind != StepKind::Concat as u8 {
-        return Ok(());
-    }
-    let reference = ModelError::BadReference { step };
-    let others = model.others_of(record).ok_or(reference)?;
-    if record.channels_before as usize != *end {
-        return Err(reference);
-    }
-    *end += others.len();
-    let input = model.activation(record.input).ok_or(reference)?;
-    let output = model.activation(record.output).ok_or(reference)?;
-    let extent = |map: &Activation| (map.height, map.width);
-    let mut channels = 0usize;
-    let tensors = others.iter().map(|&tensor| model.activation(tensor));
-    for map in core::iter::once(Some(input)).chain(tensors) {
-        let map = map.filter(|map| !map.wide).ok_or(reference)?;
-        if map.overlaps(&output) {
-            return Err(ModelError::Overlap { step });
-        }
-        channels = channels.saturating_add(map.channels);
-        if extent(&map) != extent(&output) {
-            return Err(ModelError::BadShape { step });
-        }
-    }
-    if channels == output.channels { Ok(()) } else { Err(ModelError::BadShape { step }) }
-}
-
-fn check_shape(
-    step: u16,
-    record: &StepRecord,
-    kind: StepKind,
-    input: &Activation,
-    output: &Activation,
-) -> Result<(), ModelError> {
-    let fits = match kind {
-        StepKind::Conv => {
-            let groups = record.groups as usize;
-            groups > 0
-                && input.channels.is_multiple_of(groups)
-                && output.channels.is_multiple_of(groups)
-                && windows_fit(record, input, output)
-        }
-        StepKind::MaxPool | StepKind::AveragePool => {
-            input.channels == output.channels
-                && record.dilations == [1, 1]
-                && pads_within_windows(record)
-                && windows_fit(record, input, output)
-        }
-        StepKind::Lookup => input.shape() == output.shape(),
-        // Seen to with the operands.
-        StepKind::Add | StepKind::Multiply | StepKind::Concat => true,
-        StepKind::Subsample => {
-            let strided = |extent: usize, stride: u16| extent.div_ceil(usize::from(stride).max(1));
-            let padded = input.channels.checked_add(record.channels_before as usize);
-            !record.strides.contains(&0)
-                && output.height == strided(input.height, record.strides[0])
-                && output.width == strided(input.width, record.strides[1])
-                && padded.is_some_and(|c| c <= output.channels)
-        }
-        StepKind::Logits => output.height == 1 && output.width == 1,
-    };
-    if fits { Ok(()) } else { Err(ModelError::BadShape { step }) }
-}
-
-/// No window lies in the padding alone: a pool, unlike a convolution, has no value for such a one.
-fn pads_within_windows(record: &StepRecord) -> bool {
-    (0..4).all(|side| record.pads[side] < record.kernel[side % 2])
-}
-
-/// The output extents follow from the window.
-fn windows_fit(record: &StepRecord, input: &Activation, output: &Activation) -> bool {
-    let extents = [(input.height, output.height), (input.width, output.width)];
-    extents.iter().enumerate().all(|(axis, &(extent, out))| {
-        let kernel = u32::from(record.kernel[axis]);
-        let stride = u32::from(record.strides[axis]);
-        let dilation = u32::from(record.dilations[axis]);
-        let (before, after) = (u32::from(record.pads[axis]), u32::from(record.pads[axis + 2]));
-        if kernel == 0 || stride == 0 || dilation == 0 {
-            return false;
-        }
-        let span = u64::from(dilation) * u64::from(kernel - 1) + 1;
-        let padded = extent as u64 + u64::from(before) + u64::from(after);
-        padded >= span && (padded - span) / u64::from(stride) + 1 == out as u64
-    })
 }
 
 const fn has_channels(kind: StepKind) -> bool {

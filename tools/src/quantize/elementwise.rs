@@ -162,3 +162,103 @@ fn product(a: Range, b: Range) -> ChannelRange {
     let (low, high) = products.fold((0, 0), |(low, high), p| (p.min(low), p.max(high)));
     ChannelRange { bias: 0, low, high }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibrate::{Bits, Statistics};
+    use crate::graph::{Binary, Unary};
+    use crate::lower::{Kind, Network, Tensor};
+    use crate::quantize::{QuantizeOptions, quantize};
+
+    fn observed(low: f32, high: f32) -> Statistics {
+        let mut observed = Statistics::default();
+        observed.histogram.extend(&[low, high]);
+        observed
+    }
+
+    /// A table of `function` between tensors that were seen in these ranges.
+    fn table(
+        function: Function,
+        from: (f32, f32),
+        to: (f32, f32),
+    ) -> Result<(StepSpec, Vec<Range>), QuantizeError> {
+        let tensor = |name: &str| Tensor { name: name.into(), shape: [2, 2, 3] };
+        let layer = Layer {
+            name: "table".into(),
+            kind: Kind::Lookup { function },
+            input: 0,
+            operand: None,
+            others: Vec::new(),
+            output: 1,
+            clip: (f32::NEG_INFINITY, f32::INFINITY),
+        };
+        let network = Network {
+            tensors: vec![tensor("x"), tensor("y")],
+            layers: vec![layer],
+            input: 0,
+            output: 1,
+        };
+        let observed = [observed(from.0, from.1), observed(to.0, to.1)];
+        let quantized = quantize(&network, &observed, None, QuantizeOptions::default())?;
+        Ok((quantized.steps[0].clone(), quantized.ranges))
+    }
+
+    /// Of every entry, against the function itself.
+    #[test]
+    fn every_entry_is_the_nearest_step() {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let function = Function::identity().then(Unary::Sigmoid);
+        let (step, ranges) = table(function, (-6.0, 5.0), (0.0, 1.0)).unwrap();
+        assert_eq!(step.weights.len(), TABLE_ENTRIES);
+        for (entry, &value) in step.weights.iter().enumerate() {
+            let x = f64::from(ranges[0].scale)
+                * (entry as f64 - 128.0 - f64::from(ranges[0].zero_point));
+            let exact = sigmoid(x) / f64::from(ranges[1].scale) + f64::from(ranges[1].zero_point);
+            let off = (exact.clamp(-128.0, 127.0) - f64::from(value)).abs();
+            assert!(off <= 0.5 + 1e-4, "entry {entry}: {value} for {exact}");
+        }
+    }
+
+    #[test]
+    fn channels_have_tables_of_their_own_where_constants_differ() {
+        let slopes =
+            Function::identity().with(Binary::Mul, &Function::per_channel(&[1.0, 2.0, 3.0]));
+        let (step, _) = table(slopes, (-1.0, 1.0), (-3.0, 3.0)).unwrap();
+        assert_eq!(step.weights.len(), 3 * TABLE_ENTRIES);
+        assert!(step.weights[..TABLE_ENTRIES] != step.weights[TABLE_ENTRIES..2 * TABLE_ENTRIES]);
+    }
+
+    /// Where the square root is none, its table has the value at the least that was seen.
+    #[test]
+    fn what_is_no_number_takes_the_nearest_that_is() {
+        let root = Function::identity().then(Unary::Sqrt);
+        let shifted = Function::identity().with(Binary::Sub, &Function::constant(1.0));
+        let (step, ranges) = table(root.of(&shifted).unwrap(), (1.0, 5.0), (0.0, 2.0)).unwrap();
+        let zero = ranges[1].quantize(0.0);
+        assert!(step.weights[..40].iter().all(|&value| value == zero), "{:?}", &step.weights[..60]);
+        let never = Function::constant(-1.0).then(Unary::Sqrt);
+        let error = table(never, (0.0, 1.0), (0.0, 1.0)).unwrap_err();
+        assert!(error.to_string().contains("not a number"), "{error}");
+    }
+
+    #[test]
+    fn a_table_that_lost_its_range_is_refused() {
+        let gate = Function::identity()
+            .with(Binary::Min, &Function::constant(1e-4))
+            .with(Binary::Max, &Function::constant(0.0));
+        let error = table(gate, (0.0, 0.0), (0.0, 1.0)).unwrap_err();
+        assert!(error.to_string().contains("its table has a single value"), "{error}");
+    }
+
+    #[test]
+    fn products_are_proved_for_the_ends_of_both_grids() {
+        let full = Range::new(-1.0, 1.0, Bits::Eight);
+        let low = Range::new(0.0, 1.0, Bits::Eight);
+        assert_eq!(low.zero_point, -128);
+        let channel = product(low, low);
+        assert_eq!((channel.bias, channel.low, channel.high), (0, 0, 255 * 255));
+        let mixed = product(full, low);
+        assert!(mixed.low < -30_000 && mixed.high > 30_000, "{mixed:?}");
+    }
+}

@@ -116,12 +116,15 @@ impl Plan {
 
     /// The next step and the tensor that it writes; none if it would be too much work.
     fn step(&mut self, choices: &mut Choices<'_>, input: u16) -> Option<u16> {
-        match choices.below(10) {
+        match choices.below(13) {
             0..5 => self.conv(choices, input),
             5 => self.pool(choices, input, StepKind::MaxPool),
             6 => self.pool(choices, input, StepKind::AveragePool),
             7 => self.add(choices, input),
             8 => self.subsample(choices, input),
+            9 => self.lookup(choices, input),
+            10 => self.multiply(choices, input),
+            11 => self.concat(choices, input),
             _ => self.streamed(choices, input),
         }
     }
@@ -198,23 +201,92 @@ impl Plan {
         Some(output)
     }
 
+    /// A tensor of this shape, or one with a value for each channel.
+    fn elementwise_operand(&self, choices: &mut Choices<'_>, shape: [usize; 3]) -> u16 {
+        let fits = |&tensor: &u16| {
+            let other = self.shape(tensor);
+            self.intact[usize::from(tensor)] && (other == shape || other == [1, 1, shape[2]])
+        };
+        let all: Vec<u16> = (0..self.tensors.len() as u16).filter(fits).collect();
+        choices.pick(&all)
+    }
+
+    /// The output of an elementwise step: another tensor, or `operand` replaced.
+    fn elementwise_output(
+        &mut self,
+        choices: &mut Choices<'_>,
+        record: &mut StepRecord,
+        (input, operand): (u16, u16),
+    ) -> u16 {
+        let shape = self.shape(input);
+        if operand != input && self.shape(operand) == shape && choices.once_in(2) {
+            record.flags = flags::IN_PLACE;
+            return self.replace(choices, operand);
+        }
+        self.tensor(choices, shape, false)
+    }
+
+    fn multiply(&mut self, choices: &mut Choices<'_>, input: u16) -> Option<u16> {
+        let shape = self.shape(input);
+        let operand = self.elementwise_operand(choices, shape);
+        let macs = self.charge(elements(shape), 1)?;
+        let mut record = record(StepKind::Multiply);
+        constants(choices, &mut record);
+        record.operand = operand;
+        let output = self.elementwise_output(choices, &mut record, (input, operand));
+        self.push(choices, StepRecord { input, output, ..record }, macs, 0, 1);
+        Some(output)
+    }
+
+    /// One table, or one for each channel; over its input or elsewhere.
+    fn lookup(&mut self, choices: &mut Choices<'_>, input: u16) -> Option<u16> {
+        let shape = self.shape(input);
+        let macs = self.charge(elements(shape), 1)?;
+        let mut record = record(StepKind::Lookup);
+        constants(choices, &mut record);
+        let tables = if choices.once_in(2) { 1 } else { shape[2] };
+        let output = if choices.once_in(2) {
+            record.flags = flags::IN_PLACE;
+            self.replace(choices, input)
+        } else {
+            self.tensor(choices, shape, false)
+        };
+        self.push(choices, StepRecord { input, output, ..record }, macs, tables * 256, 0);
+        Some(output)
+    }
+
+    /// Up to four maps of one extent, of which some may be the same.
+    fn concat(&mut self, choices: &mut Choices<'_>, input: u16) -> Option<u16> {
+        let [height, width, mut channels] = self.shape(input);
+        let fits = |&tensor: &u16| {
+            let [h, w, _] = self.shape(tensor);
+            self.intact[usize::from(tensor)] && [h, w] == [height, width]
+        };
+        let all: Vec<u16> = (0..self.tensors.len() as u16).filter(fits).collect();
+        let others: Vec<u16> = (0..choices.below(4)).map(|_| choices.pick(&all)).collect();
+        channels += others.iter().map(|&tensor| self.shape(tensor)[2]).sum::<usize>();
+        let shape = [height, width, channels];
+        let macs = self.charge(elements(shape), 1)?;
+        let output = self.tensor(choices, shape, false);
+        let mut record = record(StepKind::Concat);
+        constants(choices, &mut record);
+        self.push(choices, StepRecord { input, output, ..record }, macs, channels, channels);
+        if let Some(step) = self.steps.last_mut() {
+            step.others = others;
+        }
+        Some(output)
+    }
+
     fn add(&mut self, choices: &mut Choices<'_>, input: u16) -> Option<u16> {
         let shape = self.shape(input);
-        let fits = |&tensor: &u16| self.intact[usize::from(tensor)] && self.shape(tensor) == shape;
-        let all: Vec<u16> = (0..self.tensors.len() as u16).filter(fits).collect();
-        let operand = choices.pick(&all);
+        let operand = self.elementwise_operand(choices, shape);
         let macs = self.charge(elements(shape), 1)?;
         let mut record = record(StepKind::Add);
         constants(choices, &mut record);
         record.operand = operand;
         record.operand_multiplier = (choices.word() & 0x3F_FFFF) as i32;
         record.input_multiplier = (choices.word() & 0x3F_FFFF) as i32;
-        let output = if operand != input && choices.once_in(2) {
-            record.flags = flags::IN_PLACE;
-            self.replace(choices, operand)
-        } else {
-            self.tensor(choices, shape, false)
-        };
+        let output = self.elementwise_output(choices, &mut record, (input, operand));
         self.push(choices, StepRecord { input, output, ..record }, macs, 0, 0);
         Some(output)
     }

@@ -29,7 +29,7 @@ impl Intact {
     ) -> Result<(), ModelError> {
         let step = index as u16;
         let operand = Some(record.operand).filter(|&tensor| tensor != NONE);
-        let others = model.others_of(record).unwrap_or_default();
+        let others = model.others_of(record).ok_or(ModelError::BadReference { step })?;
         let read = [Some(record.input), operand].into_iter().flatten();
         for tensor in read.chain(others.iter().copied()) {
             if !self.has(tensor) {
@@ -79,7 +79,7 @@ pub(super) fn check_streaming(
     let step = index as u16;
     let error = ModelError::BadReference { step };
     let streamed = |tensor: u16| model.activation(tensor).is_some_and(|t| t.is_streamed());
-    let others = model.others_of(record).unwrap_or_default();
+    let others = model.others_of(record).ok_or(error)?;
     if streamed(record.operand) || others.iter().any(|&tensor| streamed(tensor)) {
         return Err(error);
     }

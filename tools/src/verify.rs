@@ -15,7 +15,7 @@ use values::fidelity::largest;
 use values::order::chw;
 
 use crate::graph::InputLayout;
-use crate::import::reads;
+use crate::import::{operators, reads};
 
 /// Inputs that both sides run on.
 const INPUTS: u64 = 3;
@@ -142,8 +142,7 @@ fn data_tensors<'p>(reference: &Reference<'p>) -> Vec<Written<'p>> {
     let nodes: Vec<&NodeProto> = nodes.collect();
     let mut moving = HashSet::from([reference.input]);
     for node in &nodes {
-        let counts = matches!(node.op_type.as_str(), "Shape" | "Size");
-        if !counts && reads(node).any(|name| moving.contains(name)) {
+        if !operators::reads_only_shapes(node) && reads(node).any(|name| moving.contains(name)) {
             moving.extend(node.output.iter().map(String::as_str));
         }
     }

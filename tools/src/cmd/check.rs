@@ -91,6 +91,6 @@ fn blame_node(nodes: &mut [NodeVerdict], error: &anyhow::Error) -> bool {
     let Some(verdict) = nodes.iter_mut().find(|verdict| verdict.name == *node) else {
         return false;
     };
-    verdict.verdict = Verdict::Unsupported { reason: (*what).to_string() };
+    verdict.verdict = Verdict::Unsupported { reason: (*what).to_string(), advice: None };
     true
 }

@@ -32,11 +32,11 @@ pub enum Verdict {
     },
     Unsupported {
         reason: String,
+        /// What to do, where the reason does not say it.
+        advice: Option<&'static str>,
     },
     /// Behind an unsupported node, so that its input is not known.
-    Unchecked {
-        reason: String,
-    },
+    Unchecked { reason: String },
 }
 
 impl Verdict {
@@ -76,7 +76,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Supported { role } => write!(f, "{role}"),
-            Self::Unsupported { reason } => write!(f, "unsupported: {reason}"),
+            Self::Unsupported { reason, .. } => write!(f, "unsupported: {reason}"),
             Self::Unchecked { reason } => write!(f, "not checked: {reason}"),
         }
     }
@@ -132,10 +132,10 @@ impl OnnxFile {
             Ok(outcome) => Verdict::Supported { role: outcome.into() },
             Err(error) => {
                 importer.skip(&node);
-                let reason = error.problem.to_string();
+                let (reason, advice) = (error.problem.to_string(), error.advice());
                 match error.problem {
                     NodeProblem::UnknownTensor { .. } => Verdict::Unchecked { reason },
-                    _ => Verdict::Unsupported { reason },
+                    _ => Verdict::Unsupported { reason, advice },
                 }
             }
         };

@@ -11,47 +11,21 @@ use super::broadcast::{broadcast_shape, zip};
 use super::budget::Budget;
 use super::error::NodeProblem;
 use super::node::{OnnxNode, resolve_axis};
+use super::operators;
 use super::tensor::{Data, Tensor, element_count};
 
 type Folded = Result<Tensor, NodeProblem>;
 
-/// Whether [`evaluate`] knows the operator.
-pub(super) fn is_foldable(op: &str) -> bool {
-    const OPS: &[&str] = &[
-        "Shape",
-        "Size",
-        "Gather",
-        "Concat",
-        "Slice",
-        "Unsqueeze",
-        "Squeeze",
-        "Reshape",
-        "Flatten",
-        "Transpose",
-        "Cast",
-        "CastLike",
-        "Identity",
-        "ConstantOfShape",
-        "Range",
-        "Expand",
-        "Where",
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Min",
-        "Max",
-        "Equal",
-        "Neg",
-        "Sqrt",
-        "Reciprocal",
-        "Floor",
-    ];
-    OPS.contains(&op)
+/// Computes `node` on constant `inputs` (`None` for one left out).
+pub(super) fn evaluate(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    match operators::of(node.proto).and_then(|operator| operator.on_constants) {
+        Some(compute) => compute(node, inputs, budget),
+        None => Err(NodeProblem::unsupported(format!("{} of constants", node.op()))),
+    }
 }
 
 /// The value of a `Constant` node.
-pub(super) fn constant_node(node: &OnnxNode) -> Folded {
+pub(super) fn constant(node: &OnnxNode, _: &[Option<&Tensor>], _: &mut Budget) -> Folded {
     let Some(attribute) = node.proto.attribute.first() else {
         return Err(NodeProblem::Constant("Constant without a value"));
     };
@@ -74,44 +48,57 @@ pub(super) fn shape_of(node: &OnnxNode, shape: &[usize]) -> Tensor {
     Tensor::ints(dims.iter().map(|&d| d as i64).collect())
 }
 
-/// Computes `node` on constant `inputs` (`None` for one left out).
-pub(super) fn evaluate(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
-    let first = inputs.first().copied().flatten().ok_or(NodeProblem::MissingInput { index: 0 })?;
-    match node.op() {
-        "Shape" => Ok(shape_of(node, &first.shape)),
-        "CastLike" => cast_like(first, operand(inputs, 1)?, budget),
-        "Size" => Ok(Tensor::int(first.len() as i64)),
-        "ConstantOfShape" => constant_of_shape(node, first, budget),
-        "Concat" => concat(node, inputs, budget),
-        "Range" => range(inputs, budget),
-        "Where" => select(inputs, budget),
-        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Equal" => {
-            fold_binary(node, inputs, budget)
-        }
-        op => {
-            budget.charge(Some(first.len()))?;
-            match op {
-                "Identity" => Ok(first.clone()),
-                "Cast" => cast(node, first),
-                "Gather" => {
-                    arrange::gather(first, operand(inputs, 1)?, node.int("axis", 0), budget)
-                }
-                "Slice" => slice(node, first, inputs, budget),
-                "Expand" => expand(first, operand(inputs, 1)?, budget),
-                "Transpose" => arrange::transpose(node, first),
-                "Neg" | "Sqrt" | "Reciprocal" | "Floor" => unary(op, first),
-                _ => reshape(node, first, inputs),
-            }
-        }
-    }
+/// The shape of a constant.
+pub(super) fn shape(node: &OnnxNode, inputs: &[Option<&Tensor>], _: &mut Budget) -> Folded {
+    Ok(shape_of(node, &operand(inputs, 0)?.shape))
+}
+
+/// The number of elements of a constant.
+pub(super) fn size(_: &OnnxNode, inputs: &[Option<&Tensor>], _: &mut Budget) -> Folded {
+    Ok(Tensor::int(operand(inputs, 0)?.len() as i64))
+}
+
+/// The first input, whose copy is taken from the budget.
+fn copied<'t>(
+    inputs: &[Option<&'t Tensor>],
+    budget: &mut Budget,
+) -> Result<&'t Tensor, NodeProblem> {
+    let first = operand(inputs, 0)?;
+    budget.charge(Some(first.len()))?;
+    Ok(first)
+}
+
+/// A constant that stays as it is.
+pub(super) fn identity(_: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    copied(inputs, budget).cloned()
+}
+
+/// `Gather`.
+pub(super) fn gather(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let first = copied(inputs, budget)?;
+    arrange::gather(first, operand(inputs, 1)?, node.int("axis", 0), budget)
+}
+
+/// `Transpose`.
+pub(super) fn transpose(
+    node: &OnnxNode,
+    inputs: &[Option<&Tensor>],
+    budget: &mut Budget,
+) -> Folded {
+    arrange::transpose(node, copied(inputs, budget)?)
 }
 
 fn operand<'t>(inputs: &[Option<&'t Tensor>], index: usize) -> Result<&'t Tensor, NodeProblem> {
     inputs.get(index).copied().flatten().ok_or(NodeProblem::MissingInput { index })
 }
 
-fn constant_of_shape(node: &OnnxNode, shape: &Tensor, budget: &mut Budget) -> Folded {
-    let shape = dimensions(shape.integers()?)?;
+/// `ConstantOfShape`.
+pub(super) fn constant_of_shape(
+    node: &OnnxNode,
+    inputs: &[Option<&Tensor>],
+    budget: &mut Budget,
+) -> Folded {
+    let shape = dimensions(operand(inputs, 0)?.integers()?)?;
     budget.charge_shape(&shape)?;
     let len = shape.iter().product();
     let data = match node.attribute("value").and_then(|a| a.t.as_ref()) {
@@ -138,14 +125,17 @@ fn dimensions(values: &[i64]) -> Result<Vec<usize>, NodeProblem> {
     dims.ok_or(NodeProblem::Constant("a shape with a negative dimension"))
 }
 
-fn concat(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+/// `Concat`.
+pub(super) fn concat(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     let parts: Vec<&Tensor> = inputs.iter().copied().flatten().collect();
+    let first = parts.first().ok_or(NodeProblem::MissingInput { index: 0 })?;
+    let axis = resolve_axis(node.int("axis", 0), first.shape.len())?;
     budget.charge(parts.iter().try_fold(0usize, |n, part| n.checked_add(part.len())))?;
-    let axis = resolve_axis(node.int("axis", 0), parts[0].shape.len())?;
     arrange::concat(&parts, axis)
 }
 
-fn range(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+/// `Range`.
+pub(super) fn range(_: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     let scalar = |index| -> Result<i64, NodeProblem> {
         let values = operand(inputs, index)?.integers()?;
         values.first().copied().ok_or(NodeProblem::Constant("Range needs three scalars"))
@@ -164,7 +154,8 @@ fn range(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     Ok(Tensor::ints(values.collect()))
 }
 
-fn select(inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+/// `Where`.
+pub(super) fn select(_: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     let (condition, yes, no) = (operand(inputs, 0)?, operand(inputs, 1)?, operand(inputs, 2)?);
     // Where(c, y, n) as two broadcast steps: positions first, then the choice.
     let shape = broadcast_shape(&condition.shape, &broadcast_shape(&yes.shape, &no.shape)?)?;
@@ -185,13 +176,16 @@ fn choose<T: Copy>(condition: &[i64], yes: &[T], no: &[T]) -> Vec<T> {
     condition.iter().zip(both).map(|(&c, (&y, &n))| if c != 0 { y } else { n }).collect()
 }
 
-fn expand(tensor: &Tensor, shape: &Tensor, budget: &mut Budget) -> Folded {
+/// `Expand`.
+pub(super) fn expand(_: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let (tensor, shape) = (copied(inputs, budget)?, operand(inputs, 1)?);
     let shape = broadcast_shape(&tensor.shape, &dimensions(shape.integers()?)?)?;
     budget.charge_shape(&shape)?;
     arrange::expand(tensor, &shape)
 }
 
-fn fold_binary(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+/// Operations on two constants.
+pub(super) fn binary(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     let (left, right) = (operand(inputs, 0)?, operand(inputs, 1)?);
     let shape = broadcast_shape(&left.shape, &right.shape)?;
     budget.charge_shape(&shape)?;
@@ -235,7 +229,9 @@ fn float_operator(op: &str) -> Result<fn(f32, f32) -> f32, NodeProblem> {
     })
 }
 
-fn unary(op: &str, tensor: &Tensor) -> Folded {
+/// Functions of one constant.
+pub(super) fn unary(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let (op, tensor) = (node.op(), copied(inputs, budget)?);
     let data = match (&tensor.data, op) {
         (Data::Int(v), "Neg") => Data::Int(v.iter().map(|v| v.wrapping_neg()).collect()),
         (Data::Float(v), "Neg") => Data::Float(v.iter().map(|v| -v).collect()),
@@ -249,8 +245,10 @@ fn unary(op: &str, tensor: &Tensor) -> Folded {
     Ok(Tensor { shape: tensor.shape.clone(), data })
 }
 
-fn cast(node: &OnnxNode, tensor: &Tensor) -> Folded {
+/// `Cast`.
+pub(super) fn cast(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
     use DataType::*;
+    let tensor = copied(inputs, budget)?;
     let target = i32::try_from(node.int("to", 0)).ok().and_then(|v| DataType::try_from(v).ok());
     let data = match (target, &tensor.data) {
         (Some(Float | Double | Float16 | Bfloat16), _) => Data::Float(tensor.to_floats()),
@@ -267,8 +265,9 @@ fn cast(node: &OnnxNode, tensor: &Tensor) -> Folded {
     Ok(Tensor { shape: tensor.shape.clone(), data })
 }
 
-fn cast_like(tensor: &Tensor, like: &Tensor, budget: &mut Budget) -> Folded {
-    budget.charge(Some(tensor.len()))?;
+/// `CastLike`.
+pub(super) fn cast_like(_: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let (tensor, like) = (copied(inputs, budget)?, operand(inputs, 1)?);
     let data = match (&like.data, &tensor.data) {
         (Data::Float(_), _) => Data::Float(tensor.to_floats()),
         (Data::Int(_), Data::Int(v)) => Data::Int(v.clone()),
@@ -277,12 +276,9 @@ fn cast_like(tensor: &Tensor, like: &Tensor, budget: &mut Budget) -> Folded {
     Ok(Tensor { shape: tensor.shape.clone(), data })
 }
 
-fn slice(
-    node: &OnnxNode,
-    data: &Tensor,
-    inputs: &[Option<&Tensor>],
-    budget: &mut Budget,
-) -> Folded {
+/// `Slice`.
+pub(super) fn slice(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let data = copied(inputs, budget)?;
     let list = |index: usize, name: &str| -> Result<Option<Vec<i64>>, NodeProblem> {
         match inputs.get(index).copied().flatten() {
             Some(tensor) => Ok(Some(tensor.integers()?.to_vec())),
@@ -295,7 +291,9 @@ fn slice(
     arrange::slice(data, &ranges, budget)
 }
 
-fn reshape(node: &OnnxNode, tensor: &Tensor, inputs: &[Option<&Tensor>]) -> Folded {
+/// Other dimensions for the same elements.
+pub(super) fn reshape(node: &OnnxNode, inputs: &[Option<&Tensor>], budget: &mut Budget) -> Folded {
+    let tensor = copied(inputs, budget)?;
     let target = inputs.get(1).copied().flatten().map(Tensor::integers).transpose()?;
     let shape = arrange::new_shape(node, &tensor.shape, target)?;
     if element_count(&shape) != Some(tensor.len()) {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::operators;
+
 /// A model file that could not be imported.
 #[derive(Debug, Error)]
 #[error("{}: {problem}", path.display())]
@@ -87,10 +89,30 @@ impl fmt::Display for NodeError {
             write!(f, "{separator}{shape:?}")?;
         }
         write!(f, "): {}", self.problem)?;
+        if let Some(advice) = self.advice() {
+            write!(f, "; {advice}")?;
+        }
         // There may be more of the kind.
         match self.problem {
             NodeProblem::UnknownOperator { .. } => f.write_str("; `fixnet check` lists every node"),
             _ => Ok(()),
+        }
+    }
+}
+
+impl NodeError {
+    /// What to do, where the problem itself does not say it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self.problem {
+            NodeProblem::UnknownOperator { .. }
+            | NodeProblem::Unsupported { .. }
+            | NodeProblem::NotConstant { .. }
+            | NodeProblem::Rank { .. }
+            | NodeProblem::Shapes { .. }
+            | NodeProblem::Reshape { .. }
+            | NodeProblem::Layout { .. } => Some(operators::advice(&self.op)),
+            _ => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension::Value};
 use tract_onnx::pb::{GraphProto, NodeProto, ValueInfoProto, type_proto};
 
 use super::error::Problem;
+use super::operators;
 use super::tensor::element_count;
 use super::view::{NCHW, NHWC, View};
 use super::{ImportOptions, MAX_CHANNELS, MAX_VALUE_ELEMENTS, name_list};
@@ -153,7 +154,6 @@ fn given_shape(
 /// A last dimension of 1 under a larger second one is a grey image in NHWC: such a file may use a
 /// Reshape instead of the Transpose.
 fn is_nhwc(graph: &GraphProto, input: &str, shape: &[usize]) -> bool {
-    const ELEMENTWISE: &[&str] = &["Identity", "Cast", "Add", "Sub", "Mul", "Div", "Clip", "Pad"];
     if shape[3] == 1 && shape[1] > 1 {
         return true;
     }
@@ -167,7 +167,7 @@ fn is_nhwc(graph: &GraphProto, input: &str, shape: &[usize]) -> bool {
         if node.op_type == "Transpose" {
             return node.attribute.iter().any(|a| a.name == "perm" && a.ints == [0, 3, 1, 2]);
         }
-        if ELEMENTWISE.contains(&node.op_type.as_str()) {
+        if operators::of(node).is_some_and(|operator| operator.keeps_layout) {
             followed.extend(node.output.iter().map(String::as_str));
         }
     }

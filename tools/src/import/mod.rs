@@ -19,6 +19,7 @@ mod error;
 mod external;
 mod input;
 mod node;
+pub(crate) mod operators;
 mod part;
 mod tensor;
 mod translate;
@@ -36,6 +37,7 @@ pub(crate) use canonical::reads;
 pub use check::{Checked, NodeVerdict, Role, Verdict};
 pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
 pub use external::external_files;
+pub use operators::page as operators_page;
 pub use part::{InputTensor, first_unsupported, load_end, load_part};
 
 use canonical::Canonical;

@@ -6,6 +6,7 @@
 use tract_onnx::pb::{ModelProto, NodeProto};
 
 use super::PartitionError;
+use crate::import::operators::{self, End};
 use crate::import::softmax_is_over;
 
 /// The tensor of the scores.
@@ -23,17 +24,18 @@ impl<'p> Scores<'p> {
         };
         let output = graph.output.first().map_or("", |output| output.name.as_str());
         let writer = |name: &str| graph.node.iter().find(|n| n.output.iter().any(|o| o == name));
-        let opset = proto.opset_import.iter().find(|set| is_onnx(&set.domain));
+        let opset = proto.opset_import.iter().find(|set| operators::is_default_domain(&set.domain));
         let opset = opset.map_or(1, |set| set.version);
         let mut scores = Self { tensor: output.to_string(), softmax: None };
         let mut last = writer(output);
         while let Some(node) = last {
-            if GIVES_NO_SCORES.contains(&node.op_type.as_str()) {
+            let end = operators::of(node).map_or(End::Scores, |operator| operator.end);
+            if end == End::NoScores {
                 let (node, op) = (named(node), node.op_type.escape_debug().to_string());
                 return Err(PartitionError::NotScores { node, op });
             }
-            let softmax = matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
-            let passes = softmax || PASSES_ON.contains(&node.op_type.as_str());
+            let softmax = end == End::Softmax;
+            let passes = softmax || end == End::PassesOn;
             let input = node.input.first().filter(|_| passes);
             if let (true, None, Some(input)) = (softmax, scores.softmax, input) {
                 scores = Self { tensor: input.clone(), softmax: Some((node, opset)) };
@@ -59,38 +61,6 @@ impl<'p> Scores<'p> {
         Err(PartitionError::NotOverScores { node, op, shape: shape.to_vec() })
     }
 }
-
-/// The operators that every file has.
-fn is_onnx(domain: &str) -> bool {
-    matches!(domain, "" | "ai.onnx")
-}
-
-/// Operators behind which there is no score a class: indices, some of the scores, truths.
-const GIVES_NO_SCORES: &[&str] = &[
-    "ArgMax",
-    "ArgMin",
-    "TopK",
-    "NonZero",
-    "NonMaxSuppression",
-    "Multinomial",
-    "Shape",
-    "Size",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Not",
-    "And",
-    "Or",
-    "Xor",
-    "IsNaN",
-    "IsInf",
-];
-
-/// Operators that hand on what they get in another form, as does a Softmax.
-const PASSES_ON: &[&str] =
-    &["Identity", "Dropout", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"];
 
 /// The node's name, or its output's where it has none.
 pub(super) fn named(node: &NodeProto) -> String {

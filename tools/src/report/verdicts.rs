@@ -27,6 +27,8 @@ pub struct FirstCause {
     pub index: usize,
     pub name: String,
     pub reason: String,
+    /// What to do, where the reason does not say it.
+    pub advice: Option<&'static str>,
 }
 
 /// Operators in the order in which the file first has them.
@@ -57,12 +59,13 @@ impl OperatorVerdict {
         match &node.verdict {
             Verdict::Supported { .. } => self.supported += 1,
             Verdict::Unchecked { .. } => self.unchecked += 1,
-            Verdict::Unsupported { reason } => {
+            Verdict::Unsupported { reason, advice } => {
                 self.unsupported += 1;
                 self.first.get_or_insert_with(|| FirstCause {
                     index: node.index,
                     name: node.name.clone(),
                     reason: reason.clone(),
+                    advice: *advice,
                 });
             }
         }
@@ -119,8 +122,9 @@ pub fn operator_table(operators: &[OperatorVerdict]) -> Table {
 pub fn conclusion(model: &str, nodes: &[NodeVerdict]) -> String {
     let of = |wanted: fn(&Verdict) -> bool| nodes.iter().filter(move |node| wanted(&node.verdict));
     let mut refused = of(|verdict| matches!(verdict, Verdict::Unsupported { .. }));
-    let Some(NodeVerdict { index, name, op, verdict: Verdict::Unsupported { reason }, .. }) =
-        refused.next()
+    let Some(NodeVerdict {
+        index, name, op, verdict: Verdict::Unsupported { reason, advice }, ..
+    }) = refused.next()
     else {
         return format!("all {} nodes are supported", nodes.len());
     };
@@ -129,10 +133,11 @@ pub fn conclusion(model: &str, nodes: &[NodeVerdict]) -> String {
         1 => ", and 1 node stands behind them and was not checked".to_string(),
         count => format!(", and {count} nodes stand behind them and were not checked"),
     };
+    let advice = advice.map_or(String::new(), |advice| format!("{advice}; "));
     format!(
         "{} of {} nodes cannot be used{behind}; the first is node {} \"{}\" ({}): {}\n\
-         what to do: `fixnet quantize --partition {}` leaves nodes in float that stand before or behind the \
-         residual blocks; others must be replaced before the export",
+         what to do: {advice}`fixnet quantize --partition {}` leaves nodes in float that stand before or behind \
+         the residual blocks; others must be replaced before the export",
         1 + refused.count(),
         nodes.len(),
         index,

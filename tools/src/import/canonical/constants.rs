@@ -15,26 +15,12 @@ use tract_onnx::pb::{
 use super::super::budget::Budget;
 use super::super::error::{NodeProblem, TensorProblem};
 use super::super::external::ModelFolder;
+use super::super::operators;
 use super::super::tensor::{self, Data, Tensor, element_count};
 use super::reads;
 
 /// Elements that all sparse tensors of a model may have together.
 const MAX_SPARSE_ELEMENTS: usize = 1 << 26;
-
-/// Operators that may read an infinity: as a bound that bounds nothing, or as padding or a choice that
-/// never wins.
-const TAKE_INFINITY: &[&str] = &[
-    "Clip",
-    "Min",
-    "Max",
-    "Pad",
-    "Where",
-    "Less",
-    "LessOrEqual",
-    "Greater",
-    "GreaterOrEqual",
-    "Equal",
-];
 
 type Refused = HashMap<usize, NodeProblem>;
 
@@ -252,7 +238,7 @@ pub(super) fn check_finite(graph: &GraphProto, origins: &[usize], refused: &mut 
             let found = node.attribute.iter().find_map(bad_attribute);
             bad.extend(found.map(|found| (output.as_str(), found)));
         }
-        let takes_infinity = TAKE_INFINITY.contains(&node.op_type.as_str());
+        let takes_infinity = operators::of(node).is_some_and(|operator| operator.takes_infinity);
         let found = reads(node).find_map(|name| Some((name, *bad.get(name)?)));
         if let Some((tensor, (index, value))) = found
             && !(takes_infinity && value.is_infinite())

@@ -22,8 +22,10 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use super::error::{NodeError, NodeProblem, Problem};
 use super::external::ModelFolder;
 use super::node::OnnxNode;
+use super::operators;
 
 pub(crate) use order::reads;
+pub(super) use spelling::{Spelled, Speller, window};
 
 /// A node as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,8 +104,8 @@ fn file_node(proto: &NodeProto) -> FileNode {
 
 fn opset(model: &ModelProto) -> Result<i64, Problem> {
     let damaged = |reason: &str| Problem::NotOnnx { reason: reason.to_string() };
-    let default_domain = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let opset = model.opset_import.iter().find(|set| default_domain(&set.domain));
+    let mut sets = model.opset_import.iter();
+    let opset = sets.find(|set| operators::is_default_domain(&set.domain));
     let opset = opset.ok_or_else(|| damaged("it names no ONNX operator set"))?.version;
     match &model.graph {
         None => Err(damaged("it holds no graph")),

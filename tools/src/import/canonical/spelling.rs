@@ -27,10 +27,11 @@ use super::super::budget::Budget;
 use super::super::constants;
 use super::super::error::NodeProblem;
 use super::super::node::{OnnxNode, resolve_axis};
+use super::super::operators;
 use super::super::tensor::Tensor;
 use super::rank::{self, Ranks};
 
-type Spelled = Result<Vec<NodeProto>, NodeProblem>;
+pub(in crate::import) type Spelled = Result<Vec<NodeProto>, NodeProblem>;
 
 /// Constants that may go into one list of integers, and operators on the way to it.
 const MAX_LIST_WORK: usize = 1 << 16;
@@ -64,7 +65,7 @@ pub(super) fn spell(
     *origins = spelled_origins;
 }
 
-struct Speller<'g> {
+pub(in crate::import) struct Speller<'g> {
     opset: i64,
     ranks: Ranks,
     /// Constants of the file.
@@ -99,43 +100,52 @@ impl<'g> Speller<'g> {
     }
 
     fn spell(&mut self, node: &NodeProto) -> Spelled {
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
-            return Ok(vec![node.clone()]);
-        }
         let mut node = node.clone();
+        if !operators::is_default_domain(&node.domain) {
+            return Ok(vec![node]);
+        }
         while node.input.last().is_some_and(String::is_empty) {
             node.input.pop();
         }
-        match node.op_type.as_str() {
-            "Pad" => self.pad(node),
-            "BatchNormalization" => self.batch_norm(node),
-            "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool" | "LpPool" => window(node),
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "And" | "Or" | "Xor" | "Equal" | "Greater"
-            | "Less"
-                if self.opset < 7 =>
-            {
-                self.broadcast(node)
-            }
-            "Sub" if node.input.get(1).is_some_and(|name| self.moving.contains(name)) => {
-                Ok(self.negated(node))
-            }
-            "Celu" => self.celu(node),
-            "ConstantOfShape" if node.attribute.is_empty() => {
-                node.attribute.push(zero());
-                Ok(vec![node])
-            }
-            "Squeeze"
-                if node.input.len() < 2 && !node.attribute.iter().any(|a| a.name == "axes") =>
-            {
-                let what = "taking away all dimensions of 1; export it with axes: it";
-                Err(NodeProblem::unsupported(what))
-            }
-            _ => Ok(vec![node]),
+        match operators::of(&node).and_then(|operator| operator.spelling) {
+            Some(spelling) => spelling(self, node),
+            None => Ok(vec![node]),
         }
     }
 
+    /// Operators on two tensors.
+    pub fn binary(&mut self, node: NodeProto) -> Spelled {
+        if self.opset < 7 { self.broadcast(node) } else { Ok(vec![node]) }
+    }
+
+    /// `Sub`, whose second operand may depend on the input.
+    pub fn subtraction(&mut self, node: NodeProto) -> Spelled {
+        let moves = node.input.get(1).is_some_and(|name| self.moving.contains(name));
+        let mut nodes = self.binary(node)?;
+        if moves && let Some(node) = nodes.pop() {
+            nodes.extend(self.negated(node));
+        }
+        Ok(nodes)
+    }
+
+    /// A `ConstantOfShape` that says no value.
+    pub fn constant_of_shape(&mut self, mut node: NodeProto) -> Spelled {
+        if node.attribute.is_empty() {
+            node.attribute.push(zero());
+        }
+        Ok(vec![node])
+    }
+
+    /// A `Squeeze` says which dimensions it takes away.
+    pub fn squeeze(&mut self, node: NodeProto) -> Spelled {
+        if node.input.len() < 2 && !node.attribute.iter().any(|a| a.name == "axes") {
+            return Err(NodeProblem::unsupported("taking away all dimensions of 1"));
+        }
+        Ok(vec![node])
+    }
+
     /// `max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`.
-    fn celu(&mut self, mut node: NodeProto) -> Spelled {
+    pub fn celu(&mut self, mut node: NodeProto) -> Spelled {
         let alpha = OnnxNode { proto: &node, opset: self.opset }.float("alpha", 1.0);
         if !(alpha > 0.0 && alpha.is_finite()) {
             let reason = format!("is {alpha}, not a number above 0");
@@ -192,7 +202,7 @@ impl<'g> Speller<'g> {
         vec![negation, node]
     }
 
-    fn batch_norm(&mut self, mut node: NodeProto) -> Spelled {
+    pub fn batch_norm(&mut self, mut node: NodeProto) -> Spelled {
         let view = OnnxNode { proto: &node, opset: self.opset };
         let outputs = node.output.iter().filter(|name| !name.is_empty()).count();
         let by_batch = match self.opset {
@@ -260,7 +270,7 @@ impl<'g> Speller<'g> {
     }
 
     /// Negative pads crop: first that, then what is left of the padding.
-    fn pad(&mut self, mut node: NodeProto) -> Spelled {
+    pub fn pad(&mut self, mut node: NodeProto) -> Spelled {
         let view = OnnxNode { proto: &node, opset: self.opset };
         let by_input = self.opset >= 11;
         let pads = match (by_input, view.optional_input(1)) {
@@ -371,12 +381,7 @@ impl<'g> Speller<'g> {
         }
         let proto = *self.writers.get(tensor).filter(|_| depth < MAX_LIST_DEPTH)?;
         let node = OnnxNode { proto, opset: self.opset };
-        if node.op() == "Constant" {
-            return constants::constant_node(&node).ok();
-        }
-        if !constants::is_foldable(node.op()) {
-            return None;
-        }
+        operators::of(proto)?.on_constants?;
         let input = |name: &String| match name.as_str() {
             "" => Some(None),
             name => self.known(name, depth + 1, budget).map(Some),
@@ -388,7 +393,7 @@ impl<'g> Speller<'g> {
 }
 
 /// Says the padding of a window in one way.
-fn window(mut node: NodeProto) -> Spelled {
+pub(in crate::import) fn window(mut node: NodeProto) -> Spelled {
     let view = OnnxNode { proto: &node, opset: 0 };
     match view.string("auto_pad", "NOTSET") {
         "VALID" => {

@@ -39,7 +39,7 @@ impl Matrix {
 }
 
 impl<'a> Importer<'a> {
-    pub(super) fn gemm(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn gemm(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.activation(node, 0)?;
         if node.int("transA", 0) != 0 {
             return Err(NodeProblem::unsupported("Gemm with a transposed input"));
@@ -53,7 +53,7 @@ impl<'a> Importer<'a> {
         self.emit_gemm(node, &activation, matrix, bias)
     }
 
-    pub(super) fn matmul(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn matmul(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.activation(node, 0)?;
         let matrix = self.matrix(node, false)?;
         self.emit_gemm(node, &activation, matrix, None)

@@ -36,7 +36,7 @@ impl<'a> Importer<'a> {
         self.graph.shape(activation.value)[0]
     }
 
-    pub(super) fn batch_norm(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn batch_norm(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.operand(node, 0)?;
         let image = activation.view.is_nchw();
         let vector = self.graph.shape(activation.value).len() == 1 && activation.view.rank() == 2;
@@ -61,7 +61,7 @@ impl<'a> Importer<'a> {
         self.emit_elementwise(node, Op::BatchNorm(norm), &[&activation])
     }
 
-    pub(super) fn clip(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn clip(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.operand(node, 0)?;
         let (min, max) = if node.op() == "Relu" {
             (0.0, f32::INFINITY)
@@ -77,7 +77,7 @@ impl<'a> Importer<'a> {
     }
 
     /// `Min` or `Max` of the input and a constant scalar.
-    pub(super) fn min_max(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn min_max(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (data, bound) = self.data_and_constant(node)?;
         let activation = self.operand(node, data)?;
         let bound = self.scalar(node, bound)?.unwrap_or(f32::NAN);
@@ -133,7 +133,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    pub(super) fn arithmetic(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn arithmetic(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         // What is subtracted was negated in the canonical form.
         let takes_two = node.op() != "Sub" && node.proto.input.len() == 2;
         let both_data = takes_two
@@ -176,7 +176,7 @@ impl<'a> Importer<'a> {
         self.emit_affine(node, data, &activation, scale, shift)
     }
 
-    pub(super) fn negate(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn negate(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.operand(node, 0)?;
         let channels = match self.graph.shape(activation.value) {
             [elements] => *elements,

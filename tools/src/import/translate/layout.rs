@@ -6,7 +6,7 @@ use crate::import::error::NodeProblem;
 use crate::import::node::OnnxNode;
 
 impl<'a> Importer<'a> {
-    pub(super) fn layout(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn layout(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.any_activation(node, 0)?;
         let shape = activation.view.shape();
         let target = match node.op() {
@@ -33,7 +33,7 @@ impl<'a> Importer<'a> {
         Ok(Outcome::Layout)
     }
 
-    pub(super) fn identity(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn identity(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.any_activation(node, 0)?;
         if node.op() == "Dropout" {
             let training = self.optional_constant(node, 2)?;
@@ -49,7 +49,7 @@ impl<'a> Importer<'a> {
     }
 
     /// A Softmax over all scores; it is skipped here and refused if anything computes on its output.
-    pub(super) fn softmax(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn softmax(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.activation(node, 0)?;
         if !node.softmax_is_over(&activation.view.shape())? {
             return Err(NodeProblem::unsupported("a Softmax that is not over all scores"));

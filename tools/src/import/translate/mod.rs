@@ -20,6 +20,7 @@ use super::constants;
 use super::error::{NodeProblem, Problem};
 use super::input::Input;
 use super::node::OnnxNode;
+use super::operators::{self, Import};
 use super::tensor::{Data, Tensor, element_count};
 use super::view::View;
 use super::{MAX_CHANNELS, MAX_VALUE_ELEMENTS};
@@ -80,7 +81,7 @@ pub(super) struct Importer<'a> {
 impl<'a> Importer<'a> {
     pub fn new(proto: &'a GraphProto, input: Input, output: &'a str) -> Self {
         let mut readers = HashMap::from([(output, 1)]);
-        let computing = proto.node.iter().filter(|n| n.op_type != "Shape" && n.op_type != "Size");
+        let computing = proto.node.iter().filter(|node| !operators::reads_only_shapes(node));
         for name in computing.flat_map(|node| &node.input) {
             *readers.entry(name.as_str()).or_insert(0) += 1;
         }
@@ -125,38 +126,16 @@ impl<'a> Importer<'a> {
         if self.held.contains_key(output) || self.initializers.contains_key(output) {
             return Err(NodeProblem::Redefined { tensor: output.to_string() });
         }
-        if !matches!(node.proto.domain.as_str(), "" | "ai.onnx") {
-            return Err(unknown_operator(node));
-        }
         if let Some(tensor) = self.constant_result(node)? {
             self.held.insert(output, Held::Constant(Rc::new(tensor)));
             return Ok(Outcome::Constant);
         }
-        match node.op() {
-            "Conv" => self.conv(node),
-            "BatchNormalization" => self.batch_norm(node),
-            "Relu" | "Clip" => self.clip(node),
-            "Min" | "Max" => self.min_max(node),
-            "MaxPool" | "AveragePool" => self.pool(node),
-            "GlobalAveragePool" => self.global_average_pool(node),
-            "ReduceMean" => self.reduce_mean(node),
-            "Add" | "Sum" | "Sub" | "Mul" | "Div" => self.arithmetic(node),
-            "Neg" => self.negate(node),
-            "Gemm" => self.gemm(node),
-            "MatMul" => self.matmul(node),
-            "Pad" => self.pad(node),
-            "Slice" => self.slice(node),
-            "Concat" => self.concat(node),
-            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => self.layout(node),
-            "Identity" | "Dropout" | "Cast" | "CastLike" => self.identity(node),
-            "Softmax" | "LogSoftmax" => self.softmax(node),
-            "PRelu" => self.prelu(node),
-            "Pow" => self.power(node),
-            op => match self.pointwise(node)? {
-                Some(outcome) => Ok(outcome),
-                None if constants::is_foldable(op) => Err(self.not_constant(node)),
-                None => Err(unknown_operator(node)),
-            },
+        let operator = operators::of(node.proto).ok_or_else(|| unknown_operator(node))?;
+        match operator.import {
+            Import::Translate(translate) => translate(self, node),
+            Import::Function(function) => self.pointwise(node, function(node)?),
+            Import::Constants => Err(self.not_constant(node)),
+            Import::Refuse => Err(unknown_operator(node)),
         }
     }
 
@@ -173,10 +152,8 @@ impl<'a> Importer<'a> {
 
     /// The node's output if it can be computed now.
     fn constant_result(&mut self, node: &OnnxNode<'a>) -> NodeResult<Option<Tensor>> {
-        if node.op() == "Constant" {
-            return constants::constant_node(node).map(Some);
-        }
-        if !constants::is_foldable(node.op()) {
+        let operator = operators::of(node.proto);
+        if operator.is_none_or(|operator| operator.on_constants.is_none()) {
             return Ok(None);
         }
         let mut inputs = Vec::with_capacity(node.proto.input.len());

@@ -6,130 +6,22 @@ use super::{Activation, Held, Importer, NodeResult, Outcome};
 use crate::graph::{Binary, Function, Op, Unary};
 use crate::import::error::NodeProblem;
 use crate::import::node::{OnnxNode, resolve_axis};
+use crate::import::operators::{parts, x};
 use crate::import::view::{Axis, View, in_graph_order};
 
-/// The variable.
-fn x() -> Function {
-    Function::identity()
-}
-
-fn constant(value: f32) -> Function {
-    Function::constant(value)
-}
-
-/// The part of `x` above 0, and that below.
-fn parts() -> (Function, Function) {
-    let zero = constant(0.0);
-    (x().with(Binary::Max, &zero), x().with(Binary::Min, &zero))
-}
-
-/// `max(0, x)` and, below 0, `alpha * (exp(x) - 1)`.
-fn exponential(alpha: f32) -> Function {
-    let (above, below) = parts();
-    let decay = below
-        .then(Unary::Exp)
-        .with(Binary::Sub, &constant(1.0))
-        .with(Binary::Mul, &constant(alpha));
-    above.with(Binary::Add, &decay)
-}
-
-/// `max(0, min(1, alpha * x + beta))`.
-fn hard_sigmoid(alpha: f32, beta: f32) -> Function {
-    x().with(Binary::Mul, &constant(alpha))
-        .with(Binary::Add, &constant(beta))
-        .with(Binary::Min, &constant(1.0))
-        .with(Binary::Max, &constant(0.0))
-}
-
-/// `0.5 * x * (1 + erf(x / sqrt(2)))`, or with `tanh` in place of the error function.
-fn gelu(with_tanh: bool) -> Function {
-    let gate = if with_tanh {
-        let cube = x().with(Binary::Mul, &x()).with(Binary::Mul, &x());
-        let inner = cube.with(Binary::Mul, &constant(0.044_715)).with(Binary::Add, &x());
-        let root = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2;
-        inner.with(Binary::Mul, &constant(root)).then(Unary::Tanh)
-    } else {
-        x().with(Binary::Mul, &constant(std::f32::consts::FRAC_1_SQRT_2)).then(Unary::Erf)
-    };
-    let gate = gate.with(Binary::Add, &constant(1.0)).with(Binary::Mul, &constant(0.5));
-    x().with(Binary::Mul, &gate)
-}
-
-/// The function of an operator that has no input but its variable; none if it is another operator.
-fn function(node: &OnnxNode<'_>) -> NodeResult<Option<Function>> {
-    let unary = [
-        Unary::Abs,
-        Unary::Erf,
-        Unary::Exp,
-        Unary::Log,
-        Unary::Reciprocal,
-        Unary::Sigmoid,
-        Unary::Sign,
-        Unary::Softplus,
-        Unary::Sqrt,
-        Unary::Tanh,
-    ];
-    if let Some(&function) = unary.iter().find(|function| function.name() == node.op()) {
-        return Ok(Some(x().then(function)));
-    }
-    let attribute = |name: &'static str, default: f32| match node.float(name, default) {
-        value if value.is_finite() => Ok(value),
-        value => Err(NodeProblem::Attribute { name, reason: format!("is {value}") }),
-    };
-    Ok(Some(match node.op() {
-        "LeakyRelu" => {
-            let (above, below) = parts();
-            above.with(Binary::Add, &below.with(Binary::Mul, &constant(attribute("alpha", 0.01)?)))
-        }
-        "Elu" => exponential(attribute("alpha", 1.0)?),
-        "Selu" => {
-            let alpha = attribute("alpha", 1.673_263_2)?;
-            exponential(alpha).with(Binary::Mul, &constant(attribute("gamma", 1.050_701)?))
-        }
-        "HardSigmoid" => hard_sigmoid(attribute("alpha", 0.2)?, attribute("beta", 0.5)?),
-        "HardSwish" => x().with(Binary::Mul, &hard_sigmoid(1.0 / 6.0, 0.5)),
-        "Gelu" => gelu(match node.string("approximate", "none") {
-            "none" => false,
-            "tanh" => true,
-            other => {
-                let reason = format!("{other:?} is neither none nor tanh");
-                return Err(NodeProblem::Attribute { name: "approximate", reason });
-            }
-        }),
-        "Mish" => x().with(Binary::Mul, &x().then(Unary::Softplus).then(Unary::Tanh)),
-        "Softsign" => {
-            let size = x().then(Unary::Abs).with(Binary::Add, &constant(1.0));
-            x().with(Binary::Mul, &size.then(Unary::Reciprocal))
-        }
-        "Swish" => {
-            if node.float("alpha", 1.0) != 1.0 {
-                return Err(NodeProblem::unsupported("Swish with an alpha other than 1"));
-            }
-            x().with(Binary::Mul, &x().then(Unary::Sigmoid))
-        }
-        "ThresholdedRelu" => {
-            let beyond = x().with(Binary::Sub, &constant(attribute("alpha", 1.0)?));
-            let gate = beyond.then(Unary::Sign).with(Binary::Max, &constant(0.0));
-            x().with(Binary::Mul, &gate)
-        }
-        _ => return Ok(None),
-    }))
-}
-
 impl<'a> Importer<'a> {
-    /// An activation function; none if the node is none.
-    pub(super) fn pointwise(&mut self, node: &OnnxNode<'a>) -> NodeResult<Option<Outcome>> {
-        match function(node)? {
-            Some(function) => {
-                let activation = self.operand(node, 0)?;
-                self.emit_elementwise(node, Op::Pointwise(function), &[&activation]).map(Some)
-            }
-            None => Ok(None),
-        }
+    /// An activation function.
+    pub(super) fn pointwise(
+        &mut self,
+        node: &OnnxNode<'a>,
+        function: Function,
+    ) -> NodeResult<Outcome> {
+        let activation = self.operand(node, 0)?;
+        self.emit_elementwise(node, Op::Pointwise(function), &[&activation])
     }
 
     /// `x` above 0, and `slope[c] * x` below.
-    pub(super) fn prelu(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn prelu(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.operand(node, 0)?;
         let slopes = self.constant_by_channel(node, 1, &activation)?;
         let (above, below) = parts();
@@ -139,7 +31,7 @@ impl<'a> Importer<'a> {
     }
 
     /// A power with a constant exponent.
-    pub(super) fn power(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn power(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.operand(node, 0)?;
         let exponents = self.constant_by_channel(node, 1, &activation)?;
         let function = x().with(Binary::Pow, &Function::per_channel(&exponents));

@@ -23,7 +23,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    pub(super) fn pad(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn pad(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (activation, order) = self.image(node, 0)?;
         self.check_zero_padding(node)?;
         let [rows, columns, channels] = self.padding(node, order)?;
@@ -83,7 +83,7 @@ impl<'a> Importer<'a> {
         Ok(padding)
     }
 
-    pub(super) fn slice(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn slice(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (activation, order) = self.image(node, 0)?;
         let starts = self.int_list(node, 1, "starts")?;
         let ends = self.int_list(node, 2, "ends")?;
@@ -110,7 +110,7 @@ impl<'a> Importer<'a> {
 
     /// A concatenation of the network's data and zero channels before and after it.
     /// Or channels of several values of the network.
-    pub(super) fn concat(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn concat(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         if self.joins_values(node)? {
             return self.join_channels(node);
         }

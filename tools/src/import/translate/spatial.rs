@@ -100,7 +100,7 @@ impl<'a> Importer<'a> {
         Ok((activation.value, activation.view.sizes))
     }
 
-    pub(super) fn conv(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn conv(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (input, [channels, height, width]) = self.feature_map(node, 0)?;
         let shape = self.constant(node, 1)?.shape.clone();
         let [out_channels, group_channels, rows, columns] = conv_weight_shape(node, &shape)?;
@@ -126,7 +126,7 @@ impl<'a> Importer<'a> {
         self.emit_image(node, Op::Conv(conv), input, [out_channels, out_height, out_width])
     }
 
-    pub(super) fn pool(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn pool(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let (input, [channels, height, width]) = self.feature_map(node, 0)?;
         let missing =
             || NodeProblem::Attribute { name: "kernel_shape", reason: "is missing".into() };
@@ -156,13 +156,16 @@ impl<'a> Importer<'a> {
         self.emit_image(node, op, input, [channels, out_height, out_width])
     }
 
-    pub(super) fn global_average_pool(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn global_average_pool(
+        &mut self,
+        node: &OnnxNode<'a>,
+    ) -> NodeResult<Outcome> {
         let (input, [channels, ..]) = self.feature_map(node, 0)?;
         self.emit_image(node, Op::GlobalAveragePool, input, [channels, 1, 1])
     }
 
     /// A mean over exactly the rows and columns, in any layout.
-    pub(super) fn reduce_mean(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
+    pub(in crate::import) fn reduce_mean(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
         let activation = self.activation(node, 0)?;
         let view = &activation.view;
         let axes = self.int_list(node, 1, "axes")?.unwrap_or_default();

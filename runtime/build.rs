@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `native_x86_64` | x86-64 |
 //! | `native_aarch64` | AArch64 with NEON |
+//! | `native_dotprod` | AArch64 that may have dot products: an operating system tells, or the compiler was told |
+//! | `native_i8mm` | AArch64 that may have them and products of matrices, likewise |
 //! | `native_cortex_m3` | Thumb-2, with the feature `cortex-m`; not where every processor has the next |
 //! | `native_cortex_m4` | Thumb-2 with a hard-float ABI, with the feature `cortex-m` |
 //!
@@ -31,7 +33,13 @@ fn main() {
     let hard_float = told("CARGO_CFG_TARGET_ABI", "eabihf");
     let bare = told("CARGO_CFG_TARGET_OS", "none");
     instruction_set("x86_64", architecture("x86_64"));
-    instruction_set("aarch64", architecture("aarch64") && told("CARGO_CFG_TARGET_FEATURE", "neon"));
+    let feature = |name: &str| told("CARGO_CFG_TARGET_FEATURE", name);
+    let aarch64 = architecture("aarch64") && feature("neon");
+    // Without the standard library nobody can be asked.
+    let dotprod = aarch64 && (var("CARGO_FEATURE_STD").is_ok() || feature("dotprod"));
+    instruction_set("aarch64", aarch64);
+    instruction_set("dotprod", dotprod);
+    instruction_set("i8mm", dotprod && (var("CARGO_FEATURE_STD").is_ok() || feature("i8mm")));
     // Tests run both on ARMv7-A with Linux.
     instruction_set("cortex_m3", cortex_m && !(hard_float && bare));
     instruction_set("cortex_m4", cortex_m && hard_float);

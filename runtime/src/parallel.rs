@@ -266,7 +266,7 @@ fn by_channels(
             shape: &with_output_channels(shape, channels.len()),
             input,
             weights: rows_of(weights, channels.clone(), all),
-            channels: constants.part(channels),
+            channels: constants.part(channels).ok_or(Fault::Plan)?,
             requantization,
             residual: if residual.is_some() { Residual::InPlace } else { Residual::None },
             first_row: 0,
@@ -369,7 +369,7 @@ fn logits_divided(kernels: KernelSet, len: usize, args: LogitsArgs<'_>) -> Resul
         kernels.logits(LogitsArgs {
             input,
             weights,
-            channels: channels.part(classes),
+            channels: channels.part(classes).ok_or(Fault::Plan)?,
             shift,
             output,
         })

@@ -77,11 +77,9 @@ pub struct Channels<'m> {
 impl<'m> Channels<'m> {
     /// The constants of some channels; none if there are not all of them.
     #[must_use]
-    pub fn part(self, range: Range<usize>) -> Self {
-        Self {
-            bias: self.bias.get(range.clone()).unwrap_or_default(),
-            multipliers: self.multipliers.get(range).unwrap_or_default(),
-        }
+    pub fn part(self, range: Range<usize>) -> Option<Self> {
+        let (bias, multipliers) = (self.bias.get(range.clone())?, self.multipliers.get(range)?);
+        Some(Self { bias, multipliers })
     }
 
     /// The constants channel by channel.

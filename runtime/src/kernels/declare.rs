@@ -203,7 +203,7 @@ impl<F: Copy> Named<F> {
 }
 
 /// What an instruction set computes all other operators with. Arguments were checked; the set says that
-/// this machine has the instructions.
+/// this machine has the instructions. What is found while computing is a fault, and nothing is passed over.
 pub(crate) struct Operators {
     pub max_pool: Named<MaxPool>,
     pub average_pool: Named<AveragePool>,
@@ -220,31 +220,34 @@ pub(crate) struct Operators {
 
 pub(crate) type Conv = fn(KernelSet, ConvArgs<'_>) -> Result<(), Fault>;
 pub(crate) type Logits = fn(KernelSet, LogitsArgs<'_>) -> Result<(), Fault>;
-pub(crate) type Subsample = fn(SubsampleArgs<'_>);
+pub(crate) type Subsample = fn(KernelSet, SubsampleArgs<'_>) -> Result<(), Fault>;
 /// Shape, clamp, input, output.
 pub(crate) type MaxPool =
     fn(KernelSet, &PoolShape, (i8, i8), &[i8], &mut [i8]) -> Result<(), Fault>;
 /// Shape, the constants of a window, input, output.
-pub(crate) type AveragePool = fn(&PoolShape, Channel, &Requantization, &[i8], &mut [i8]);
+pub(crate) type AveragePool =
+    fn(KernelSet, &PoolShape, Channel, &Requantization, &[i8], &mut [i8]) -> Result<(), Fault>;
 /// Shape, the constants by the number of taps inside, input, output.
 pub(crate) type AveragePoolExcludingPadding =
-    fn(&PoolShape, Channels<'_>, &Requantization, &[i8], &mut [i8]);
+    fn(KernelSet, &PoolShape, Channels<'_>, &Requantization, &[i8], &mut [i8]) -> Result<(), Fault>;
 /// Two inputs, output.
-pub(crate) type Add = fn(&Addition, &[i8], &[i8], &mut [i8]);
+pub(crate) type Add = fn(KernelSet, &Addition, &[i8], &[i8], &mut [i8]) -> Result<(), Fault>;
+/// The first input, and the second, which is the output.
+pub(crate) type AddInPlace = fn(KernelSet, &Addition, &[i8], &mut [i8]) -> Result<(), Fault>;
 /// One table, or one for each channel; clamp; the values, which are replaced.
-pub(crate) type Lookup = fn(&[[i8; TABLE_ENTRIES]], (i8, i8), &mut [i8]);
+pub(crate) type Lookup =
+    fn(KernelSet, &[[i8; TABLE_ENTRIES]], (i8, i8), &mut [i8]) -> Result<(), Fault>;
 /// Two inputs, output.
-pub(crate) type Multiply = fn(&Multiplication, &[i8], &[i8], &mut [i8]);
+pub(crate) type Multiply =
+    fn(KernelSet, &Multiplication, &[i8], &[i8], &mut [i8]) -> Result<(), Fault>;
 /// The first input, and the second, which is the output.
-pub(crate) type MultiplyInPlace = fn(&Multiplication, &[i8], &mut [i8]);
-pub(crate) type Concat = fn(ConcatArgs<'_>);
-/// The first input, and the second, which is the output.
-pub(crate) type AddInPlace = fn(&Addition, &[i8], &mut [i8]);
+pub(crate) type MultiplyInPlace =
+    fn(KernelSet, &Multiplication, &[i8], &mut [i8]) -> Result<(), Fault>;
+pub(crate) type Concat = fn(KernelSet, ConcatArgs<'_>) -> Result<(), Fault>;
 
 /// Declares the macro `code!`, by which tables name functions of a room's module `native`:
-/// `code!(Token: function, argument...)`, `code!(every function)` of one that every machine of this architecture
-/// runs and that takes no token, and `code!(is_there Token)` to ask the machine. All are none in builds without the
-/// code. The cfg is one of those that `build.rs` decides on.
+/// `code!(Token: function, argument...)`, and `code!(is_there Token)` to ask the machine. Both are none in builds
+/// without the code. The cfg is one of those that `build.rs` decides on.
 #[allow(unused_macros, reason = "a build may know portable kernels alone")]
 macro_rules! declare_code {
     ($d:tt $cfg:ident) => {
@@ -252,9 +255,6 @@ macro_rules! declare_code {
         macro_rules! code {
                     (is_there $d token:ident) => {
                         Some(native::$d token::is_there)
-                    };
-                    (every $d function:ident) => {
-                        Some(native::$d function)
                     };
                     ($d token:ident: $d function:ident, $d($d argument:ident),+) => {
                         Some(|set, $d($d argument),+| {

@@ -118,10 +118,10 @@ instruction_sets! {
     Neon "neon": aarch64::NEON, if has_aarch64
         => Armv8Neon "armv8-neon" = 2 since 2;
     /// AArch64 with dot products: Cortex-A55, A76 and later.
-    Dotprod "dotprod": aarch64::DOTPROD, if has_aarch64
+    Dotprod "dotprod": aarch64::DOTPROD, if has_dotprod
         => Armv8Dotprod "armv8-dotprod" = 3 since 2;
     /// AArch64 with products of matrices of bytes: Cortex-A510, A710, Neoverse V1 and later.
-    I8mm "i8mm": aarch64::I8MM, if has_aarch64
+    I8mm "i8mm": aarch64::I8MM, if has_i8mm
         => Armv8I8mm "armv8-i8mm" = 8 since 5;
     /// Cortex-M3.
     CortexM3 "cortex-m3": cortex_m::M3, if has_cortex_m3

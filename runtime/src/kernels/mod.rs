@@ -130,13 +130,13 @@ pub enum Residual<'a> {
 
 impl Residual<'_> {
     /// The residual at `index`, given what the output holds there; 0 without a residual, which
-    /// then has the multiplier 0.
+    /// then has the multiplier 0. None where a separate one ends before.
     #[inline(always)]
-    fn at(&self, index: usize, current: i8) -> i8 {
+    fn at(&self, index: usize, current: i8) -> Option<i8> {
         match self {
-            Self::None => 0,
-            Self::InPlace => current,
-            Self::Separate(values) => values.get(index).copied().unwrap_or(0),
+            Self::None => Some(0),
+            Self::InPlace => Some(current),
+            Self::Separate(values) => values.get(index).copied(),
         }
     }
 }

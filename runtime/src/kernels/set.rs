@@ -268,8 +268,8 @@ impl KernelSet {
     ) -> Result<(), Fault> {
         check::pool(shape, input, output)?;
         check::requantization(requantization)?;
-        self.0.set.operators.average_pool.code()?(shape, channel, requantization, input, output);
-        Ok(())
+        let code = self.0.set.operators.average_pool.code()?;
+        code(self, shape, channel, requantization, input, output)
     }
 
     /// Runs an average pool whose padding does not count, HWC to HWC; there are constants for every number of
@@ -289,8 +289,7 @@ impl KernelSet {
         check::pool_inside(shape, channels, input, output)?;
         check::requantization(requantization)?;
         let code = self.0.set.operators.average_pool_inside.code()?;
-        code(shape, channels, requantization, input, output);
-        Ok(())
+        code(self, shape, channels, requantization, input, output)
     }
 
     /// Adds two tensors of one shape, or one value a channel to each pixel of a tensor.
@@ -310,7 +309,7 @@ impl KernelSet {
         for (a, output) in
             a.chunks_exact(b.len().max(1)).zip(output.chunks_exact_mut(b.len().max(1)))
         {
-            code(addition, a, b, output);
+            code(self, addition, a, b, output)?;
         }
         Ok(())
     }
@@ -327,8 +326,7 @@ impl KernelSet {
     ) -> Result<(), Fault> {
         check::elementwise([a, output], output)?;
         check::clamp(addition.clamp)?;
-        self.0.set.operators.add_in_place.code()?(addition, a, output);
-        Ok(())
+        self.0.set.operators.add_in_place.code()?(self, addition, a, output)
     }
 
     /// Multiplies two tensors of one shape, or each pixel of a tensor by one value a channel; without `b` the
@@ -346,14 +344,13 @@ impl KernelSet {
         check::requantization(&constants.requantization)?;
         check::elementwise([a, b.unwrap_or(output)], output)?;
         let Some(b) = b else {
-            self.0.set.operators.multiply_in_place.code()?(constants, a, output);
-            return Ok(());
+            return self.0.set.operators.multiply_in_place.code()?(self, constants, a, output);
         };
         let code = self.0.set.operators.multiply.code()?;
         for (a, output) in
             a.chunks_exact(b.len().max(1)).zip(output.chunks_exact_mut(b.len().max(1)))
         {
-            code(constants, a, b, output);
+            code(self, constants, a, b, output)?;
         }
         Ok(())
     }
@@ -370,8 +367,7 @@ impl KernelSet {
     ) -> Result<(), Fault> {
         check::clamp(clamp)?;
         check::lookup(tables, values)?;
-        self.0.set.operators.lookup.code()?(tables, clamp, values);
-        Ok(())
+        self.0.set.operators.lookup.code()?(self, tables, clamp, values)
     }
 
     /// Computes the channels of a concatenation that come from one input.
@@ -380,8 +376,7 @@ impl KernelSet {
     /// [`Fault`] if the channels are not within those of the output, or a slice does not fit them.
     pub fn concat(self, args: ConcatArgs<'_>) -> Result<(), Fault> {
         check::concat(&args)?;
-        self.0.set.operators.concat.code()?(args);
-        Ok(())
+        self.0.set.operators.concat.code()?(self, args)
     }
 
     /// Runs a strided copy with zero channels around.
@@ -390,7 +385,6 @@ impl KernelSet {
     /// [`Fault`] if a slice does not fit its tensor, or one tensor the other.
     pub fn subsample(self, args: SubsampleArgs<'_>) -> Result<(), Fault> {
         check::subsample(&args)?;
-        self.0.set.operators.subsample.code()?(args);
-        Ok(())
+        self.0.set.operators.subsample.code()?(self, args)
     }
 }

@@ -52,7 +52,7 @@ impl Session<'_, '_> {
                 first: part.start,
                 total: step.output.channels,
                 weights: weights.get(part.clone()).ok_or(Fault::Plan)?,
-                channels: channels.part(part),
+                channels: channels.part(part).ok_or(Fault::Plan)?,
                 requantization,
                 output,
             };

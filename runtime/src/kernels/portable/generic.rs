@@ -23,32 +23,34 @@ pub fn conv_scratch_bytes(shape: &ConvShape) -> usize {
 
 /// See [`super::reference::conv`].
 #[inline(never)]
-pub fn conv(mut args: ConvArgs<'_>) -> Result<(), Fault> {
+pub fn conv(args: ConvArgs<'_>) -> Result<(), Fault> {
+    run(args).ok_or(Fault::Plan)
+}
+
+#[inline(always)]
+fn run(mut args: ConvArgs<'_>) -> Option<()> {
     let shape = args.shape;
     let [_, out_w, out_c] = shape.output;
     let len = shape.patch_len();
-    let patch = buffer(&mut args.scratch, len * 2).ok_or(Fault::Plan)?;
+    let patch = buffer(&mut args.scratch, len * 2)?;
     let group_out = out_c.checked_div(shape.groups).unwrap_or(0).max(1);
     let per_group = args.weights.as_ohwi().chunks_exact((group_out * len).max(1));
     for (pixel, output) in args.output.chunks_exact_mut(out_c.max(1)).enumerate() {
         let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
         let groups = output.chunks_exact_mut(group_out).zip(per_group.clone()).enumerate();
         for (group, (output, weights)) in groups {
-            patch::gather(shape, args.input, position, group, patch, i16::from);
+            patch::gather(shape, args.input, position, group, patch, i16::from)?;
             let first = group * group_out;
-            let constants = Channels {
-                bias: args.channels.bias.get(first..).unwrap_or(&[]),
-                multipliers: args.channels.multipliers.get(first..).unwrap_or(&[]),
-            };
+            let constants = args.channels.part(first..first + group_out)?;
             let rows = weights.chunks_exact(len.max(1)).zip(constants.iter());
             for (oc, (out, (row, channel))) in output.iter_mut().zip(rows).enumerate() {
-                let residual = args.residual.at(pixel * out_c + first + oc, *out);
+                let residual = args.residual.at(pixel * out_c + first + oc, *out)?;
                 let acc = dot(patch, row);
                 *out = requantize_residual(acc, residual, channel, args.requantization);
             }
         }
     }
-    Ok(())
+    Some(())
 }
 
 /// `sum x * w`, wrapping.
@@ -59,49 +61,60 @@ fn dot(x: &[i16], w: &[i8]) -> i32 {
 }
 
 /// See [`super::reference::logits`].
-pub fn logits(args: LogitsArgs<'_>) {
+pub fn logits(args: LogitsArgs<'_>) -> Result<(), Fault> {
     let rows = args.weights.chunks_exact(args.input.len().max(1)).zip(args.channels.iter());
     for (logit, (row, channel)) in args.output.iter_mut().zip(rows) {
         let products = args.input.iter().zip(row).map(|(&x, &w)| i32::from(x) * i32::from(w));
         *logit = numerics::logit(products.fold(0, i32::wrapping_add), channel, args.shift);
     }
+    Ok(())
 }
 
-/// Calls `visit` with the input pixel under each tap of the window, or `None` in the padding.
+/// Calls `visit` with the input pixel under each tap of the window, or `None` in the padding; none if the input ends
+/// before.
 #[inline(always)]
 fn taps<'i>(
     shape: &PoolShape,
     input: &'i [i8],
     (oy, ox): (usize, usize),
     mut visit: impl FnMut(Option<&'i [i8]>),
-) {
+) -> Option<()> {
     let [in_h, in_w, channels] = shape.input;
     for ky in 0..shape.kernel[0] {
         let y = (oy * shape.strides[0] + ky).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
         for kx in 0..shape.kernel[1] {
             let x = (ox * shape.strides[1] + kx).checked_sub(shape.pads[1]).filter(|&x| x < in_w);
-            visit(
-                y.zip(x).and_then(|(y, x)| input.get((y * in_w + x) * channels..)?.get(..channels)),
-            );
+            visit(match y.zip(x) {
+                Some((y, x)) => Some(input.get((y * in_w + x) * channels..)?.get(..channels)?),
+                None => None,
+            });
         }
     }
+    Some(())
 }
 
 /// See [`super::reference::max_pool`].
-pub fn max_pool(shape: &PoolShape, clamp: (i8, i8), input: &[i8], output: &mut [i8]) {
+pub fn max_pool(
+    shape: &PoolShape,
+    clamp: (i8, i8),
+    input: &[i8],
+    output: &mut [i8],
+) -> Result<(), Fault> {
     let [_, out_w, channels] = shape.output;
     for (pixel, output) in output.chunks_exact_mut(channels.max(1)).enumerate() {
         let position = (pixel / out_w.max(1), pixel % out_w.max(1));
         output.fill(i8::MIN);
-        taps(shape, input, position, |values| {
-            for (highest, &value) in output.iter_mut().zip(values.unwrap_or(&[])) {
+        let all = taps(shape, input, position, |values| {
+            for (highest, &value) in output.iter_mut().zip(values.into_iter().flatten()) {
                 *highest = (*highest).max(value);
             }
         });
+        all.ok_or(Fault::Plan)?;
         for value in output {
             *value = (*value).max(clamp.0).min(clamp.1);
         }
     }
+    Ok(())
 }
 
 /// Channels whose sums are held at once.
@@ -116,19 +129,18 @@ fn window_sums(
     position: (usize, usize),
     block: usize,
     padding: i32,
-) -> ([i32; BLOCK], usize) {
+) -> Option<([i32; BLOCK], usize)> {
     let (mut sums, mut inside) = ([0i32; BLOCK], 0);
     taps(shape, input, position, |values| match values {
         Some(values) => {
             inside += 1;
-            let values = values.get(block * BLOCK..).unwrap_or(&[]);
-            for (sum, &value) in sums.iter_mut().zip(values) {
+            for (sum, &value) in sums.iter_mut().zip(values.iter().skip(block * BLOCK)) {
                 *sum = sum.wrapping_add(i32::from(value));
             }
         }
         None => sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(padding)),
-    });
-    (sums, inside)
+    })?;
+    Some((sums, inside))
 }
 
 /// Average pooling: the constants of a window follow from its taps inside the map.
@@ -139,18 +151,19 @@ fn average(
     padding: i32,
     rq: &Requantization,
     constants: impl Fn(usize) -> Option<Channel>,
-) {
+) -> Option<()> {
     let [_, out_w, channels] = shape.output;
     for (pixel, output) in output.chunks_exact_mut(channels.max(1)).enumerate() {
         let position = (pixel / out_w.max(1), pixel % out_w.max(1));
         for (block, output) in output.chunks_mut(BLOCK).enumerate() {
-            let (sums, inside) = window_sums(shape, input, position, block, padding);
-            let Some(channel) = constants(inside) else { continue };
+            let (sums, inside) = window_sums(shape, input, position, block, padding)?;
+            let channel = constants(inside)?;
             for (out, &sum) in output.iter_mut().zip(&sums) {
                 *out = requantize(sum, channel, rq);
             }
         }
     }
+    Some(())
 }
 
 /// See [`super::reference::average_pool`].
@@ -160,8 +173,9 @@ pub fn average_pool(
     rq: &Requantization,
     input: &[i8],
     output: &mut [i8],
-) {
-    average(shape, (input, output), i32::from(shape.input_zero_point), rq, |_| Some(channel));
+) -> Result<(), Fault> {
+    let padding = i32::from(shape.input_zero_point);
+    average(shape, (input, output), padding, rq, |_| Some(channel)).ok_or(Fault::Plan)
 }
 
 /// See [`super::reference::average_pool_inside`].
@@ -171,54 +185,63 @@ pub fn average_pool_inside(
     rq: &Requantization,
     input: &[i8],
     output: &mut [i8],
-) {
-    let constants = |inside: usize| channels.part(inside.saturating_sub(1)..inside).iter().next();
-    average(shape, (input, output), 0, rq, constants);
+) -> Result<(), Fault> {
+    let constants = |inside: usize| channels.part(inside.checked_sub(1)?..inside)?.iter().next();
+    average(shape, (input, output), 0, rq, constants).ok_or(Fault::Plan)
 }
 
 /// See [`super::reference::add`].
-pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
     for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
         *out = numerics::add(a, b, p);
     }
+    Ok(())
 }
 
 /// See [`super::reference::add_in_place`].
-pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
+pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
     for (out, &a) in output.iter_mut().zip(a) {
         *out = numerics::add(a, *out, p);
     }
+    Ok(())
 }
 
 /// See [`super::reference::lookup`].
-pub fn lookup(tables: &[[i8; TABLE_ENTRIES]], clamp: (i8, i8), values: &mut [i8]) {
+pub fn lookup(
+    tables: &[[i8; TABLE_ENTRIES]],
+    clamp: (i8, i8),
+    values: &mut [i8],
+) -> Result<(), Fault> {
     if let [table] = tables {
         values.iter_mut().for_each(|value| *value = numerics::lookup(table, *value, clamp));
-        return;
+        return Ok(());
     }
     for pixel in values.chunks_exact_mut(tables.len().max(1)) {
         for (value, table) in pixel.iter_mut().zip(tables) {
             *value = numerics::lookup(table, *value, clamp);
         }
     }
+    Ok(())
 }
 
 /// See [`super::reference::multiply`].
-pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) {
+pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
     for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
         *out = numerics::multiply(a, b, p);
     }
+    Ok(())
 }
 
 /// See [`super::reference::multiply_in_place`].
-pub fn multiply_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) {
+pub fn multiply_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
     for (out, &a) in output.iter_mut().zip(a) {
         *out = numerics::multiply(a, *out, p);
     }
+    Ok(())
 }
 
 /// See [`super::reference::concat`].
-pub fn concat(args: ConcatArgs<'_>) {
+pub fn concat(args: ConcatArgs<'_>) -> Result<(), Fault> {
     let ConcatArgs { input, first, total, weights, channels, requantization, output } = args;
     let pixels = output.chunks_exact_mut(total.max(1));
     for (output, input) in pixels.zip(input.chunks_exact(weights.len().max(1))) {
@@ -228,17 +251,19 @@ pub fn concat(args: ConcatArgs<'_>) {
             *out = requantize(i32::from(value) * i32::from(weight), channel, requantization);
         }
     }
+    Ok(())
 }
 
 /// See [`super::reference::subsample`].
-pub fn subsample(args: SubsampleArgs<'_>) {
+pub fn subsample(args: SubsampleArgs<'_>) -> Result<(), Fault> {
     let SubsampleArgs { strides, channels_before, from, to, input, output } = args;
     let width = to.width.max(1);
     for (pixel, out) in output.chunks_exact_mut(to.channels.max(1)).enumerate() {
         let source = pixel / width * strides[0] * from.width + pixel % width * strides[1];
-        let source = input.get(source * from.channels..).unwrap_or(&[]);
+        let source = input.get(source * from.channels..).ok_or(Fault::Plan)?;
         out.fill(from.zero_point);
         let copied = out.iter_mut().skip(channels_before).take(from.channels);
         copied.zip(source).for_each(|(out, &value)| *out = value);
     }
+    Ok(())
 }

@@ -16,55 +16,28 @@ const GRAIN: Grain = Grain { rows: 1, channels: 0, transforms: &[], least_work: 
 
 /// All operators but convolutions as a module computes them.
 macro_rules! operators {
-    ($module:ident) => {
+    ($module:ident: $($operator:ident $name:literal as $function:ident($($argument:ident),+),)+) => {
         Operators {
-            max_pool: Named {
-                name: concat!("max_pool_", stringify!($module)),
-                run: Some(|_, shape, clamp, input, output| {
-                    $module::max_pool(shape, clamp, input, output);
-                    Ok(())
-                }),
-            },
-            average_pool: Named {
-                name: concat!("average_pool_", stringify!($module)),
-                run: Some($module::average_pool),
-            },
-            average_pool_inside: Named {
-                name: concat!("average_pool_inside_", stringify!($module)),
-                run: Some($module::average_pool_inside),
-            },
-            add: Named { name: concat!("add_", stringify!($module)), run: Some($module::add) },
-            add_in_place: Named {
-                name: concat!("add_", stringify!($module)),
-                run: Some($module::add_in_place),
-            },
-            subsample: Named {
-                name: concat!("subsample_", stringify!($module)),
-                run: Some($module::subsample),
-            },
-            lookup: Named {
-                name: concat!("lookup_", stringify!($module)),
-                run: Some($module::lookup),
-            },
-            multiply: Named {
-                name: concat!("multiply_", stringify!($module)),
-                run: Some($module::multiply),
-            },
-            multiply_in_place: Named {
-                name: concat!("multiply_", stringify!($module)),
-                run: Some($module::multiply_in_place),
-            },
-            concat: Named {
-                name: concat!("concat_", stringify!($module)),
-                run: Some($module::concat),
-            },
-            logits: Named {
-                name: concat!("logits_", stringify!($module)),
-                run: Some(|_, args| {
-                    $module::logits(args);
-                    Ok(())
-                }),
-            },
+            $($operator: Named {
+                name: concat!($name, "_", stringify!($module)),
+                run: Some(|_, $($argument),+| $module::$function($($argument),+)),
+            },)+
+        }
+    };
+    ($module:ident) => {
+        operators! { $module:
+            max_pool "max_pool" as max_pool(shape, clamp, input, output),
+            average_pool "average_pool" as average_pool(shape, channel, rq, input, output),
+            average_pool_inside "average_pool_inside"
+                as average_pool_inside(shape, channels, rq, input, output),
+            add "add" as add(p, a, b, output),
+            add_in_place "add" as add_in_place(p, a, output),
+            subsample "subsample" as subsample(args),
+            logits "logits" as logits(args),
+            lookup "lookup" as lookup(tables, clamp, values),
+            multiply "multiply" as multiply(p, a, b, output),
+            multiply_in_place "multiply" as multiply_in_place(p, a, output),
+            concat "concat" as concat(args),
         }
     };
 }
@@ -78,10 +51,7 @@ pub(crate) static REFERENCE: InstructionSet = InstructionSet {
     base: Some(&GENERIC),
     kernels: &[Kernel {
         name: "conv_reference",
-        run: Some(|_, args| {
-            reference::conv(args);
-            Ok(())
-        }),
+        run: Some(|_, args| reference::conv(args)),
         ..Kernel::with(GRAIN)
     }],
     layouts: Layouts::NONE,

@@ -69,17 +69,23 @@ const AVX2_OPERATORS: Operators = Operators {
         run: code!(Avx2: max_pool_avx2, shape, clamp, input, output),
     },
     logits: Named { name: "logits_avx2", run: code!(Avx2: logits_avx2, args) },
-    average_pool: Named { name: "average_pool_avx2", run: code!(every average_pool_avx2) },
+    average_pool: Named {
+        name: "average_pool_avx2",
+        run: code!(Avx2: average_pool_avx2, shape, channel, rq, input, output),
+    },
     average_pool_inside: Named {
         name: "average_pool_inside_avx2",
-        run: code!(every average_pool_inside_avx2),
+        run: code!(Avx2: average_pool_inside_avx2, shape, channels, rq, input, output),
     },
-    add: Named { name: "add_avx2", run: code!(every add_avx2) },
-    add_in_place: Named { name: "add_avx2", run: code!(every add_in_place_avx2) },
-    subsample: Named { name: "subsample_avx2", run: code!(every subsample_avx2) },
-    multiply: Named { name: "multiply_avx2", run: code!(every multiply_avx2) },
-    multiply_in_place: Named { name: "multiply_avx2", run: code!(every multiply_in_place_avx2) },
-    concat: Named { name: "concat_avx2", run: code!(every concat_avx2) },
+    add: Named { name: "add_avx2", run: code!(Avx2: add_avx2, p, a, b, output) },
+    add_in_place: Named { name: "add_avx2", run: code!(Avx2: add_in_place_avx2, p, a, output) },
+    subsample: Named { name: "subsample_avx2", run: code!(Avx2: subsample_avx2, args) },
+    multiply: Named { name: "multiply_avx2", run: code!(Avx2: multiply_avx2, p, a, b, output) },
+    multiply_in_place: Named {
+        name: "multiply_avx2",
+        run: code!(Avx2: multiply_in_place_avx2, p, a, output),
+    },
+    concat: Named { name: "concat_avx2", run: code!(Avx2: concat_avx2, args) },
     ..portable::OPERATORS
 };
 
@@ -277,19 +283,28 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
             run: code!(Avx512Vnni: max_pool_avx512, shape, clamp, input, output),
         },
         logits: Named { name: "logits_vnni", run: code!(Avx512Vnni: logits_vnni, args) },
-        average_pool: Named { name: "average_pool_avx512", run: code!(every average_pool_avx512) },
+        average_pool: Named {
+            name: "average_pool_avx512",
+            run: code!(Avx512Vnni: average_pool_avx512, shape, channel, rq, input, output),
+        },
         average_pool_inside: Named {
             name: "average_pool_inside_avx512",
-            run: code!(every average_pool_inside_avx512),
+            run: code!(Avx512Vnni: average_pool_inside_avx512, shape, channels, rq, input, output),
         },
-        add: Named { name: "add_avx512", run: code!(every add_avx512) },
-        add_in_place: Named { name: "add_avx512", run: code!(every add_in_place_avx512) },
-        multiply: Named { name: "multiply_avx512", run: code!(every multiply_avx512) },
+        add: Named { name: "add_avx512", run: code!(Avx512Vnni: add_avx512, p, a, b, output) },
+        add_in_place: Named {
+            name: "add_avx512",
+            run: code!(Avx512Vnni: add_in_place_avx512, p, a, output),
+        },
+        multiply: Named {
+            name: "multiply_avx512",
+            run: code!(Avx512Vnni: multiply_avx512, p, a, b, output),
+        },
         multiply_in_place: Named {
             name: "multiply_avx512",
-            run: code!(every multiply_in_place_avx512),
+            run: code!(Avx512Vnni: multiply_in_place_avx512, p, a, output),
         },
-        concat: Named { name: "concat_avx512", run: code!(every concat_avx512) },
+        concat: Named { name: "concat_avx512", run: code!(Avx512Vnni: concat_avx512, args) },
         ..AVX2_OPERATORS
     },
     is_there: code!(is_there Avx512Vnni),

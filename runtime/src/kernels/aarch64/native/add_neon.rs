@@ -6,35 +6,56 @@ use core::arch::aarch64::{
     vqmovn_high_s16, vqmovn_s16, vshrn_high_n_s32, vshrn_n_s32, vshrq_n_s16, vst1q_s8,
 };
 
+use super::Neon;
+use crate::error::Fault;
 use crate::numerics::{self, ADD_FRACTION_BITS, Addition};
 
 /// Values of one vector.
 const LANES: usize = 16;
 
 /// See [`crate::kernels::portable::reference::add`].
-pub fn add_neon(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
+pub fn add_neon(
+    _token: Neon,
+    p: &Addition,
+    a: &[i8],
+    b: &[i8],
+    output: &mut [i8],
+) -> Result<(), Fault> {
+    if a.len() != output.len() || b.len() != output.len() {
+        return Err(Fault::Plan);
+    }
     let (blocks, rest) = output.as_chunks_mut::<LANES>();
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks(), b.as_chunks());
     for (to, (a, b)) in blocks.iter_mut().zip(a.iter().zip(b)) {
-        // SAFETY: this code is there where every CPU has NEON.
+        // SAFETY: the token proves that the CPU has NEON.
         *to = unsafe { sums(p, a, b) };
     }
     for (to, (&a, &b)) in rest.iter_mut().zip(a_rest.iter().zip(b_rest)) {
         *to = numerics::add(a, b, p);
     }
+    Ok(())
 }
 
 /// See [`crate::kernels::portable::reference::add_in_place`].
-pub fn add_in_place_neon(p: &Addition, a: &[i8], output: &mut [i8]) {
+pub fn add_in_place_neon(
+    _token: Neon,
+    p: &Addition,
+    a: &[i8],
+    output: &mut [i8],
+) -> Result<(), Fault> {
+    if a.len() != output.len() {
+        return Err(Fault::Plan);
+    }
     let (blocks, rest) = output.as_chunks_mut::<LANES>();
     let (a, a_rest) = a.as_chunks();
     for (to, a) in blocks.iter_mut().zip(a) {
-        // SAFETY: this code is there where every CPU has NEON.
+        // SAFETY: the token proves that the CPU has NEON.
         *to = unsafe { sums(p, a, to) };
     }
     for (to, &a) in rest.iter_mut().zip(a_rest) {
         *to = numerics::add(a, *to, p);
     }
+    Ok(())
 }
 
 /// [`numerics::add`] of sixteen values. Their sums wrap in 32 bits; shifted they fit 16, in two steps.

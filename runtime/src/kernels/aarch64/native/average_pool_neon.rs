@@ -6,7 +6,9 @@ use core::arch::aarch64::{
 };
 use core::ops::Range;
 
+use super::Neon;
 use super::requantize_block::Requantizer;
+use crate::error::Fault;
 use crate::format::Channels;
 use crate::kernels::winograd4::BLOCK;
 use crate::kernels::{PoolShape, Residual};
@@ -14,51 +16,55 @@ use crate::numerics::{Channel, Requantization};
 
 /// See [`crate::kernels::portable::reference::average_pool`].
 pub fn average_pool_neon(
+    token: Neon,
     shape: &PoolShape,
     channel: Channel,
     rq: &Requantization,
     input: &[i8],
     output: &mut [i8],
-) {
-    average(shape, (input, output), shape.input_zero_point.into(), rq, |_| Some(channel));
+) -> Result<(), Fault> {
+    let padding = shape.input_zero_point.into();
+    average(token, shape, (input, output), padding, rq, |_| Some(channel)).ok_or(Fault::Plan)
 }
 
 /// See [`crate::kernels::portable::reference::average_pool_inside`].
 pub fn average_pool_inside_neon(
+    token: Neon,
     shape: &PoolShape,
     channels: Channels<'_>,
     rq: &Requantization,
     input: &[i8],
     output: &mut [i8],
-) {
-    let constants = |inside: usize| channels.part(inside.saturating_sub(1)..inside).iter().next();
-    average(shape, (input, output), 0, rq, constants);
+) -> Result<(), Fault> {
+    let constants = |inside: usize| channels.part(inside.checked_sub(1)?..inside)?.iter().next();
+    average(token, shape, (input, output), 0, rq, constants).ok_or(Fault::Plan)
 }
 
 /// Average pooling: the constants of a window follow from its taps inside the map, and `padding` stands for each
 /// tap outside.
 #[inline(never)]
 fn average(
+    _token: Neon,
     shape: &PoolShape,
     (input, output): (&[i8], &mut [i8]),
     padding: i32,
     rq: &Requantization,
     constants: impl Fn(usize) -> Option<Channel>,
-) {
+) -> Option<()> {
     let [_, width, channels] = shape.output;
     for pixel in 0..output.len() / channels.max(1) {
         let rows = inside(shape, 0, pixel / width.max(1));
         let columns = inside(shape, 1, pixel % width.max(1));
         let taps = rows.len() * columns.len();
-        let Some(Channel { bias, multiplier }) = constants(taps) else { continue };
+        let Channel { bias, multiplier } = constants(taps)?;
         let outside = (shape.kernel[0] * shape.kernel[1] - taps) as i32;
         let bias = bias.wrapping_add(outside.wrapping_mul(padding));
         let constants = Channels { bias: &[bias; BLOCK], multipliers: &[multiplier; BLOCK] };
         let at = pixel * channels;
-        // SAFETY: this code is there where every CPU has NEON.
-        let done = unsafe { window(shape, input, rows, columns, constants, rq, at, output) };
-        debug_assert!(done.is_some());
+        // SAFETY: the token proves that the CPU has NEON.
+        unsafe { window(shape, input, rows, columns, constants, rq, at, output)? };
     }
+    Some(())
 }
 
 /// Rows or columns of the input under the window at a position.
@@ -88,13 +94,13 @@ fn window(
         let mut sums = [vdupq_n_s32(0); 4];
         for y in rows.clone() {
             let first = (y * in_w + columns.start) * channels + block;
-            let mut from = input.get(first..).unwrap_or_default();
-            for _ in columns.clone() {
+            for x in 0..columns.len() {
+                let from = input.get(first + x * channels..)?;
                 let mut part = [0; BLOCK];
                 let values = match from.first_chunk() {
                     Some(values) => values,
                     None => {
-                        part.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+                        part.iter_mut().zip(from.get(..count)?).for_each(|(to, &from)| *to = from);
                         &part
                     }
                 };
@@ -107,7 +113,6 @@ fn window(
                     vaddw_s16(sums[2], vget_low_s16(high)),
                     vaddw_high_s16(sums[3], high),
                 ];
-                from = from.get(channels..).unwrap_or_default();
             }
         }
         for (sum, bias) in sums.iter_mut().zip(all.bias) {

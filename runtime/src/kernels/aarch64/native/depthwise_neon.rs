@@ -52,7 +52,7 @@ fn run(token: Neon, mut args: ConvArgs<'_>) -> Option<()> {
     let copy = |to: &mut [i8], from: &[i8]| copy(token, to, from);
     rows.each(&mut args, copy, |args, from, offsets, [first, count]| {
         for block in (0..plan.padded).step_by(BLOCK) {
-            let constants = Constants::new(args.channels, block);
+            let constants = Constants::new(args.channels, block)?;
             let job = Job {
                 from: from.get(block..)?,
                 offsets,

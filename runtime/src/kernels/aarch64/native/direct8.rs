@@ -44,6 +44,7 @@ pub(super) struct Block<'v> {
 
 impl Block<'_> {
     /// The groups of windows, of `group` each, in tiles of at most `most`.
+    #[cfg_attr(not(native_dotprod), expect(dead_code, reason = "NEON has tiles of its own"))]
     pub fn tiles(&self, most: usize, group: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         parts(self.patches.len() / (self.padded * group).max(1), most)
     }
@@ -57,6 +58,7 @@ impl Block<'_> {
 
 /// Rows of two windows that are woven into each other.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(native_i8mm), expect(dead_code, reason = "only that instruction set weaves"))]
 pub(super) struct Rows<'v> {
     /// Begins with the first row of the first window.
     pub from: &'v [i8],
@@ -223,7 +225,7 @@ fn with_blocks<I: Direct8Isa>(
             &*room.patches
         };
         for block in 0..out_c.div_ceil(BLOCK) {
-            let constants = Constants::new(args.channels, block * BLOCK);
+            let constants = Constants::new(args.channels, block * BLOCK)?;
             with_block(isa, block, &mut |weights, range| {
                 let block = Block {
                     patches: patches.get(..groups.len() * group)?,

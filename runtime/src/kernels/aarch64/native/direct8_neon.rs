@@ -363,7 +363,7 @@ fn pack(rows: &[i8], len: usize, padded: usize, to: &mut [i8]) -> Option<Range8>
     for (rows, to) in quads {
         for (row, steps) in rows.chunks_exact(len.max(1)).enumerate() {
             for (element, to) in steps.chunks(STEP).zip(to.chunks_exact_mut(QUAD * STEP)) {
-                let Some(to) = to.get_mut(row * STEP..(row + 1) * STEP) else { continue };
+                let to = to.get_mut(row * STEP..(row + 1) * STEP)?;
                 let mut values = [0; STEP];
                 match element.first_chunk() {
                     Some(element) => values = *element,

@@ -17,15 +17,18 @@ const CLASSES: usize = 4;
 /// See [`crate::kernels::portable::reference::logits`].
 pub fn logits_neon(_token: Neon, args: LogitsArgs<'_>) -> Result<(), Fault> {
     let len = args.input.len();
-    let rows = args.weights.chunks(len.saturating_mul(CLASSES).max(1));
     let classes = args.output.len();
+    let weights = len.checked_mul(classes).and_then(|len| args.weights.get(..len));
+    let rows = weights.ok_or(Fault::Plan)?.chunks(len.saturating_mul(CLASSES).max(1));
     let constants = (0..classes)
         .step_by(CLASSES)
         .map(|first| args.channels.part(first..classes.min(first + CLASSES)));
     for ((output, rows), constants) in args.output.chunks_mut(CLASSES).zip(rows).zip(constants) {
         // SAFETY: the token proves that the CPU has NEON.
         let sums = unsafe { sums(args.input, rows) };
-        for ((to, sum), channel) in output.iter_mut().zip(sums).zip(constants.iter()) {
+        for ((to, sum), channel) in
+            output.iter_mut().zip(sums).zip(constants.ok_or(Fault::Plan)?.iter())
+        {
             *to = numerics::logit(sum, channel, args.shift);
         }
     }

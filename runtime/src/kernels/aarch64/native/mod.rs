@@ -6,7 +6,9 @@ mod average_pool_neon;
 mod copy;
 mod depthwise_neon;
 mod direct8;
+#[cfg(native_dotprod)]
 mod direct8_dotprod;
+#[cfg(native_i8mm)]
 mod direct8_i8mm;
 mod direct8_neon;
 mod logits_neon;
@@ -17,7 +19,9 @@ mod winograd4_neon;
 pub use add_neon::{add_in_place_neon, add_neon};
 pub use average_pool_neon::{average_pool_inside_neon, average_pool_neon};
 pub use depthwise_neon::conv_depthwise_neon;
+#[cfg(native_dotprod)]
 pub use direct8_dotprod::conv_direct8_dotprod;
+#[cfg(native_i8mm)]
 pub use direct8_i8mm::conv_direct8_i8mm;
 pub use direct8_neon::conv_direct8_neon;
 pub use logits_neon::logits_neon;
@@ -26,13 +30,15 @@ pub use winograd4_neon::{conv_winograd4_neon, conv_winograd4_neon as conv_winogr
 use crate::kernels::declare::token;
 
 /// Programs may not read the processor's own registers that say so; the operating system tells (on Linux in
-/// HWCAP), and the standard library asks it. Without `std` only what was compiled for such CPUs knows.
+/// HWCAP), and the standard library asks it. Without `std` the code is there only where it was compiled for such
+/// CPUs.
+#[cfg(any(native_dotprod, native_i8mm))]
 macro_rules! has {
     ($feature:tt) => {{
         #[cfg(feature = "std")]
         let there = std::arch::is_aarch64_feature_detected!($feature);
         #[cfg(not(feature = "std"))]
-        let there = cfg!(target_feature = $feature);
+        let there = true;
         there
     }};
 }
@@ -42,11 +48,13 @@ token! {
     Neon, if true
 }
 
+#[cfg(native_dotprod)]
 token! {
     /// Proof that this CPU has dot products of bytes (`SDOT`).
     Dotprod, if has!("dotprod")
 }
 
+#[cfg(native_i8mm)]
 token! {
     /// Proof that this CPU has products of matrices of bytes (`SMMLA`).
     I8mm, if Dotprod::is_there() && has!("i8mm")

@@ -31,15 +31,15 @@ pub(super) struct Constants {
 }
 
 impl Constants {
-    /// Those from channel `first` on.
-    pub fn new(channels: Channels<'_>, first: usize) -> Self {
+    /// Those from channel `first` on; none if there is no such channel.
+    pub fn new(channels: Channels<'_>, first: usize) -> Option<Self> {
         let block = |from: &[i32]| {
             let mut block = [0; BLOCK];
-            let from = from.get(first..).unwrap_or(&[]);
+            let from = from.get(first..)?;
             block.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-            block
+            Some(block)
         };
-        Self { bias: block(channels.bias), multipliers: block(channels.multipliers) }
+        Some(Self { bias: block(channels.bias)?, multipliers: block(channels.multipliers)? })
     }
 
     pub fn channels(&self) -> Channels<'_> {

@@ -50,7 +50,7 @@ pub(super) fn conv<I: DepthwiseIsa>(_isa: I, mut args: ConvArgs<'_>) -> Option<(
     let plan = Plan::new(form(size_of::<I::Weight>()), shape);
     let weights: &mut [I::Weight] = buffer(&mut args.scratch, plan.weights_bytes())?;
     let mut rows = Rows::new(plan, shape, &mut args.scratch)?;
-    let ohwi = args.weights.as_ohwi();
+    let ohwi = args.weights.as_ohwi().get(..plan.taps * shape.output[2])?;
     transpose(ohwi, plan.taps, I::ORDER, weights);
     let epilogue = Epilogue::begin(&mut args)?;
     let row = shape.output[1] * shape.output[2];
@@ -77,6 +77,7 @@ fn transpose<T: From<i8>>(ohwi: &[i8], taps: usize, order: [usize; LANES], to: &
     for (quad, to) in quads.enumerate() {
         for (tap, to) in to.chunks_exact_mut(LANES).enumerate() {
             for (to, lane) in to.iter_mut().zip(order) {
+                // There are no weights of the lanes behind the last channel.
                 let weight = ohwi.get((quad * LANES + lane) * taps + tap);
                 *to = weight.copied().unwrap_or_default().into();
             }
@@ -147,7 +148,7 @@ impl Line<'_> {
             Requantization { residual_multiplier, clamp: (i8::MIN, i8::MAX), ..*requantization };
         for (x, pixel) in output.chunks_exact_mut(channels.max(1)).enumerate() {
             let from = self.from.get(x * self.shape.strides[1] * channels..)?;
-            let constants = constants.part(first..channels);
+            let constants = constants.part(first..channels)?;
             let outputs = pixel.iter_mut().skip(first).zip(constants.iter());
             for (channel, (output, constants)) in (first..channels).zip(outputs) {
                 let weights = ohwi.get(channel * taps..)?;

@@ -145,14 +145,17 @@ fn parts<'a>(
             *to = *from;
         }
     }
-    Some([(0, split, weights), (split, out_c, &*last)].map(|(from, to, weights)| Part {
-        layout,
-        weights,
-        row_bytes: len,
-        channels: to - from,
-        steps: padded / STEP,
-        epilogue: Epilogue { channels: epilogue.channels.part(from..to), ..epilogue },
-    }))
+    let part = |from: usize, to: usize, weights| {
+        Some(Part {
+            layout,
+            weights,
+            row_bytes: len,
+            channels: to - from,
+            steps: padded / STEP,
+            epilogue: Epilogue { channels: epilogue.channels.part(from..to)?, ..epilogue },
+        })
+    };
+    Some([part(0, split, weights)?, part(split, out_c, last)?])
 }
 
 /// Where windows come from.
@@ -231,7 +234,7 @@ impl<'a> Job<'a> {
     #[inline(never)]
     fn gather(&self, (top, left): (usize, usize), window: &mut [i8]) -> bool {
         let shape = self.shape;
-        let [_, in_w, in_c] = shape.input;
+        let [in_h, in_w, in_c] = shape.input;
         let run = shape.kernel[1] * in_c;
         let Some(window) = window.get_mut(..self.len) else { return false };
         let (window, behind) =
@@ -242,13 +245,13 @@ impl<'a> Job<'a> {
         let end = ((in_w + shape.pads[1]).saturating_sub(left) * in_c).min(run).max(before);
         let first = (left + before / in_c.max(1)).saturating_sub(shape.pads[1]) * in_c;
         for (ky, row) in window.chunks_exact_mut(run.max(1)).enumerate() {
-            let y = (top + ky).checked_sub(shape.pads[0]);
-            let line = y.and_then(|y| self.input.get(y * in_w * in_c..)?.get(..in_w * in_c));
-            let values = line.and_then(|line| line.get(first..first + end - before));
-            let Some(values) = values else {
+            let y = (top + ky).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
+            let Some(y) = y.filter(|_| end > before) else {
                 row.fill(shape.input_zero_point);
                 continue;
             };
+            let at = y * in_w * in_c + first;
+            let Some(values) = self.input.get(at..at + end - before) else { return false };
             let (row, behind) = row.split_at_mut_checked(end).unwrap_or_default();
             let (before, inside) = row.split_at_mut_checked(before).unwrap_or_default();
             before.fill(shape.input_zero_point);

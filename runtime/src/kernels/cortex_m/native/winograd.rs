@@ -150,11 +150,11 @@ fn transform<I: Winograd>(
     for channel in (0..in_c).step_by(BLOCK) {
         for (dy, row) in buffers.patch.chunks_exact_mut(columns * BLOCK).enumerate() {
             let y = (y + dy).checked_sub(shape.pads[0]).filter(|&y| y < in_h && count > 0);
-            let line = y.and_then(|y| input.get((y * in_w + left) * in_c + channel..));
-            let Some(line) = line else {
+            let Some(y) = y else {
                 row.fill(zero_point);
                 continue;
             };
+            let line = input.get((y * in_w + left) * in_c + channel..).unwrap_or_default();
             let (before, rest) = row.split_at_mut_checked(first * BLOCK).unwrap_or_default();
             let (inside, behind) = rest.split_at_mut_checked(count * BLOCK).unwrap_or_default();
             before.fill(zero_point);

@@ -49,12 +49,12 @@ fn conv(mut args: ConvArgs<'_>) -> Option<()> {
             patches.chunks_exact_mut(padded.max(1)).zip(first..first + pixels.len())
         {
             let position = (args.first_row + pixel / out_w.max(1), pixel % out_w.max(1));
-            patch_avx2::gather(shape, args.input, position, patch);
-            align_tail(patch, len);
+            patch_avx2::gather(shape, args.input, position, patch)?;
+            align_tail(patch, len)?;
         }
         multiply(patches, padded, args.weights.as_ohwi(), len, accumulators)?;
         for ((index, out), acc) in pixels.zip(accumulators.chunks_exact(out_c.max(1))) {
-            requantize_pixel(acc, channels, rq, args.residual, (first + index) * out_c, out);
+            requantize_pixel(acc, channels, rq, args.residual, (first + index) * out_c, out)?;
         }
     }
     Some(())
@@ -62,17 +62,17 @@ fn conv(mut args: ConvArgs<'_>) -> Option<()> {
 
 /// Moves the elements of the last, incomplete vector to its end, behind zeros.
 #[inline(always)]
-fn align_tail(patch: &mut [i16], len: usize) {
+fn align_tail(patch: &mut [i16], len: usize) -> Option<()> {
     let rest = len % VECTOR;
     if rest == 0 {
-        return;
+        return Some(());
     }
-    if let Some(last) = patch.last_chunk_mut::<VECTOR>() {
-        let mut aligned = [0; VECTOR];
-        let moved = aligned.iter_mut().skip(VECTOR - rest).zip(last.iter());
-        moved.for_each(|(to, &from)| *to = from);
-        *last = aligned;
-    }
+    let last = patch.last_chunk_mut::<VECTOR>()?;
+    let mut aligned = [0; VECTOR];
+    let moved = aligned.iter_mut().skip(VECTOR - rest).zip(last.iter());
+    moved.for_each(|(to, &from)| *to = from);
+    *last = aligned;
+    Some(())
 }
 
 /// All patches times all output channels, whose weights are rows of `len`.
@@ -91,19 +91,16 @@ fn multiply(
         let rows = weights.get(oc * len..(oc + CHANNELS) * len)?;
         let sums = tile(patches, padded, rows, len)?;
         for (acc, sums) in accumulators.chunks_exact_mut(out_c.max(1)).zip(sums) {
-            if let Some(to) = acc.get_mut(oc..).and_then(|acc| acc.first_chunk_mut::<CHANNELS>()) {
-                // SAFETY: `to` is 16 writable bytes; the store needs no alignment.
-                unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), sums) };
-            }
+            let to = acc.get_mut(oc..)?.first_chunk_mut::<CHANNELS>()?;
+            // SAFETY: `to` is 16 writable bytes; the store needs no alignment.
+            unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), sums) };
         }
     }
     let rest = weights.chunks_exact(len.max(1)).enumerate().take(out_c).skip(tiled);
     for (oc, row) in rest {
         let patches = patches.chunks_exact(padded.max(1));
         for (acc, patch) in accumulators.chunks_exact_mut(out_c.max(1)).zip(patches) {
-            if let Some(acc) = acc.get_mut(oc) {
-                *acc = dot(patch, row);
-            }
+            *acc.get_mut(oc)? = dot(patch, row)?;
         }
     }
     Some(())
@@ -111,15 +108,15 @@ fn multiply(
 
 /// One patch times one row, for channels that fill no tile.
 #[target_feature(enable = "avx2")]
-fn dot(patch: &[i16], row: &[i8]) -> i32 {
+fn dot(patch: &[i16], row: &[i8]) -> Option<i32> {
     let whole = row.len() / VECTOR * VECTOR;
     let rest = row.len() - whole;
-    let (head, tail) = patch.split_at_checked(whole).unwrap_or_default();
-    let (row_head, row_tail) = row.split_at_checked(whole).unwrap_or_default();
+    let (head, tail) = patch.split_at_checked(whole)?;
+    let (row_head, row_tail) = row.split_at_checked(whole)?;
     let tail = tail.iter().skip(if rest == 0 { 0 } else { VECTOR - rest });
     let products = |(&x, &w): (&i16, &i8)| i32::from(x) * i32::from(w);
     let sum = head.iter().zip(row_head).map(products).fold(0, i32::wrapping_add);
-    tail.zip(row_tail).map(products).fold(sum, i32::wrapping_add)
+    Some(tail.zip(row_tail).map(products).fold(sum, i32::wrapping_add))
 }
 
 /// Patches of `padded` elements times four rows of `len` weights: the four sums of each patch.

@@ -1,7 +1,4 @@
 //! Additions, average pools and strided copies, sixteen values at a time.
-//!
-//! Their types in the tables have no place for a token: they look for the instructions by themselves, which is
-//! one load, and whoever holds a set of kernels that has them finds them.
 
 use core::arch::x86_64::{__m128i, _mm_cvtsi32_si128, _mm_max_epi8, _mm_min_epi8, _mm_set1_epi8};
 
@@ -10,68 +7,69 @@ use super::max_pool_avx2::taps;
 use super::tiled::vector::{Block, Vectors};
 use super::vnni::epilogue::Epilogue;
 use super::{Avx2, Avx512Vnni};
+use crate::error::Fault;
 use crate::format::Channels;
-use crate::kernels::portable::generic;
 use crate::kernels::x86_64::tiled::BLOCK;
 use crate::kernels::{PoolShape, SubsampleArgs};
 use crate::numerics::{ADD_FRACTION_BITS, Addition, Channel, Requantization};
 
-/// Declares an operator: by the instructions of a set if they are there, or portably.
+/// Declares an operator by the instructions of a set.
 macro_rules! operator {
-    ($name:ident by $token:ident: $run:ident or $portable:ident($($argument:ident: $type:ty),+)) => {
+    ($name:ident by $token:ident: $run:ident($($argument:ident: $type:ty),+)) => {
         /// See [`crate::kernels::portable::reference`].
-        pub fn $name($($argument: $type),+) {
-            if !$token::is_there() {
-                return generic::$portable($($argument),+);
-            }
-            // SAFETY: this machine has the instructions.
-            unsafe { $run::<$token>($($argument),+) }
+        pub fn $name(_token: $token, $($argument: $type),+) -> Result<(), Fault> {
+            // SAFETY: the token proves that this machine has the instructions.
+            unsafe { $run::<$token>($($argument),+) }.ok_or(Fault::Plan)
         }
     };
 }
 
 pub(super) use operator;
 
-operator! { add_avx2 by Avx2: sum or add(
+operator! { add_avx2 by Avx2: sum(
     p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]
 ) }
-operator! { add_avx512 by Avx512Vnni: sum or add(
+operator! { add_avx512 by Avx512Vnni: sum(
     p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]
 ) }
-operator! { add_in_place_avx2 by Avx2: sum_in_place or add_in_place(
+operator! { add_in_place_avx2 by Avx2: sum_in_place(
     p: &Addition, a: &[i8], output: &mut [i8]
 ) }
-operator! { add_in_place_avx512 by Avx512Vnni: sum_in_place or add_in_place(
+operator! { add_in_place_avx512 by Avx512Vnni: sum_in_place(
     p: &Addition, a: &[i8], output: &mut [i8]
 ) }
-operator! { average_pool_avx2 by Avx2: average or average_pool(
+operator! { average_pool_avx2 by Avx2: average(
     shape: &PoolShape, channel: Channel, rq: &Requantization, input: &[i8], output: &mut [i8]
 ) }
-operator! { average_pool_avx512 by Avx512Vnni: average or average_pool(
+operator! { average_pool_avx512 by Avx512Vnni: average(
     shape: &PoolShape, channel: Channel, rq: &Requantization, input: &[i8], output: &mut [i8]
 ) }
-operator! { average_pool_inside_avx2 by Avx2: average_inside or average_pool_inside(
+operator! { average_pool_inside_avx2 by Avx2: average_inside(
     shape: &PoolShape, channels: Channels<'_>, rq: &Requantization, input: &[i8], output: &mut [i8]
 ) }
-operator! { average_pool_inside_avx512 by Avx512Vnni: average_inside or average_pool_inside(
+operator! { average_pool_inside_avx512 by Avx512Vnni: average_inside(
     shape: &PoolShape, channels: Channels<'_>, rq: &Requantization, input: &[i8], output: &mut [i8]
 ) }
-operator! { subsample_avx2 by Avx2: copy or subsample(args: SubsampleArgs<'_>) }
+operator! { subsample_avx2 by Avx2: copy(args: SubsampleArgs<'_>) }
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn sum<V: Vectors>(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
-    let len = output.len().min(a.len()).min(b.len());
+unsafe fn sum<V: Vectors>(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) -> Option<()> {
+    let len = output.len();
+    let (a, b) = (a.get(..len)?, b.get(..len)?);
     // SAFETY: the caller vouches for the instructions; there are so many values of each.
     unsafe { sums::<V>(p, a.as_ptr(), b.as_ptr(), output.as_mut_ptr(), len) }
+    Some(())
 }
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn sum_in_place<V: Vectors>(p: &Addition, a: &[i8], output: &mut [i8]) {
-    let (len, output) = (output.len().min(a.len()), output.as_mut_ptr());
+unsafe fn sum_in_place<V: Vectors>(p: &Addition, a: &[i8], output: &mut [i8]) -> Option<()> {
+    let len = output.len();
+    let (a, output) = (a.get(..len)?, output.as_mut_ptr());
     // SAFETY: as above; each value is read before it is overwritten.
     unsafe { sums::<V>(p, a.as_ptr(), output.cast_const(), output, len) }
+    Some(())
 }
 
 /// # Safety
@@ -107,7 +105,7 @@ unsafe fn average<V: Vectors>(
     rq: &Requantization,
     input: &[i8],
     output: &mut [i8],
-) {
+) -> Option<()> {
     let padding = i32::from(shape.input_zero_point);
     let channels = Channels { bias: &[channel.bias], multipliers: &[channel.multiplier] };
     // SAFETY: the caller vouches for the instructions.
@@ -122,7 +120,7 @@ unsafe fn average_inside<V: Vectors>(
     rq: &Requantization,
     input: &[i8],
     output: &mut [i8],
-) {
+) -> Option<()> {
     // SAFETY: the caller vouches for the instructions.
     unsafe {
         averages::<V>(shape, (0, channels), rq, input, output, |inside| inside.wrapping_sub(1))
@@ -141,12 +139,10 @@ unsafe fn averages<V: Vectors>(
     input: &[i8],
     output: &mut [i8],
     index: impl Fn(usize) -> usize,
-) {
+) -> Option<()> {
     let [in_h, in_w, channels] = shape.input;
     let (out_w, area) = (shape.output[1].max(1), shape.kernel[0].wrapping_mul(shape.kernel[1]));
-    if input.len() < in_h.saturating_mul(in_w).saturating_mul(channels) {
-        return;
-    }
+    let input = input.get(..in_h.checked_mul(in_w)?.checked_mul(channels)?)?;
     // SAFETY: the caller vouches for the instructions; pixels of a window are inside the input, and so are their
     // channels.
     unsafe {
@@ -158,14 +154,13 @@ unsafe fn averages<V: Vectors>(
                     let columns = taps(shape, 1, pixel % out_w);
                     let inside = rows.len() * columns.len();
                     let index = index(inside);
-                    let pair = constants.bias.get(index).zip(constants.multipliers.get(index));
-                    let Some((&bias, &multiplier)) = pair else { continue };
+                    let (bias, multiplier) =
+                        (constants.bias.get(index)?, *constants.multipliers.get(index)?);
                     let outside = padding.wrapping_mul(area.wrapping_sub(inside) as i32);
                     let (bias, multipliers) =
                         ([bias.wrapping_add(outside); BLOCK], [multiplier; BLOCK]);
                     let constants = Channels { bias: &bias, multipliers: &multipliers };
-                    let epilogue = Epilogue::new([&[0; BLOCK * 4]], constants, rq);
-                    let Some(epilogue) = epilogue else { continue };
+                    let epilogue = Epilogue::new([&[0; BLOCK * 4]], constants, rq)?;
                     for (block, to) in output.chunks_mut(BLOCK).enumerate() {
                         let mut sums: V::Block = epilogue.first[0];
                         for y in rows.clone() {
@@ -179,8 +174,9 @@ unsafe fn averages<V: Vectors>(
                         write(clamped(bytes, rq.clamp), to.as_mut_ptr(), to.len());
                     }
                 }
+                Some(())
             },
-        );
+        )
     }
 }
 
@@ -194,7 +190,7 @@ pub(super) unsafe fn clamped(bytes: __m128i, (low, high): (i8, i8)) -> __m128i {
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn copy<V: Vectors>(args: SubsampleArgs<'_>) {
+unsafe fn copy<V: Vectors>(args: SubsampleArgs<'_>) -> Option<()> {
     let SubsampleArgs { strides, channels_before, from, to, input, output } = args;
     // SAFETY: the caller vouches for the instructions; both parts of a copy are as long as the other.
     unsafe {
@@ -205,17 +201,16 @@ unsafe fn copy<V: Vectors>(args: SubsampleArgs<'_>) {
                 for (pixel, out) in output.chunks_exact_mut(to.channels.max(1)).enumerate() {
                     let source =
                         pixel / width * strides[0] * from.width + pixel % width * strides[1];
-                    let source = input.get(source * count..).and_then(|pixels| pixels.get(..count));
+                    let source = input.get(source * count..)?.get(..count)?;
                     out.fill(from.zero_point);
-                    let copied =
-                        out.get_mut(channels_before..).and_then(|out| out.get_mut(..count));
-                    let Some((source, copied)) = source.zip(copied) else { continue };
+                    let copied = out.get_mut(channels_before..)?.get_mut(..count)?;
                     let blocks = copied.chunks_mut(BLOCK).zip(source.chunks(BLOCK));
                     for (to, from) in blocks {
                         write(load(from.as_ptr(), to.len()), to.as_mut_ptr(), to.len());
                     }
                 }
+                Some(())
             },
-        );
+        )
     }
 }

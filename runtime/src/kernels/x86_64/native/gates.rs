@@ -1,44 +1,54 @@
-//! Products and concatenations, sixteen values at a time; they look for the instructions by themselves, as
-//! [`super::elementwise`] does.
+//! Products and concatenations, sixteen values at a time.
 
 use super::elementwise::{clamped, operator};
 use super::few::{load, write};
 use super::tiled::vector::{Block, Vectors};
 use super::vnni::epilogue::Epilogue;
 use super::{Avx2, Avx512Vnni};
+use crate::error::Fault;
 use crate::format::Channels;
 use crate::kernels::ConcatArgs;
-use crate::kernels::portable::generic;
 use crate::kernels::x86_64::tiled::BLOCK;
 use crate::numerics::Multiplication;
 
-operator! { multiply_avx2 by Avx2: product or multiply(
+operator! { multiply_avx2 by Avx2: product(
     p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]
 ) }
-operator! { multiply_avx512 by Avx512Vnni: product or multiply(
+operator! { multiply_avx512 by Avx512Vnni: product(
     p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]
 ) }
-operator! { multiply_in_place_avx2 by Avx2: product_in_place or multiply_in_place(
+operator! { multiply_in_place_avx2 by Avx2: product_in_place(
     p: &Multiplication, a: &[i8], output: &mut [i8]
 ) }
-operator! { multiply_in_place_avx512 by Avx512Vnni: product_in_place or multiply_in_place(
+operator! { multiply_in_place_avx512 by Avx512Vnni: product_in_place(
     p: &Multiplication, a: &[i8], output: &mut [i8]
 ) }
-operator! { concat_avx2 by Avx2: channels or concat(args: ConcatArgs<'_>) }
-operator! { concat_avx512 by Avx512Vnni: channels or concat(args: ConcatArgs<'_>) }
+operator! { concat_avx2 by Avx2: channels(args: ConcatArgs<'_>) }
+operator! { concat_avx512 by Avx512Vnni: channels(args: ConcatArgs<'_>) }
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn product<V: Vectors>(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) {
-    let len = output.len().min(a.len()).min(b.len());
+unsafe fn product<V: Vectors>(
+    p: &Multiplication,
+    a: &[i8],
+    b: &[i8],
+    output: &mut [i8],
+) -> Option<()> {
+    let len = output.len();
+    let (a, b) = (a.get(..len)?, b.get(..len)?);
     // SAFETY: the caller vouches for the instructions; there are so many values of each.
     unsafe { products::<V>(p, a.as_ptr(), b.as_ptr(), output.as_mut_ptr(), len) }
 }
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn product_in_place<V: Vectors>(p: &Multiplication, a: &[i8], output: &mut [i8]) {
-    let (len, output) = (output.len().min(a.len()), output.as_mut_ptr());
+unsafe fn product_in_place<V: Vectors>(
+    p: &Multiplication,
+    a: &[i8],
+    output: &mut [i8],
+) -> Option<()> {
+    let len = output.len();
+    let (a, output) = (a.get(..len)?, output.as_mut_ptr());
     // SAFETY: as above; each value is read before it is overwritten.
     unsafe { products::<V>(p, a.as_ptr(), output.cast_const(), output, len) }
 }
@@ -52,7 +62,7 @@ unsafe fn products<V: Vectors>(
     b: *const i8,
     to: *mut i8,
     len: usize,
-) {
+) -> Option<()> {
     let (bias, multipliers) = ([p.channel.bias; BLOCK], [p.channel.multiplier; BLOCK]);
     let channels = Channels { bias: &bias, multipliers: &multipliers };
     // SAFETY: the caller vouches for the instructions and for the values.
@@ -64,8 +74,7 @@ unsafe fn products<V: Vectors>(
                     V::Block::splat(-i32::from(p.zero_points.0)),
                     V::Block::splat(-i32::from(p.zero_points.1)),
                 );
-                let epilogue = Epilogue::new([&[0; BLOCK * 4]], channels, &p.requantization);
-                let Some(epilogue) = epilogue else { return };
+                let epilogue = Epilogue::new([&[0; BLOCK * 4]], channels, &p.requantization)?;
                 let bias: V::Block = epilogue.first[0];
                 for at in (0..len).step_by(BLOCK) {
                     let count = BLOCK.min(len - at);
@@ -74,20 +83,22 @@ unsafe fn products<V: Vectors>(
                     let bytes = epilogue.round(a.product(b) + bias, 0, None).narrow();
                     write(clamped(bytes, p.requantization.clamp), to.add(at), count);
                 }
+                Some(())
             },
-        );
+        )
     }
 }
 
 /// # Safety
 /// The CPU has the instructions.
-unsafe fn channels<V: Vectors>(args: ConcatArgs<'_>) {
+unsafe fn channels<V: Vectors>(args: ConcatArgs<'_>) -> Option<()> {
     let ConcatArgs { input, first, total, weights, channels, requantization, output } = args;
     let own = weights.len();
-    let pixels = (output.len() / total.max(1)).min(input.len() / own.max(1));
-    let constants = channels.bias.len().min(channels.multipliers.len());
-    if first.checked_add(own).is_none_or(|end| end > total) || constants < own {
-        return;
+    let pixels = output.len().checked_div(total)?;
+    let input = input.get(..pixels.checked_mul(own)?)?;
+    let channels = channels.part(0..own)?;
+    if first.checked_add(own).is_none_or(|end| end > total) {
+        return None;
     }
     // SAFETY: the caller vouches for the instructions; every pixel has so many channels, in the input from the
     // first on, in the output from `first` on.
@@ -105,8 +116,7 @@ unsafe fn channels<V: Vectors>(args: ConcatArgs<'_>) {
                         factors[n] = i32::from(weights[block + n]);
                     }
                     let part = Channels { bias: &bias, multipliers: &multipliers };
-                    let epilogue = Epilogue::new([&[0; BLOCK * 4]], part, requantization);
-                    let Some(epilogue) = epilogue else { return };
+                    let epilogue = Epilogue::new([&[0; BLOCK * 4]], part, requantization)?;
                     let bias: V::Block = epilogue.first[0];
                     let factors = V::Block::load(factors.as_ptr());
                     for pixel in 0..pixels {
@@ -117,7 +127,8 @@ unsafe fn channels<V: Vectors>(args: ConcatArgs<'_>) {
                         write(clamped(bytes, requantization.clamp), to, count);
                     }
                 }
+                Some(())
             },
-        );
+        )
     }
 }

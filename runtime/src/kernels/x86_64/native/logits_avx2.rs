@@ -24,7 +24,7 @@ pub fn logits_avx2(_token: Avx2, args: LogitsArgs<'_>) -> Result<(), Fault> {
 
 #[target_feature(enable = "avx2")]
 fn logits(args: LogitsArgs<'_>) -> Option<()> {
-    by_classes(args, |input, rows| sums(input, rows))
+    by_classes(args, |input, rows| Some(sums(input, rows)))
 }
 
 /// Logits from the sums of [`CLASSES`] at a time, or of fewer at the end: the products of their rows of weights
@@ -32,7 +32,7 @@ fn logits(args: LogitsArgs<'_>) -> Option<()> {
 #[inline(always)]
 pub(super) fn by_classes(
     args: LogitsArgs<'_>,
-    sums: impl Fn(&[i8], &[i8]) -> [i32; CLASSES],
+    sums: impl Fn(&[i8], &[i8]) -> Option<[i32; CLASSES]>,
 ) -> Option<()> {
     let LogitsArgs { input, weights, channels, shift, output } = args;
     let weights = weights.get(..input.len().checked_mul(output.len())?)?;
@@ -42,7 +42,7 @@ pub(super) fn by_classes(
     let constants = bias.chunks(CLASSES).zip(multipliers.chunks(CLASSES));
     for ((output, rows), (bias, multipliers)) in output.chunks_mut(CLASSES).zip(rows).zip(constants)
     {
-        let sums = sums(input, rows);
+        let sums = sums(input, rows)?;
         let constants = bias.iter().zip(multipliers);
         for ((to, sum), (&bias, &multiplier)) in output.iter_mut().zip(sums).zip(constants) {
             *to = numerics::logit(sum, numerics::Channel { bias, multiplier }, shift);

@@ -62,7 +62,7 @@ unsafe fn run<D: Dots>(args: LogitsArgs<'_>) -> Option<()> {
 /// # Safety
 /// The CPU has the instructions.
 #[inline(always)]
-unsafe fn sums<D: Dots>(input: &[i8], rows: &[i8]) -> [i32; CLASSES] {
+unsafe fn sums<D: Dots>(input: &[i8], rows: &[i8]) -> Option<[i32; CLASSES]> {
     let mut sums = [0; CLASSES];
     // SAFETY: the caller vouches for the instructions.
     unsafe {
@@ -70,18 +70,18 @@ unsafe fn sums<D: Dots>(input: &[i8], rows: &[i8]) -> [i32; CLASSES] {
         if D::TILE.blocks > 1
             && let Some(all) = rows_times_input::<D, CLASSES>(input, rows)
         {
-            return all;
+            return Some(all);
         }
         let pairs = rows.chunks(input.len().saturating_mul(2).max(1));
         for (sums, rows) in sums.chunks_exact_mut(2).zip(pairs) {
             if let Some(pair) = rows_times_input::<D, 2>(input, rows) {
                 sums.copy_from_slice(&pair);
-            } else if let Some([sum]) = rows_times_input::<D, 1>(input, rows) {
-                sums[0] = sum;
+            } else {
+                [sums[0]] = rows_times_input::<D, 1>(input, rows)?;
             }
         }
     }
-    sums
+    Some(sums)
 }
 
 /// `None` if there are fewer rows.

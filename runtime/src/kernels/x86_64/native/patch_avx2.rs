@@ -8,13 +8,17 @@ use crate::kernels::{ConvShape, patch};
 pub(super) const VECTOR: usize = 16;
 
 /// [`patch::gather`] of a convolution in one group; what lies behind the window in `patch` is
-/// arbitrary.
+/// arbitrary. None if the input ends before.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub(super) fn gather(shape: &ConvShape, input: &[i8], position: (usize, usize), patch: &mut [i16]) {
-    if gather_inside(shape, input, position, patch).is_none() {
-        patch::gather(shape, input, position, 0, patch, i16::from);
-    }
+pub(super) fn gather(
+    shape: &ConvShape,
+    input: &[i8],
+    position: (usize, usize),
+    patch: &mut [i16],
+) -> Option<()> {
+    gather_inside(shape, input, position, patch)
+        .or_else(|| patch::gather(shape, input, position, 0, patch, i16::from))
 }
 
 /// Gathers in whole vectors, for windows inside the input: a row's last vector may reach into

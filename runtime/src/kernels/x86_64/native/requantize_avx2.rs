@@ -16,7 +16,7 @@ use crate::numerics::{Channel, Requantization, requantize_residual};
 const LANES: usize = 8;
 
 /// Requantizes the accumulators of one pixel; `index` is the position of its first channel in the
-/// output tensor.
+/// output tensor. None if a slice is too short.
 #[target_feature(enable = "avx2")]
 #[inline]
 pub(super) fn requantize_pixel(
@@ -26,32 +26,27 @@ pub(super) fn requantize_pixel(
     residual: Residual<'_>,
     index: usize,
     output: &mut [i8],
-) {
-    let vectors = output.len() / LANES;
-    let (head, tail) = output.split_at_mut(vectors * LANES);
-    let constants = channels.bias.chunks_exact(LANES).zip(channels.multipliers.chunks_exact(LANES));
-    let blocks = head.chunks_exact_mut(LANES).zip(acc.chunks_exact(LANES)).zip(constants);
-    for (block, ((out, acc), (bias, multipliers))) in blocks.enumerate() {
+) -> Option<()> {
+    let (acc, channels) = (acc.get(..output.len())?, channels.part(0..output.len())?);
+    let (head, tail) = output.as_chunks_mut::<LANES>();
+    let first = head.len() * LANES;
+    let constants = channels.bias.as_chunks().0.iter().zip(channels.multipliers.as_chunks().0);
+    let blocks = head.iter_mut().zip(acc.as_chunks().0).zip(constants);
+    for (block, ((out, &acc), (&bias, &multipliers))) in blocks.enumerate() {
         let shortcut: [i8; LANES] = match residual {
             Residual::None => [0; LANES],
-            Residual::InPlace => read(out),
-            Residual::Separate(values) => read(values.get(index + block * LANES..).unwrap_or(&[])),
+            Residual::InPlace => *out,
+            Residual::Separate(values) => *values.get(index + block * LANES..)?.first_chunk()?,
         };
-        let values = requantize_8(read(acc), read(bias), read(multipliers), shortcut, rq);
-        out.copy_from_slice(&values);
+        *out = requantize_8(acc, bias, multipliers, shortcut, rq);
     }
-    let first = vectors * LANES;
     let rest = acc.iter().zip(channels.iter()).skip(first);
     for (lane, (out, (&acc, channel))) in tail.iter_mut().zip(rest).enumerate() {
         let channel: Channel = channel;
-        let residual = residual.at(index + first + lane, *out);
+        let residual = residual.at(index + first + lane, *out)?;
         *out = requantize_residual(acc, residual, channel, rq);
     }
-}
-
-#[inline(always)]
-fn read<T: Copy + Default>(values: &[T]) -> [T; LANES] {
-    values.first_chunk().copied().unwrap_or_default()
+    Some(())
 }
 
 #[target_feature(enable = "avx2")]

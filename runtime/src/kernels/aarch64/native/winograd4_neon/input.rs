@@ -47,8 +47,8 @@ pub(super) fn transform(
     }
     let from = window(shape, corner).into_iter().flatten();
     for (pixel, from) in buffer.chunks_exact_mut(in_c.max(1)).zip(from) {
-        match from.and_then(|from| input.get(from..)?.get(..in_c)) {
-            Some(from) => pixel.copy_from_slice(from),
+        match from {
+            Some(from) => pixel.copy_from_slice(input.get(from..)?.get(..in_c)?),
             None => pixel.fill(shape.input_zero_point),
         }
     }

@@ -159,7 +159,7 @@ fn store<const T: usize>(
     oc: usize,
 ) -> Option<()> {
     let [_, out_w, out_c] = args.shape.output;
-    let channels = args.channels.part(oc..oc + BLOCK);
+    let channels = args.channels.part(oc..oc + BLOCK)?;
     let requantizer = Requantizer::new(channels, args.requantization, args.residual)?;
     for (index, tile) in tiles.enumerate() {
         let mut sums = [[[vdupq_n_s32(0); VECTORS]; T]; T];

@@ -24,7 +24,7 @@ pub(super) fn transform(
     to: &mut [i16],
 ) -> Option<()> {
     if gather_inside(shape, input, corner, buffer).is_none() {
-        gather(shape, input, corner, buffer);
+        gather(shape, input, corner, buffer)?;
     }
     transform_window(buffer, WINDOW * STEM_ROW, STEM_ROW, stride, to)
 }
@@ -62,19 +62,25 @@ fn eight(from: &[i8], at: usize) -> Option<u64> {
 }
 
 /// A window with padding, pixel by pixel.
-fn gather(shape: &ConvShape, input: &[i8], corner: (usize, usize), buffer: &mut [i8]) {
+fn gather(
+    shape: &ConvShape,
+    input: &[i8],
+    corner: (usize, usize),
+    buffer: &mut [i8],
+) -> Option<()> {
     let [in_h, in_w, _] = shape.input;
     for y in 0..EXTENT {
         let from_y = (2 * corner.0 + y).checked_sub(shape.pads[0]).filter(|&y| y < in_h);
         for x in 0..EXTENT {
             let from_x = (2 * corner.1 + x).checked_sub(shape.pads[1]).filter(|&x| x < in_w);
-            let from = from_y.zip(from_x).map(|(y, x)| (y * in_w + x) * CHANNELS);
-            let pixel = from.and_then(|from| input.get(from..)?.first_chunk::<CHANNELS>());
             let pair = (y / 2 * WINDOW + x / 2) * STEM_ROW;
             let at = pair + y % 2 * PAIR + x % 2 * CHANNELS;
-            if let Some(to) = buffer.get_mut(at..).and_then(|to| to.first_chunk_mut()) {
-                *to = pixel.copied().unwrap_or([shape.input_zero_point; CHANNELS]);
-            }
+            let to: &mut [i8; CHANNELS] = buffer.get_mut(at..)?.first_chunk_mut()?;
+            *to = match from_y.zip(from_x) {
+                Some((y, x)) => *input.get((y * in_w + x) * CHANNELS..)?.first_chunk()?,
+                None => [shape.input_zero_point; CHANNELS],
+            };
         }
     }
+    Some(())
 }

@@ -109,7 +109,7 @@ fn fill_table(
     }
     let (first, table) = table.split_at_mut_checked(width)?;
     let (multipliers, words) = table.split_at_mut_checked(width)?;
-    let pairs = constants.part(channels.clone()).iter();
+    let pairs = constants.part(channels.clone())?.iter();
     for (index, (channel, constants)) in channels.zip(pairs).enumerate() {
         let (row, lane) = (task.weights.get(channel * len..)?.get(..len)?, lane(index, width));
         let sum = row.iter().fold(0i32, |sum, &weight| sum.wrapping_add(weight.into()));

@@ -19,12 +19,12 @@ impl Tiles for Direct {
     const SHIFT: u32 = 0;
 
     #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) -> Option<()> {
         let row = window.shape.patch_len().next_multiple_of(LANES);
         // SAFETY: the caller vouches for a row and sixteen values.
         let patch = unsafe { core::slice::from_raw_parts_mut(to, row + LANES) };
         // SAFETY: the caller vouches for AVX2.
-        unsafe { patch_avx2::gather(window.shape, window.input, window.corner, patch) };
+        unsafe { patch_avx2::gather(window.shape, window.input, window.corner, patch) }
     }
 
     #[inline(always)]

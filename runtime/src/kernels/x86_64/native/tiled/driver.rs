@@ -138,7 +138,7 @@ pub(super) unsafe fn conv<V: Vectors, T: Tiles>(
         for oc in (0..out_c).step_by(BLOCK) {
             // SAFETY: the caller vouches for the instructions.
             unsafe {
-                let epilogue = Epilogue::new::<V, T>(channels.part(oc..oc + BLOCK), rq)?;
+                let epilogue = Epilogue::new::<V, T>(channels.part(oc..oc + BLOCK)?, rq)?;
                 task.channels::<V, T>(&mut buffers, &mut outputs, block, oc, &epilogue)?;
             }
         }
@@ -228,12 +228,12 @@ impl<'a> Task<'a> {
                         let corner = (self.first_row + next.0, next.1);
                         next = self.next_corner::<T>(next);
                         let window = Window { shape, input, corner, padding };
-                        T::input::<V>(&window, rows.add(tile * row), stride);
+                        T::input::<V>(&window, rows.add(tile * row), stride)?;
                     }
+                    Some(())
                 },
-            );
-        };
-        Some(())
+            )
+        }
     }
 
     /// Nothing where weights are stored.

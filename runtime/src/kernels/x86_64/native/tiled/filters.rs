@@ -115,7 +115,7 @@ pub(super) fn interleave(
             unsafe {
                 let rows = weights.as_ptr().add(tap * in_c + first);
                 match vectors {
-                    MAX_VECTORS => ohwi::interleave_lines(rows, TAPS * in_c, &mut pairs),
+                    MAX_VECTORS => ohwi::interleave_lines(rows, TAPS * in_c, &mut pairs)?,
                     _ => ohwi::interleave(rows, TAPS * in_c, vectors, &mut pairs),
                 }
             }

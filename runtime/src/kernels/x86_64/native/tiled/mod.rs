@@ -47,7 +47,7 @@ trait Tiles {
     /// # Safety
     /// The CPU has the instructions, and `to` has room for a row at each position and for
     /// [`LANES`](crate::kernels::x86_64::tiled::LANES) values behind the last, whose contents are arbitrary.
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize);
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) -> Option<()>;
 
     /// From the products of a tile, positions `stride` sums apart, to its pixels: sums times a power of two
     /// and a factor that [`Tiles::INVERSE`] undoes.

@@ -152,7 +152,11 @@ pub(super) unsafe fn interleave(
 /// # Safety
 /// The values are readable.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn interleave_lines(rows: *const i8, pitch: usize, to: &mut Interleaved) {
+pub(super) unsafe fn interleave_lines(
+    rows: *const i8,
+    pitch: usize,
+    to: &mut Interleaved,
+) -> Option<()> {
     // Quarters of both halves of the rows, alternating.
     let near = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
     let far = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
@@ -164,7 +168,7 @@ pub(super) unsafe fn interleave_lines(rows: *const i8, pitch: usize, to: &mut In
         transpose_lanes([row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)])
     };
     let halves = half(0).into_iter().zip(half(1));
-    let [first, second, third, fourth] = to.0.as_chunks_mut::<PAIRS>().0 else { return };
+    let [first, second, third, fourth] = to.0.as_chunks_mut::<PAIRS>().0 else { return None };
     for (pair, (low, high)) in halves.enumerate() {
         let near = _mm512_permutex2var_epi64(low, near, high);
         let far = _mm512_permutex2var_epi64(low, far, high);
@@ -178,4 +182,5 @@ pub(super) unsafe fn interleave_lines(rows: *const i8, pitch: usize, to: &mut In
             _mm256_storeu_si256(fourth[pair].as_mut_ptr().cast(), upper);
         }
     }
+    Some(())
 }

@@ -43,7 +43,7 @@ impl Tiles for Stem {
     const SHIFT: u32 = 6;
 
     #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) -> Option<()> {
         // SAFETY: the caller vouches for AVX2 and for `to`.
         unsafe { input(window, to, stride) }
     }
@@ -64,7 +64,7 @@ pub(super) fn from_ohwi(
     _part: Range<usize>,
     to: &mut [i16],
 ) -> Option<()> {
-    let rows = weights.get(oc * TAPS..)?.get(..BLOCK * TAPS)?;
+    let rows = weights.get(oc * TAPS..)?.first_chunk()?;
     let to = to.get_mut(..CHANNELS * 2 * POSITIONS * 2 * BLOCK)?;
     for (pair, to) in to.chunks_exact_mut(POSITIONS * 2 * BLOCK).enumerate() {
         let even = transform_channel(rows, 2 * pair);
@@ -80,14 +80,14 @@ pub(super) fn from_ohwi(
 
 /// The transformed weights of one of twelve channels: `[position][output channel]`.
 #[target_feature(enable = "avx2")]
-fn transform_channel(rows: &[i8], channel: usize) -> [[i16; BLOCK]; POSITIONS] {
+fn transform_channel(rows: &[i8; BLOCK * TAPS], channel: usize) -> [[i16; BLOCK]; POSITIONS] {
     let (first_y, first_x) = (channel / (2 * CHANNELS), channel / CHANNELS % 2);
     let tap = |y: usize, x: usize| -> [i16; BLOCK] {
         let (y, x) = (2 * y + first_y, 2 * x + first_x);
         core::array::from_fn(|oc| {
             let at = oc * TAPS + (y * KERNEL + x) * CHANNELS + channel % CHANNELS;
             let inside = y < KERNEL && x < KERNEL;
-            rows.get(at).filter(|_| inside).copied().unwrap_or(0).into()
+            if inside { rows[at].into() } else { 0 }
         })
     };
     let mut left = [[[0; BLOCK]; 4]; WINDOW];
@@ -127,7 +127,7 @@ fn transform_filter([a, b, c, d]: [[i16; BLOCK]; 4]) -> [[i16; BLOCK]; WINDOW] {
 /// # Safety
 /// `to` has room for sixteen values at each of 36 positions, `stride` values apart.
 #[target_feature(enable = "avx2")]
-unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
+unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) -> Option<()> {
     let row = window.shape.input[1] * CHANNELS;
     // The last load of eight bytes begins two pixels before the window's end.
     let last = (EXTENT - 1) * row + (EXTENT - 2) * CHANNELS + 8;
@@ -135,11 +135,12 @@ unsafe fn input(window: &Window<'_>, to: *mut i16, stride: usize) {
     if let Some(pixels) = inside {
         // SAFETY: all rows and loads of the window end at or before `last`.
         unsafe { transform(pixels.as_ptr(), row, to, stride) };
-        return;
+        return Some(());
     }
-    let copied = copy(window);
+    let copied = copy(window)?;
     // SAFETY: the copy has room for the loads.
     unsafe { transform(copied.as_ptr().cast(), COPIED_ROW, to, stride) };
+    Some(())
 }
 
 /// # Safety
@@ -176,7 +177,7 @@ impl Pixels<Words256> for Folded {
 }
 
 /// The window of a tile at the border, with its padding.
-fn copy(window: &Window<'_>) -> [[i8; COPIED_ROW]; EXTENT] {
+fn copy(window: &Window<'_>) -> Option<[[i8; COPIED_ROW]; EXTENT]> {
     let [in_h, in_w, _] = window.shape.input;
     let (top, left) = (window.corner.0 * 2, window.corner.1 * 2);
     let [pad_top, pad_left, ..] = window.shape.pads;
@@ -185,18 +186,15 @@ fn copy(window: &Window<'_>) -> [[i8; COPIED_ROW]; EXTENT] {
     let first = pad_left.saturating_sub(left).min(EXTENT);
     let end = (in_w + pad_left).saturating_sub(left).min(EXTENT);
     if first >= end {
-        return copied;
+        return Some(copied);
     }
     for (y, to) in copied.iter_mut().enumerate() {
         let Some(y) = (top + y).checked_sub(pad_top).filter(|&y| y < in_h) else { continue };
-        if let Some(to) = to.get_mut(first * CHANNELS..end * CHANNELS) {
-            let from = (y * in_w + left + first - pad_left) * CHANNELS;
-            if let Some(from) = window.input.get(from..from + to.len()) {
-                to.copy_from_slice(from);
-            }
-        }
+        let to = to.get_mut(first * CHANNELS..end * CHANNELS)?;
+        let from = (y * in_w + left + first - pad_left) * CHANNELS;
+        to.copy_from_slice(window.input.get(from..from + to.len())?);
     }
-    copied
+    Some(copied)
 }
 
 /// The rows [1 1 1 1 1 0] [0 1 -1 2 -2 0] [0 1 1 4 4 2].

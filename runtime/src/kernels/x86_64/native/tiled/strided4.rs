@@ -32,7 +32,7 @@ impl Tiles for Strided4 {
     }
 
     #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) -> Option<()> {
         // SAFETY: the caller vouches for the instructions and for `to`.
         unsafe { transform::input::<WINDOW, V, Self>(window, to, stride) }
     }

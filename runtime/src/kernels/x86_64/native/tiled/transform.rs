@@ -31,9 +31,10 @@ pub(super) unsafe fn input<const N: usize, V: Vectors, F: Input<N>>(
     window: &Window<'_>,
     to: *mut i16,
     stride: usize,
-) {
+) -> Option<()> {
     let [_, in_w, in_c] = window.shape.input;
-    if let Some(pixels) = window.inside(N).and_then(|first| window.input.get(first..)) {
+    if let Some(first) = window.inside(N) {
+        let pixels = window.input.get(first..)?;
         let pixels = Inside { first: pixels.as_ptr(), row: in_w * in_c, pixel: in_c };
         // SAFETY: the whole window is inside the input; the caller vouches for the rest.
         unsafe { channels::<N, V, F>(&pixels, in_c, to, stride) };
@@ -41,6 +42,7 @@ pub(super) unsafe fn input<const N: usize, V: Vectors, F: Input<N>>(
         // SAFETY: pixels and padding have `in_c` channels; the caller vouches for the rest.
         unsafe { channels::<N, V, F>(&window.pixels::<N>(), in_c, to, stride) };
     }
+    Some(())
 }
 
 /// # Safety

@@ -32,12 +32,12 @@ impl Tiles for U8s8 {
     const SHIFT: u32 = Direct::SHIFT;
 
     #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, _stride: usize) -> Option<()> {
         let row = window.shape.patch_len().div_ceil(2).next_multiple_of(LANES);
         // SAFETY: the caller vouches for a row and sixteen values of two bytes.
         let row = unsafe { core::slice::from_raw_parts_mut(to.cast::<u8>(), (row + LANES) * 2) };
         // SAFETY: the caller vouches for AVX2.
-        unsafe { gather(window, row) };
+        unsafe { gather(window, row) }
     }
 
     #[inline(always)]
@@ -50,15 +50,15 @@ impl Tiles for U8s8 {
 /// Most rows that are multiplied at a time.
 const GROUP: usize = AVX2.group;
 
-/// Writes a window as bytes from 0 on; what lies behind it in `row` is arbitrary.
+/// Writes a window as bytes from 0 on; what lies behind it in `row` is arbitrary. None if the input ends before.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn gather(window: &Window<'_>, row: &mut [u8]) {
-    if gather_inside(window, row).is_none() {
+fn gather(window: &Window<'_>, row: &mut [u8]) -> Option<()> {
+    gather_inside(window, row).or_else(|| {
         let low = window.shape.input_range.0;
         let unsigned = |value: i8| value.wrapping_sub(low) as u8;
-        patch::gather(window.shape, window.input, window.corner, 0, row, unsigned);
-    }
+        patch::gather(window.shape, window.input, window.corner, 0, row, unsigned)
+    })
 }
 
 /// In whole vectors, of which the last of a run may reach into the next run, which overwrites it, or

@@ -20,7 +20,7 @@ impl Tiles for Winograd2 {
     const SHIFT: u32 = 2;
 
     #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) -> Option<()> {
         // SAFETY: the caller vouches for the instructions and for `to`.
         unsafe { transform::input::<WINDOW, V, Self>(window, to, stride) }
     }

@@ -26,7 +26,7 @@ impl Tiles for Winograd4 {
     const SHIFT: u32 = 6;
 
     #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) -> Option<()> {
         // SAFETY: the caller vouches for the instructions and for `to`.
         unsafe { transform::input::<WINDOW, V, Winograd4>(window, to, stride) }
     }
@@ -44,7 +44,7 @@ impl Tiles for Winograd4Unscaled {
     const SHIFT: u32 = Winograd4::SHIFT;
 
     #[inline(always)]
-    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) {
+    unsafe fn input<V: Vectors>(window: &Window<'_>, to: *mut i16, stride: usize) -> Option<()> {
         // SAFETY: the caller vouches for the same.
         unsafe { <Winograd4 as Tiles>::input::<V>(window, to, stride) }
     }

@@ -130,7 +130,7 @@ unsafe fn run<D: Dots>(plan: Plan, source: Source<'_>, mut args: ConvArgs<'_>) -
                 let weights = task.weights(oc, kept, &buffers)?;
                 // Those behind the last channel stay 0.
                 let (mut bias, mut multipliers) = ([0; 2 * BLOCK], [0; 2 * BLOCK]);
-                for (n, channel) in channels.part(oc..end).iter().enumerate() {
+                for (n, channel) in channels.part(oc..end)?.iter().enumerate() {
                     *bias.get_mut(n)? = channel.bias;
                     *multipliers.get_mut(n)? = channel.multiplier;
                 }

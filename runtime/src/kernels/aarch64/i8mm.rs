@@ -1,0 +1,29 @@
+//! Products of matrices of bytes (`SMMLA`): Cortex-A510, A710, Neoverse V1 and later.
+
+use super::dotprod::DOTPROD;
+#[cfg(native_i8mm)]
+use super::native;
+use super::neon::OPERATORS;
+use super::{GRAIN, direct8, layouts};
+use crate::format::{Target, WeightForm, WeightLayout};
+use crate::kernels::KernelFamily;
+use crate::kernels::declare::{InstructionSet, Kernel, declare_code, kernels, layouts_of};
+use crate::kernels::layouts::Layouts;
+
+declare_code!($ native_i8mm);
+
+/// NEON with `SDOT` and `SMMLA`.
+pub(crate) static I8MM: InstructionSet = InstructionSet {
+    family: KernelFamily::I8mm,
+    base: Some(&DOTPROD),
+    kernels: kernels! { GRAIN;
+        conv_direct8_i8mm(I8mm) {
+            reads: &[WeightForm::PORTABLE, Target::Armv8I8mm.with(WeightLayout::Direct8)],
+            computes: direct8::computes,
+            scratch_bytes: direct8::scratch_bytes::<{ direct8::PAIR }>,
+        }
+    },
+    layouts: layouts_of!(layouts),
+    operators: OPERATORS,
+    is_there: code!(is_there I8mm),
+};

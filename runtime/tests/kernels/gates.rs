@@ -144,7 +144,7 @@ pub fn check_hostile(kernels: KernelSet) {
         let (pixels, channels) = (any(4), any(5));
         let (len, operand, own, first) = (pixels * channels + any(2), any(12), any(5), any(4));
         let (tables, constants) = (any(5), any(6));
-        let bias = vec![1; constants];
+        let (bias, multipliers) = (vec![1; constants], vec![2 << 20; constants]);
         let rq = Requantization {
             shift: any(40) as u32,
             fraction_bits: any(20) as u32,
@@ -172,7 +172,7 @@ pub fn check_hostile(kernels: KernelSet) {
                 first,
                 total: channels,
                 weights: &weights,
-                channels: Channels { bias: &bias, multipliers: &bias },
+                channels: Channels { bias: &bias, multipliers: &multipliers },
                 requantization: &rq,
                 output: output.as_mut_int8(),
             });

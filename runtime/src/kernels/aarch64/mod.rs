@@ -7,6 +7,7 @@ mod depthwise;
 pub(crate) mod direct8;
 #[cfg(has_dotprod)]
 mod dotprod;
+mod grouped;
 #[cfg(has_i8mm)]
 mod i8mm;
 mod layouts;

@@ -2,13 +2,14 @@
 
 #[cfg(native_aarch64)]
 use super::native;
-use super::{GRAIN, depthwise, direct8, layouts, winograd4 as tiles};
+use super::{GRAIN, depthwise, direct8, grouped, layouts, winograd4 as tiles};
 use crate::format::{Target, WeightForm, WeightLayout};
 use crate::kernels::declare::{
     Grain, InstructionSet, Kernel, Named, Operators, declare_code, kernels, layouts_of,
 };
+use crate::kernels::grouped::is_depthwise;
 use crate::kernels::layouts::Layouts;
-use crate::kernels::{KernelFamily, grouped, portable, winograd4};
+use crate::kernels::{KernelFamily, portable, winograd4};
 
 declare_code!($ native_aarch64);
 
@@ -25,6 +26,14 @@ pub(super) const OPERATORS: Operators = Operators {
     add: Named { name: "add_neon", run: code!(Neon: add_neon, p, a, b, output) },
     add_in_place: Named { name: "add_neon", run: code!(Neon: add_in_place_neon, p, a, output) },
     logits: Named { name: "logits_neon", run: code!(Neon: logits_neon, args) },
+    subsample: Named { name: "subsample_neon", run: code!(Neon: subsample_neon, args) },
+    lookup: Named { name: "lookup_neon", run: code!(Neon: lookup_neon, tables, clamp, values) },
+    multiply: Named { name: "multiply_neon", run: code!(Neon: multiply_neon, p, a, b, output) },
+    multiply_in_place: Named {
+        name: "multiply_neon",
+        run: code!(Neon: multiply_in_place_neon, p, a, output),
+    },
+    concat: Named { name: "concat_neon", run: code!(Neon: concat_neon, args) },
     ..portable::OPERATORS
 };
 
@@ -34,7 +43,7 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
     base: Some(&portable::GENERIC),
     kernels: kernels! { GRAIN;
         conv_depthwise_neon(Neon) {
-            computes: grouped::is_depthwise,
+            computes: is_depthwise,
             scratch_bytes: depthwise::scratch_bytes,
             grain: Grain { channels: 0, ..GRAIN },
         }
@@ -50,6 +59,12 @@ pub(crate) static NEON: InstructionSet = InstructionSet {
             computes: winograd4::is_stem,
             scratch_bytes: tiles::scratch_bytes,
             grain: Grain { rows: 3, ..GRAIN },
+        }
+        conv_grouped_neon(Neon) {
+            computes: grouped::computes,
+            is_profitable: |shape| !is_depthwise(shape),
+            scratch_bytes: grouped::scratch_bytes,
+            grain: Grain { channels: 0, ..GRAIN },
         }
         conv_direct8_neon(Neon) {
             reads: &[WeightForm::PORTABLE, Target::Armv8Neon.with(WeightLayout::Direct8)],

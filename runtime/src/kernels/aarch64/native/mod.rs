@@ -11,6 +11,8 @@ mod direct8_dotprod;
 #[cfg(native_i8mm)]
 mod direct8_i8mm;
 mod direct8_neon;
+mod gates_neon;
+mod grouped;
 mod logits_neon;
 mod outer_product;
 mod requantize_block;
@@ -24,6 +26,14 @@ pub use direct8_dotprod::conv_direct8_dotprod;
 #[cfg(native_i8mm)]
 pub use direct8_i8mm::conv_direct8_i8mm;
 pub use direct8_neon::conv_direct8_neon;
+pub use gates_neon::{
+    concat_neon, lookup_neon, multiply_in_place_neon, multiply_neon, subsample_neon,
+};
+#[cfg(native_dotprod)]
+pub use grouped::conv_grouped_dotprod;
+#[cfg(native_i8mm)]
+pub use grouped::conv_grouped_i8mm;
+pub use grouped::conv_grouped_neon;
 pub use logits_neon::logits_neon;
 pub use winograd4_neon::{conv_winograd4_neon, conv_winograd4_neon as conv_winograd4_stem_neon};
 
@@ -58,4 +68,20 @@ token! {
 token! {
     /// Proof that this CPU has products of matrices of bytes (`SMMLA`).
     I8mm, if Dotprod::is_there() && has!("i8mm")
+}
+
+#[cfg(native_dotprod)]
+impl Dotprod {
+    /// What the kernels of NEON take.
+    const fn neon(self) -> Neon {
+        Neon(())
+    }
+}
+
+#[cfg(native_i8mm)]
+impl I8mm {
+    /// What the kernels of NEON take.
+    const fn neon(self) -> Neon {
+        Neon(())
+    }
 }

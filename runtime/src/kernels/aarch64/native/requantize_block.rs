@@ -4,10 +4,10 @@
 //! narrowings is clamping: its bounds are int8.
 
 use core::arch::aarch64::{
-    int8x16_t, int16x8_t, int32x4_t, vaddq_s32, vcombine_s8, vcombine_s16, vdupq_n_s8, vdupq_n_s32,
-    vget_high_s16, vget_low_s8, vget_low_s16, vld1q_s8, vld1q_s32, vmaxq_s8, vminq_s8, vmlaq_s32,
-    vmovl_high_s8, vmovl_s8, vmovl_s16, vqaddq_s16, vqdmulhq_s32, vqmovn_high_s16, vqmovn_s16,
-    vqmovn_s32, vqrshrn_high_n_s32, vqrshrn_n_s32, vshlq_s32, vshrq_n_s32, vst1q_s8,
+    int8x16_t, int16x8_t, int32x4_t, vaddq_s32, vcombine_s8, vcombine_s16, vdupq_n_s8, vdupq_n_s16,
+    vdupq_n_s32, vget_high_s16, vget_low_s8, vget_low_s16, vld1q_s8, vld1q_s32, vmaxq_s8, vminq_s8,
+    vmlaq_s32, vmovl_high_s8, vmovl_s8, vmovl_s16, vqaddq_s16, vqdmulhq_s32, vqmovn_high_s16,
+    vqmovn_s16, vqmovn_s32, vqrshrn_high_n_s32, vqrshrn_n_s32, vshlq_s32, vshrq_n_s32, vst1q_s8,
 };
 
 use crate::format::Channels;
@@ -182,6 +182,16 @@ impl<'r> Requantizer<'r> {
         let narrow = |a, b| vqmovn_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)));
         let bytes = vcombine_s8(narrow(rounded[0], rounded[1]), narrow(rounded[2], rounded[3]));
         vminq_s8(vmaxq_s8(bytes, self.clamp.0), self.clamp.1)
+    }
+
+    /// Sums that began with the bias of a step without a residual in int8.
+    #[target_feature(enable = "neon")]
+    #[inline]
+    pub fn any_bytes(&self, sums: Sums) -> int8x16_t {
+        match self.zero_point {
+            Some(zero_point) => self.usual_bytes(sums, self.halves, vdupq_n_s16(zero_point)),
+            None => self.bytes(sums, self.halves, None),
+        }
     }
 
     /// Sums in fixed point, given halves of their multipliers.

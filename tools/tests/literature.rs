@@ -63,6 +63,8 @@ fn every_network_goes_the_whole_way() {
         done.push((name, graph.clone()));
         let path = format!("{name}.onnx");
         let source = Source::parse(Path::new(&path), &onnx_writer::to_bytes(&graph)).unwrap();
+        let forecast = source.check(&Default::default(), &Limits::DEFAULT).unwrap();
+        assert!(forecast.is_supported() && forecast.partition.is_none(), "{name}: {forecast:?}");
         let lowered = source.lower(&Default::default()).unwrap_or_else(|e| panic!("{e}"));
         let images = Images::for_calibration(SEED, IMAGES);
         let observed = lowered.observe(&images, &Recipe::default(), &()).unwrap();
@@ -124,6 +126,29 @@ fn limits_are_exact_before_there_is_a_file() {
     assert_eq!(refused, Err(ModelError::ArenaTooLarge { needed, limit }));
 }
 
+/// What is beyond a limit is refused by the check, in the words of what refuses it later.
+fn assert_beyond(source: &Source, limits: &Limits) {
+    let forecast = source.check(&Default::default(), limits).unwrap();
+    let said = forecast.problem.as_ref().map(ToString::to_string);
+    let lowered = source.again().unwrap().lower(&Default::default()).unwrap();
+    let refused = lowered.check_limits(limits).unwrap_err().to_string();
+    assert_eq!((forecast.is_supported(), said), (false, Some(refused)));
+    assert!(forecast.partition.is_none(), "a part of it would be no smaller");
+}
+
+#[test]
+fn the_check_knows_every_limit() {
+    let graph = zoo_models::build("resnet8", SEED, &small(32, None)).unwrap();
+    let source = Source::parse(Path::new("x.onnx"), &onnx_writer::to_bytes(&graph)).unwrap();
+    let Demand { macs, elements, arena_bytes } = Demand::new(&lowered("resnet8", None));
+    let limits = Limits::DEFAULT;
+    assert_beyond(&source, &limits.with_macs(macs - 1));
+    assert_beyond(&source, &limits.with_elements(elements - 1));
+    assert_beyond(&source, &limits.with_arena(arena_bytes - 1));
+    let exact = limits.with_macs(macs).with_elements(elements).with_arena(arena_bytes);
+    assert!(source.check(&Default::default(), &exact).unwrap().is_supported());
+}
+
 /// One layer more than a file holds, found before tract or an image is asked.
 #[test]
 fn more_layers_than_a_file_holds_are_refused_before_anything_runs() {
@@ -138,7 +163,10 @@ fn more_layers_than_a_file_holds_are_refused_before_anything_runs() {
     assert_eq!(layers, MAX_RECORDS + 1);
     let graph = zoo_models::build("resnet20", SEED, &options).unwrap();
     let source = Source::parse(Path::new("long.onnx"), &onnx_writer::to_bytes(&graph)).unwrap();
+    let forecast = source.check(&Default::default(), &Limits::DEFAULT).unwrap();
+    let said = forecast.problem.as_ref().map(ToString::to_string);
     let error = source.lower(&Default::default()).unwrap_err().to_string();
+    assert_eq!(said.as_ref(), Some(&error), "and the check says so");
     let expected = "long.onnx: the network has 4097 layers; a model file holds at most 4096";
     assert_eq!(error, expected);
 }

@@ -1,21 +1,15 @@
 //! `fixnet check MODEL.onnx`: what becomes of each node, and whether `quantize` takes the network.
-//!
-//! What may not be broken: what this calls supported, `quantize` does not refuse for the network's sake.
-//! So where every node is supported, the network goes through everything that `quantize` does, with one
-//! generated image, and the model file is dropped.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{LimitArgs, Shape, import_options, parse_shape, with_spinner};
-use crate::data::Recipe;
-use crate::images::Images;
-use crate::import::{ImportOptions, NodeVerdict, Verdict};
-use crate::lower::LowerError;
+use super::{LimitArgs, Shape, import_options, network_remedy, parse_shape, with_spinner};
+use crate::import::NodeVerdict;
 use crate::output::{self, print, print_json};
-use crate::pipeline::{PipelineError, Problem, QuantizeOptions, Source};
+use crate::partition::FloatNode;
+use crate::pipeline::{Forecast, PipelineError, Source};
 use crate::report::verdicts::{self, OperatorVerdict};
 
 /// List every node of an ONNX model and whether fixnet can run it.
@@ -26,6 +20,8 @@ pub struct Args {
     /// Shape of the input, for models with symbolic dimensions: 1,3,224,224.
     #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape)]
     input_shape: Option<Shape>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Print the verdicts as JSON.
     #[arg(long)]
     json: bool,
@@ -39,58 +35,70 @@ struct Report<'a> {
     operators: Vec<OperatorVerdict>,
     /// Why `quantize` refuses a network whose nodes are all supported.
     problem: Option<String>,
+    /// What `quantize --partition` makes of one that `quantize` refuses for its nodes.
+    partition: Option<PartitionReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct PartitionReport<'a> {
+    supported: bool,
+    float_nodes: &'a [FloatNode],
+    problem: Option<String>,
 }
 
 /// Exit code 1 if `quantize` refuses the network.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let options = import_options(args.input_shape.as_ref());
-    let mut nodes = Source::open(&args.model)?.check(&options)?;
-    let mut problem = None;
-    if nodes.iter().all(|node| node.verdict.is_supported())
-        && let Err(error) = with_spinner("checking", || try_out(&args.model, &options))
-        && !blame_node(&mut nodes, &error)
-    {
-        problem = Some(format!("{error:#}"));
-    }
-    let supported = problem.is_none() && nodes.iter().all(|node| node.verdict.is_supported());
-    let operators = verdicts::by_operator(&nodes);
+    let source = Source::open(&args.model)?;
+    let forecast = with_spinner("checking", || source.check(&options, &args.limits.limits()))?;
+    let supported = forecast.is_supported();
+    let operators = verdicts::by_operator(&forecast.nodes);
     if args.json {
-        let (model, nodes) = (&args.model, &nodes);
-        let report = Report { model, supported, nodes, operators, problem };
-        print_json(&report)?;
+        print_json(&report(args, &forecast, operators))?;
     } else {
-        let model = args.model.display().to_string();
-        let end = match problem {
-            Some(problem) => output::line(&problem),
-            None => verdicts::conclusion(&model, &nodes),
-        };
-        let tables = (verdicts::node_table(&nodes), verdicts::operator_table(&operators));
+        let end = conclusion(args, &forecast);
+        let tables = (verdicts::node_table(&forecast.nodes), verdicts::operator_table(&operators));
         print(&format!("{}\n\n{}\n\n{end}\n", tables.0, tables.1))?;
     }
     Ok(if supported { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Everything that `quantize` does with a network, but for writing the file.
-fn try_out(model: &Path, options: &ImportOptions) -> anyhow::Result<()> {
-    let lowered = Source::open(model)?.lower(options)?;
-    let limits = LimitArgs::default();
-    limits.check_network(&lowered)?;
-    let recipe = lowered.input_shape().is_image().then(Recipe::default);
-    let observed = lowered.observe(&Images::for_calibration(0, 1), recipe.as_ref(), &())?;
-    let file = observed.quantize(QuantizeOptions::default())?.plan().write()?;
-    limits.check_model(model, &file)?;
-    Ok(())
+fn report<'a>(
+    args: &'a Args,
+    forecast: &'a Forecast,
+    operators: Vec<OperatorVerdict>,
+) -> Report<'a> {
+    let partition = forecast.partition.as_ref().map(|partition| PartitionReport {
+        supported: partition.is_ok(),
+        float_nodes: partition.as_deref().unwrap_or_default(),
+        problem: partition.as_ref().err().map(explained),
+    });
+    Report {
+        model: &args.model,
+        supported: forecast.is_supported(),
+        nodes: &forecast.nodes,
+        operators,
+        problem: forecast.problem.as_ref().map(explained),
+        partition,
+    }
 }
 
-/// Lays what is wrong at the door of the node that it names; true if there is one.
-fn blame_node(nodes: &mut [NodeVerdict], error: &anyhow::Error) -> bool {
-    let problem = error.downcast_ref().and_then(PipelineError::problem);
-    let Some(Problem::Lower(LowerError::Unsupported { node, what })) = problem else {
-        return false;
-    };
-    let Some(verdict) = nodes.iter_mut().find(|verdict| verdict.name == *node) else {
-        return false;
-    };
-    verdict.verdict = Verdict::Unsupported { reason: (*what).to_string(), advice: None };
-    true
+fn explained(error: &PipelineError) -> String {
+    format!("{error}{}", network_remedy(error))
+}
+
+/// Whether the network is taken, and if not what to do.
+fn conclusion(args: &Args, forecast: &Forecast) -> String {
+    let model = args.model.display().to_string();
+    let split = forecast.partition.as_ref().map(|partition| {
+        let partition = partition.as_ref().map(Vec::len);
+        verdicts::split(&model, partition.map_err(explained))
+    });
+    match (&forecast.problem, split) {
+        (None, split) => verdicts::conclusion(&forecast.nodes, split.as_deref()),
+        (Some(problem), None) => output::line(&explained(problem)),
+        (Some(problem), Some(split)) => {
+            format!("{}\nwhat to do: {split}", output::line(&explained(problem)))
+        }
+    }
 }

@@ -6,6 +6,9 @@ use anyhow::{anyhow, ensure};
 use fixnet::format::Limits;
 use fixnet::{Model, ModelError};
 
+#[cfg(feature = "tract")]
+use crate::pipeline::{PipelineError, Problem};
+
 /// What a model may take.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct LimitArgs {
@@ -46,19 +49,6 @@ impl LimitArgs {
         if needed <= limit { Ok(()) } else { Err(refused(path, error)) }
     }
 
-    /// Refuses a network whose model file would be refused, before any image is read.
-    ///
-    /// # Errors
-    /// One line that names the file and the remedy.
-    #[cfg(feature = "tract")]
-    pub fn check_network(self, lowered: &crate::pipeline::Lowered) -> anyhow::Result<()> {
-        let path = &lowered.path;
-        let checked = lowered.demand().check(&self.limits());
-        checked.map_err(|error| refused(path, error))?;
-        let parts = lowered.head.iter().chain(&lowered.tail);
-        parts.into_iter().try_for_each(|part| self.check_macs(path, part.macs()))
-    }
-
     /// Checks a model file and its weights.
     ///
     /// # Errors
@@ -69,6 +59,16 @@ impl LimitArgs {
             Ok(model)
         });
         checked.map_err(|error| refused(path, error))
+    }
+}
+
+/// What to do about a network that was refused.
+#[cfg(feature = "tract")]
+#[must_use]
+pub fn network_remedy(error: &PipelineError) -> String {
+    match error.problem() {
+        Some(Problem::Model(error)) => remedy(*error),
+        _ => String::new(),
     }
 }
 

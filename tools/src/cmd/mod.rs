@@ -30,6 +30,8 @@ pub use kernels::{
     whole_and_portable,
 };
 pub use limits::LimitArgs;
+#[cfg(feature = "tract")]
+pub use limits::network_remedy;
 pub use preprocess::{GeometryArgs, PreprocessArgs};
 #[cfg(feature = "tract")]
 pub use progress::Bars;

@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use fixnet::format::Target;
 use fixnet::hybrid::{HybridError, HybridModel};
 use fixnet::{KernelSet, Model};
 
-use super::{Bars, in_thread_pool, shown_family, warn_once, with_spinner};
+use super::{Bars, in_thread_pool, network_remedy, shown_family, warn_once, with_spinner};
 use crate::boards::{self, Board};
 use crate::compare::CompareOptions;
 use crate::files::Destination;
@@ -22,6 +22,9 @@ use crate::pipeline::{FloatOnly, Loaded, Lowered, PipelineError};
 use crate::report::{self, LayerTime, Summary};
 pub use args::Args;
 use inputs::Inputs;
+
+/// Fewer calibration images are gone through as soon as it is found out whether they are worth it.
+const REHEARSED_FROM: usize = 16;
 
 /// Runs the command.
 ///
@@ -62,9 +65,18 @@ fn write_int8(
     out: Destination,
 ) -> anyhow::Result<ExitCode> {
     let file = || lowered.path.display().to_string();
-    args.limits.check_network(lowered)?;
+    let explained = |error: PipelineError| anyhow!("{error}{}", network_remedy(&error));
+    let limits = args.limits.limits();
+    lowered.check_limits(&limits).map_err(explained)?;
     let mut inputs = Inputs::open(args, lowered)?;
     let out = out.apart_from(inputs.files())?;
+    // Before many images are gone through.
+    if inputs.calibration.len() > REHEARSED_FROM {
+        let (images, recipe) = (&inputs.calibration, inputs.recipe.as_ref());
+        let options = (args.quantize_options(), &args.pack_options());
+        let rehearse = || lowered.rehearse(images, recipe, options, &limits);
+        with_spinner("checking", rehearse).map_err(explained)?;
+    }
     let observed =
         lowered.observe(&inputs.calibration, inputs.recipe.as_ref(), &Bars::default())?;
     if let Some([(low, high), (least, most)]) = observed.beyond_images() {
@@ -83,7 +95,6 @@ fn write_int8(
     }
     args.limits.check_model(out.path(), &packed.whole)?;
     let kernels = args.kernels.unwrap_or_else(KernelSet::detect);
-    let limits = args.limits.limits();
     let options = CompareOptions { kernels, limits, ..CompareOptions::default() };
     let comparison = match &inputs.comparison {
         Some(images) => Some(packed.compare(images, &options, &Bars::default())?),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::canonical::FileNode;
 use super::translate::{Importer, Outcome};
-use super::{ImportError, ImportOptions, NodeProblem, OnnxFile, finish};
+use super::{ImportError, ImportOptions, NodeProblem, OnnxFile, finish, operators};
 use crate::graph::Graph;
 
 /// The verdict on one node of the file.
@@ -40,6 +40,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Of a node of the operator `op`, with what to do about such.
+    #[must_use]
+    pub fn unsupported(reason: String, op: &str) -> Self {
+        Self::Unsupported { reason, advice: Some(operators::advice(op)) }
+    }
+
     pub fn is_supported(&self) -> bool {
         matches!(self, Self::Supported { .. })
     }
@@ -89,6 +95,8 @@ pub struct Checked {
     pub nodes: Vec<NodeVerdict>,
     /// What they become, if all are supported.
     pub graph: Option<Graph>,
+    /// What is wrong with the network's end, where all are supported.
+    pub problem: Option<ImportError>,
     /// Nodes that were joined to a later one, and that one.
     pub joined: Vec<(String, String)>,
 }
@@ -97,19 +105,19 @@ impl OnnxFile {
     /// Judges every node.
     ///
     /// # Errors
-    /// [`ImportError`] for what is wrong with the network as a whole.
+    /// [`ImportError`] for a file without the input and outputs of a network.
     pub fn check(&self, options: &ImportOptions) -> Result<Checked, ImportError> {
-        let work = || {
-            let mut importer = self.importer(options)?;
-            let nodes = self.verdicts(&mut importer);
-            let joined = std::mem::take(&mut importer.joined);
-            let graph = match nodes.iter().all(|node| node.verdict.is_supported()) {
-                true => Some(finish(self.model.graph(), importer)?.graph),
-                false => None,
-            };
-            Ok(Checked { nodes, graph, joined })
-        };
-        work().map_err(|problem| self.error(problem))
+        let mut importer = self.importer(options).map_err(|problem| self.error(problem))?;
+        let nodes = self.verdicts(&mut importer);
+        let joined = std::mem::take(&mut importer.joined);
+        let (mut graph, mut problem) = (None, None);
+        if nodes.iter().all(|node| node.verdict.is_supported()) {
+            match finish(self.model.graph(), importer) {
+                Ok(imported) => graph = Some(imported.graph),
+                Err(error) => problem = Some(self.error(error)),
+            }
+        }
+        Ok(Checked { nodes, graph, problem, joined })
     }
 
     /// One verdict for each node of the file. What is spelled as several nodes has the verdict of the last

@@ -26,6 +26,7 @@ mod translate;
 mod view;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
@@ -92,6 +93,8 @@ pub fn load(path: &Path, options: &ImportOptions) -> Result<ImportedGraph, Impor
 #[derive(Debug)]
 pub struct OnnxFile {
     path: PathBuf,
+    /// The file as it is.
+    bytes: Arc<Vec<u8>>,
     model: Canonical,
 }
 
@@ -103,7 +106,7 @@ impl OnnxFile {
     pub fn open(path: &Path) -> Result<Self, ImportError> {
         let bytes = files::read(path, files::ONNX).map_err(Problem::Read);
         let bytes = bytes.map_err(|problem| ImportError { path: path.to_path_buf(), problem })?;
-        Self::parse(path, &bytes)
+        Self::decode(path, Arc::new(bytes))
     }
 
     /// The model whose file at `path` holds `bytes`; errors and external data are relative to `path`.
@@ -111,24 +114,46 @@ impl OnnxFile {
     /// # Errors
     /// As [`OnnxFile::open`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ImportError> {
+        Self::decode(path, Arc::new(bytes.to_vec()))
+    }
+
+    /// The same file once more, for whoever gives one away.
+    ///
+    /// # Errors
+    /// As [`OnnxFile::open`].
+    pub fn again(&self) -> Result<Self, ImportError> {
+        Self::decode(&self.path, Arc::clone(&self.bytes))
+    }
+
+    fn decode(path: &Path, bytes: Arc<Vec<u8>>) -> Result<Self, ImportError> {
         let damaged = |reason: String| Problem::NotOnnx { reason };
-        let model = ModelProto::decode(bytes)
+        let model = ModelProto::decode(bytes.as_slice())
             .map_err(|e| damaged(e.to_string().escape_debug().to_string()))
             .and_then(|model| Canonical::new(model, &ModelFolder::containing(path)));
-        Self::for_file(path, model)
+        Self::for_file(path, bytes, model)
     }
 
     /// A model that was cut out of a canonical one.
     fn part(path: &Path, model: ModelProto) -> Result<Self, ImportError> {
-        Self::for_file(path, Canonical::assumed(model))
+        Self::for_file(path, Arc::default(), Canonical::assumed(model))
     }
 
-    fn for_file(path: &Path, model: Result<Canonical, Problem>) -> Result<Self, ImportError> {
+    fn for_file(
+        path: &Path,
+        bytes: Arc<Vec<u8>>,
+        model: Result<Canonical, Problem>,
+    ) -> Result<Self, ImportError> {
         let path = path.to_path_buf();
         match model {
-            Ok(model) => Ok(Self { path, model }),
+            Ok(model) => Ok(Self { path, bytes, model }),
             Err(problem) => Err(ImportError { path, problem }),
         }
+    }
+
+    /// The file as it is.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<Vec<u8>> {
+        &self.bytes
     }
 
     /// The file.

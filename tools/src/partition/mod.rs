@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use fixnet::float::{FloatError, FloatModel};
 use fixnet::preprocess::is_image;
 use prost::Message;
+use serde::Serialize;
 use thiserror::Error;
 use tract_onnx::pb::ModelProto;
 use values::order;
@@ -30,7 +31,7 @@ use flow::{Cut, Flow};
 use scores::{Scores, named};
 
 /// A node that stays in float.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FloatNode {
     pub name: String,
     pub op: String,

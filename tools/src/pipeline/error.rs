@@ -85,6 +85,12 @@ impl PipelineError {
         }
     }
 
+    /// Whether a part of the network may have the int8 form that the whole has not.
+    #[must_use]
+    pub fn may_be_split(&self) -> bool {
+        !matches!(self.problem(), Some(Problem::Quantize(_)))
+    }
+
     pub(super) fn inconsistent(path: &Path, error: ModelError) -> Self {
         Self::network(path, Problem::Inconsistent(error))
     }

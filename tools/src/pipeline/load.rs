@@ -8,7 +8,7 @@ use fixnet::Model;
 
 use super::{BUNDLED_NAME, FloatOnly, Lowered, PipelineError, Problem, Source};
 use crate::import::ImportOptions;
-use crate::partition::{FloatNode, Part};
+use crate::partition::FloatNode;
 
 /// How a network is loaded, and what else is tried where nodes have no int8 form.
 #[derive(Debug, Clone, Default)]
@@ -51,11 +51,10 @@ impl Loaded {
     /// The nodes that stay in float.
     #[must_use]
     pub fn float_nodes(&self) -> Vec<&FloatNode> {
-        let parts: Vec<&Part> = match self {
-            Self::Int8(lowered) => lowered.head.iter().chain(&lowered.tail).collect(),
-            Self::Float { network, .. } => vec![&network.part],
-        };
-        parts.into_iter().flat_map(|part| &part.nodes).collect()
+        match self {
+            Self::Int8(lowered) => lowered.float_nodes().collect(),
+            Self::Float { network, .. } => network.part.nodes.iter().collect(),
+        }
     }
 }
 
@@ -72,7 +71,7 @@ pub fn load(path: Option<&Path>, options: &LoadOptions) -> Result<Loaded, Pipeli
         Ok(lowered) => return Ok(Loaded::Int8(lowered)),
         Err(error) => error,
     };
-    if options.partition {
+    if options.partition && reason.may_be_split() {
         match Source::open(path).and_then(|source| source.partition(import)) {
             Ok(lowered) => return Ok(Loaded::Int8(lowered)),
             Err(error) => reason = error,

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fixnet::Model;
 use fixnet::float::{FloatError, FloatModel};
+use fixnet::format::Limits;
 use fixnet::hybrid::HybridModel;
+use fixnet::{Model, ModelError};
 use values::order;
 
 use super::{Original, PipelineError, Progress, Stage};
@@ -16,7 +17,7 @@ use crate::data::{Content, InputShape, Wanted};
 use crate::graph::{Graph, InputLayout};
 use crate::images::Images;
 use crate::lower::Network;
-use crate::partition::{self, Part};
+use crate::partition::{self, FloatNode, Part};
 use crate::plan::Demand;
 use crate::quantize;
 use crate::verify::{self, Computed, Reference, VerifyError};
@@ -158,6 +159,28 @@ impl Lowered {
     #[must_use]
     pub fn demand(&self) -> Demand {
         Demand::new(&self.network)
+    }
+
+    /// Refuses a network whose model file a reader with these limits refuses, before any image is read.
+    ///
+    /// # Errors
+    /// [`PipelineError`] with the figures.
+    pub fn check_limits(&self, limits: &Limits) -> Result<(), PipelineError> {
+        let parts = self.head.iter().chain(&self.tail).map(Part::macs);
+        let too_much = parts.filter(|&needed| needed > limits.macs).map(|needed| {
+            let limit = limits.macs;
+            Err(ModelError::TooMuchWork { needed, limit })
+        });
+        let checked = self.demand().check(limits);
+        std::iter::once(checked)
+            .chain(too_much)
+            .collect::<Result<(), _>>()
+            .map_err(|error| PipelineError::network(&self.path, error))
+    }
+
+    /// The nodes that stay in float.
+    pub fn float_nodes(&self) -> impl Iterator<Item = &FloatNode> {
+        self.head.iter().chain(&self.tail).flat_map(|part| &part.nodes)
     }
 
     /// Height, width and channels of the input.

@@ -32,6 +32,8 @@
 //! by importing, folding and lowering what is between the cuts; one that has no int8 form at all becomes
 //! a [`FloatOnly`]. [`load`] takes the first of the three that works.
 //!
+//! [`Source::check`] says beforehand what these will say of a network.
+//!
 //! Stages that go through images do so on the threads of rayon's current pool. Another program depends on
 //! the package `tools` with the feature `tract` alone.
 //!
@@ -54,6 +56,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use check::Forecast;
 pub use error::{PipelineError, Problem};
 pub use float_only::FloatOnly;
 pub use imported::{Folded, Imported};

@@ -38,15 +38,26 @@ impl Lowered {
         recipe: impl Into<Option<&'r Recipe>>,
         progress: &dyn Progress,
     ) -> Result<Observed, PipelineError> {
-        let wanted = Wanted::in_float(self.input_shape(), recipe.into());
+        self.observe_some(images.len(), images, recipe.into(), progress)
+    }
+
+    /// The same on the first `count` of them.
+    pub(super) fn observe_some(
+        self: &Arc<Self>,
+        count: usize,
+        images: &Images,
+        recipe: Option<&Recipe>,
+        progress: &dyn Progress,
+    ) -> Result<Observed, PipelineError> {
+        let count = count.min(images.len());
+        let wanted = Wanted::in_float(self.input_shape(), recipe);
         let image = |index: usize| -> Result<Vec<f32>, CalibrateError> {
             let sample = images.sample(index, &wanted)?;
             Ok(self.inner_input(&sample.content, &wanted)?)
         };
-        progress.begin(Stage::Observe, images.len());
+        progress.begin(Stage::Observe, count);
         let advance = || progress.advance();
-        let tensors =
-            calibrate::calibrate(&self.network, &self.inner, images.len(), image, advance);
+        let tensors = calibrate::calibrate(&self.network, &self.inner, count, image, advance);
         progress.end();
         let tensors = tensors.map_err(|error| PipelineError::calibrate(&self.path, error))?;
         Ok(Observed { lowered: Arc::clone(self), recipe: wanted.recipe, tensors })

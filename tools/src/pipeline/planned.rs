@@ -82,6 +82,14 @@ impl Packed {
         self.checked(&self.bytes, limits)
     }
 
+    /// The model of [`Packed::whole`].
+    ///
+    /// # Errors
+    /// As [`Packed::model`].
+    pub fn whole_model(&self, limits: &Limits) -> Result<Model<'_>, PipelineError> {
+        self.checked(&self.whole, limits)
+    }
+
     fn checked<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<Model<'a>, PipelineError> {
         Model::new_checked_with(bytes, limits)
             .map_err(|error| PipelineError::network(&self.lowered.path, error))
@@ -97,7 +105,7 @@ impl Packed {
         options: &CompareOptions,
         progress: &dyn Progress,
     ) -> Result<Comparison, PipelineError> {
-        let model = self.checked(&self.whole, &options.limits)?;
+        let model = self.whole_model(&options.limits)?;
         self.lowered
             .compare(model, images, options, progress)
             .map_err(|error| PipelineError::compare(&self.lowered.path, error))

@@ -49,6 +49,14 @@ impl Source {
         Self::parse(&PathBuf::from(format!("{BUNDLED_NAME}.onnx")), BUNDLED)
     }
 
+    /// The same network once more: stages consume what they are made from.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn again(&self) -> Result<Self, PipelineError> {
+        Ok(Self { name: self.name.clone(), file: self.file.again()? })
+    }
+
     /// Translates the network to a float graph.
     ///
     /// # Errors

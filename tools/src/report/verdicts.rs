@@ -117,9 +117,25 @@ pub fn operator_table(operators: &[OperatorVerdict]) -> Table {
     rows
 }
 
-/// How many nodes are in the way, which one is the first, and what to do about it.
+/// What `quantize --partition` makes of a network: how many nodes it leaves in float, or why it refuses it.
 #[must_use]
-pub fn conclusion(model: &str, nodes: &[NodeVerdict]) -> String {
+pub fn split(model: &str, partition: Result<usize, String>) -> String {
+    match partition {
+        Ok(count) => format!(
+            "`fixnet quantize --partition {}` takes the network and leaves {count} {} in float",
+            output::name(model),
+            if count == 1 { "node" } else { "nodes" },
+        ),
+        Err(error) => {
+            format!("`--partition` does not help ({}): change the export", output::line(&error))
+        }
+    }
+}
+
+/// How many nodes are in the way, which one is the first, and what to do about it; `split` is what splitting
+/// does about it.
+#[must_use]
+pub fn conclusion(nodes: &[NodeVerdict], split: Option<&str>) -> String {
     let of = |wanted: fn(&Verdict) -> bool| nodes.iter().filter(move |node| wanted(&node.verdict));
     let mut refused = of(|verdict| matches!(verdict, Verdict::Unsupported { .. }));
     let Some(NodeVerdict {
@@ -133,17 +149,18 @@ pub fn conclusion(model: &str, nodes: &[NodeVerdict]) -> String {
         1 => ", and 1 node stands behind them and was not checked".to_string(),
         count => format!(", and {count} nodes stand behind them and were not checked"),
     };
+    let split = split.unwrap_or("change the export");
+    // What is known of this network says more than what holds of any.
+    let advice = advice.filter(|advice| !advice.contains("--partition"));
     let advice = advice.map_or(String::new(), |advice| format!("{advice}; "));
     format!(
         "{} of {} nodes cannot be used{behind}; the first is node {} \"{}\" ({}): {}\n\
-         what to do: {advice}`fixnet quantize --partition {}` leaves nodes in float that stand before or behind \
-         the residual blocks; others must be replaced before the export",
+         what to do: {advice}{split}",
         1 + refused.count(),
         nodes.len(),
         index,
         output::name(name),
         output::name(op),
         output::line(reason),
-        output::name(model),
     )
 }

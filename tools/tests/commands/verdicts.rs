@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::common::onnx::{Model, ints};
+use crate::partition::nets::classifier;
 use crate::{fixnet, text};
 
 /// Three gates without an int8 form, two of them one behind the other.
@@ -50,4 +51,34 @@ fn a_cause_is_told_once_and_what_is_behind_it_counted() {
     assert_eq!(json!(counts), json!([3, 0, 3, 0]));
     let nodes = report["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 9, "JSON has every node");
+}
+
+/// What `check` says of `--partition` is what that does.
+#[test]
+fn what_splitting_does_about_it_is_said_beforehand() {
+    let ends = |op: &str| {
+        let model = Model::new(13, &[1, 3, 8, 8]).weights("w0", &[8, 3, 3, 3]);
+        let model = model.node("Conv", &["x", "w0"], "a", &[ints("pads", &[1; 4])]);
+        let model = classifier(model.node("Relu", &["a"], "r", &[]), "r");
+        model.node(op, &["logits"], "z", &[]).output("z")
+    };
+    for (model, words) in [
+        (ends("Atan"), "takes the network and leaves 1 node in float"),
+        (ends("Frobnicate"), "`--partition` does not help"),
+    ] {
+        let folder = tempdir().unwrap();
+        let file = text(&model.save(folder.path()));
+        let report = fixnet(&["check", &file, "--json"]).output().unwrap();
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let printed = fixnet(&["check", &file]).output().unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        assert!(printed.lines().last().is_some_and(|line| line.contains(words)), "{printed}");
+        let out = text(&folder.path().join("out.fxn"));
+        let limits = ["--calib-limit", "1", "--limit", "1", "--out", &out];
+        let split = [&["quantize", &file, "--partition"][..], &limits].concat();
+        let split = fixnet(&split).output().unwrap();
+        assert_eq!(report["partition"]["supported"], split.status.success(), "{report}");
+        let problem = report["partition"]["problem"].as_str().unwrap_or_default();
+        assert!(String::from_utf8_lossy(&split.stderr).contains(problem), "{problem}");
+    }
 }

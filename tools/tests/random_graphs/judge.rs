@@ -14,7 +14,7 @@ use tools::data::{Content, InputShape, Pixels, Wanted};
 use tools::graph::InputLayout;
 use tools::images::Images;
 use tools::pipeline::{
-    ImportOptions, Lowered, PackOptions, PipelineError, Planned, QuantizeOptions, Source,
+    Forecast, ImportOptions, Lowered, PackOptions, PipelineError, Planned, QuantizeOptions, Source,
 };
 
 use crate::generator::{Dice, Network, Softmax};
@@ -174,36 +174,43 @@ pub struct Accepted {
     bytes: AlignedBytes,
 }
 
-/// The inner error is why `quantize` refuses the network, and with it `check`.
+/// The inner error is why `quantize` refuses the network, and with it `check`: whole, and split.
 fn accepted(network: &Network, path: &Path) -> Result<Result<Accepted, String>, Fault> {
-    let checked = Source::open(path).and_then(|source| source.check(&ImportOptions::default()));
-    let refusal = match &checked {
-        Ok(nodes) => {
-            nodes.iter().find(|n| !n.verdict.is_supported()).map(|n| n.verdict.to_string())
-        }
-        Err(error) => Some(error.to_string()),
-    };
     let options = ImportOptions::default();
     let open = || Source::open(path);
+    let checked = open().and_then(|source| source.check(&options, &Limits::DEFAULT));
     let whole = open().and_then(|source| source.lower(&options));
     let whole = whole.and_then(|lowered| quantized(network, &lowered, false));
-    let error = match (whole, &refusal) {
-        (Ok(accepted), None) => return Ok(Ok(accepted)),
-        (Ok(_), Some(refusal)) => return fault("check refuses what quantize takes", refusal),
-        (Err(error), None) => {
+    let supported = checked.as_ref().is_ok_and(Forecast::is_supported);
+    let error = match (whole, supported) {
+        (Ok(accepted), true) => return Ok(Ok(accepted)),
+        (Ok(_), false) => {
+            return fault("check refuses what quantize takes", format!("{checked:?}"));
+        }
+        (Err(error), true) => {
             return fault("quantize refuses what check supports", error.to_string());
         }
-        (Err(error), Some(_)) => error,
+        (Err(error), false) => error,
     };
     well_formed(path, &error)?;
-    match open().and_then(|source| source.partition(&options)) {
-        Ok(lowered) => match quantized(network, &lowered, true) {
-            Ok(accepted) => Ok(Ok(accepted)),
-            Err(error) => fault("a split network cannot be quantized", error.to_string()),
-        },
-        Err(error) => {
+    let split = open().and_then(|source| source.partition(&options));
+    let split = split.and_then(|lowered| quantized(network, &lowered, true));
+    let expected = checked.as_ref().ok().and_then(|forecast| forecast.partition.as_ref());
+    match (split, expected) {
+        (Ok(accepted), Some(Ok(nodes))) => {
+            let kept: Vec<_> = accepted.planned.lowered.float_nodes().collect();
+            if kept != nodes.iter().collect::<Vec<_>>() {
+                return fault("check names other nodes that stay in float", format!("{nodes:?}"));
+            }
+            Ok(Ok(accepted))
+        }
+        (Err(error), Some(Err(_)) | None) => {
             well_formed(path, &error)?;
             Ok(Err(error.to_string()))
+        }
+        (split, expected) => {
+            let facts = format!("{:?}; check: {expected:?}", split.err());
+            fault("check and quantize --partition disagree", facts)
         }
     }
 }

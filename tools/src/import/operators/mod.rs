@@ -91,8 +91,8 @@ pub(crate) enum End {
 }
 
 /// What to do where nothing else is said.
-const PARTITION: &str = "`--partition` leaves it in float if it stands before or behind the residual blocks; \
-                         else replace it before the export";
+const PARTITION: &str = "`--partition` leaves it in float before or behind the residual blocks; elsewhere it must be \
+                         replaced before the export";
 
 impl Operator {
     /// What is said of operators where they do not differ.

@@ -4,6 +4,7 @@ mod common;
 
 use std::path::Path;
 
+use fixnet::format::Limits;
 use half::{bf16, f16};
 use tools::graph::{InputLayout, Op, Window};
 use tools::import::{ImportOptions, ImportedGraph, NodeVerdict, Verdict, load};
@@ -16,7 +17,7 @@ use common::*;
 
 fn check(path: &Path) -> Vec<NodeVerdict> {
     let source = Source::open(path).expect("a readable file");
-    source.check(&ImportOptions::default()).expect("a network")
+    source.check(&ImportOptions::default(), &Limits::DEFAULT).expect("a network").nodes
 }
 
 fn import(model: &Model) -> ImportedGraph {

@@ -5,6 +5,7 @@ mod common;
 
 use std::path::Path;
 
+use fixnet::format::Limits;
 use proptest::prelude::*;
 use prost::Message;
 use tools::import::{ImportError, ImportOptions, NodeProblem, Problem, load};
@@ -296,6 +297,6 @@ proptest! {
         if let Ok(imported) = load(&path, &options) {
             let _ = tools::fold::fold(&imported.graph);
         }
-        let _ = Source::open(&path).and_then(|source| source.check(&options));
+        let _ = Source::open(&path).and_then(|source| source.check(&options, &Limits::DEFAULT));
     }
 }

@@ -38,6 +38,10 @@ NETWORKS = {
     "resnext50": [1, 3, 224, 224],
     "densenet121": [1, 3, 224, 224],
     "se-resnet50": [1, 3, 224, 224],
+    "mobilenetv3-large": [1, 3, 224, 224],
+    "efficientnet-lite0": [1, 3, 224, 224],
+    "highway": [1, 3, 32, 32],
+    "shrinkage-resnet20": [1, 3, 32, 32],
 }
 BUNDLED = "resnet20-cifar10"
 AVX2 = "x86-64-avx2"

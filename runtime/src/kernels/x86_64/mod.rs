@@ -80,13 +80,16 @@ const AVX2_OPERATORS: Operators = Operators {
     add: Named { name: "add_avx2", run: code!(Avx2: add_avx2, p, a, b, output) },
     add_in_place: Named { name: "add_avx2", run: code!(Avx2: add_in_place_avx2, p, a, output) },
     subsample: Named { name: "subsample_avx2", run: code!(Avx2: subsample_avx2, args) },
+    lookup: Named {
+        name: "lookup_avx2",
+        run: code!(Avx2: lookup_avx2, tables, clamp, values),
+    },
     multiply: Named { name: "multiply_avx2", run: code!(Avx2: multiply_avx2, p, a, b, output) },
     multiply_in_place: Named {
         name: "multiply_avx2",
         run: code!(Avx2: multiply_in_place_avx2, p, a, output),
     },
     concat: Named { name: "concat_avx2", run: code!(Avx2: concat_avx2, args) },
-    ..portable::OPERATORS
 };
 
 /// AVX2.
@@ -295,6 +298,10 @@ pub(crate) static AVX512_VNNI: InstructionSet = InstructionSet {
         add_in_place: Named {
             name: "add_avx512",
             run: code!(Avx512Vnni: add_in_place_avx512, p, a, output),
+        },
+        lookup: Named {
+            name: "lookup_avx512",
+            run: code!(Avx512Vnni: lookup_avx512, tables, clamp, values),
         },
         multiply: Named {
             name: "multiply_avx512",

@@ -10,7 +10,7 @@
 //! | AVX | leaf 1, ECX bit 28 | vol. 1, 14.3 |
 //! | AVX2 | leaf 7, subleaf 0, EBX bit 5 | vol. 1, 14.7.1 |
 //! | AVX-512 F, BW, VL | leaf 7, subleaf 0, EBX bits 16, 30, 31 | vol. 1, 15.2 to 15.4 |
-//! | AVX-512 VNNI | leaf 7, subleaf 0, ECX bit 11 | vol. 2A, CPUID |
+//! | AVX-512 VBMI, VNNI | leaf 7, subleaf 0, ECX bits 1, 11 | vol. 2A, CPUID |
 //! | AVX-VNNI | leaf 7, subleaf 1, EAX bit 4; leaf 7, subleaf 0, EAX says that there is a subleaf 1 | vol. 2A, CPUID |
 //! | XMM and YMM registers are kept | XCR0 bits 1 and 2 | vol. 1, 13.3 |
 //! | mask registers, ZMM0 to 15 and ZMM16 to 31, too | XCR0 bits 5, 6 and 7 | vol. 1, 13.3 |
@@ -28,12 +28,15 @@ pub(super) struct Features {
     pub avx_vnni: bool,
     /// F, BW, VL and VNNI.
     pub avx512_vnni: bool,
+    /// F, BW, VL and VBMI.
+    pub avx512_vbmi: bool,
 }
 
 const KNOWN: u8 = 1;
 const AVX2: u8 = 2;
 const AVX512_VNNI: u8 = 4;
 const AVX_VNNI: u8 = 8;
+const AVX512_VBMI: u8 = 16;
 
 /// The answer, once it is known: CPUID takes long where a hypervisor answers it.
 static CACHE: AtomicU8 = AtomicU8::new(0);
@@ -48,13 +51,15 @@ pub(super) fn features() -> Features {
         bits = KNOWN
             | bit(found.avx2, AVX2)
             | bit(found.avx_vnni, AVX_VNNI)
-            | bit(found.avx512_vnni, AVX512_VNNI);
+            | bit(found.avx512_vnni, AVX512_VNNI)
+            | bit(found.avx512_vbmi, AVX512_VBMI);
         CACHE.store(bits, Ordering::Relaxed);
     }
     Features {
         avx2: bits & AVX2 != 0,
         avx_vnni: bits & AVX_VNNI != 0,
         avx512_vnni: bits & AVX512_VNNI != 0,
+        avx512_vbmi: bits & AVX512_VBMI != 0,
     }
 }
 
@@ -66,13 +71,14 @@ fn detect() -> Features {
         // Miri interprets no assembly.
         avx_vnni: false,
         avx512_vnni: cfg!(target_feature = "avx512vnni"),
+        avx512_vbmi: cfg!(target_feature = "avx512vbmi"),
     }
 }
 
 #[cfg(not(miri))]
 fn detect() -> Features {
     const OSXSAVE_AND_AVX: u32 = (1 << 27) | (1 << 28);
-    let none = Features { avx2: false, avx_vnni: false, avx512_vnni: false };
+    let none = Features { avx2: false, avx_vnni: false, avx512_vnni: false, avx512_vbmi: false };
     if leaf(0, 0).eax < 7 || !has(leaf(1, 0).ecx, OSXSAVE_AND_AVX) {
         return none;
     }
@@ -82,10 +88,12 @@ fn detect() -> Features {
     const YMM: u32 = 0b0000_0110;
     const ZMM: u32 = 0b1110_0110;
     const F_BW_VL: u32 = (1 << 16) | (1 << 30) | (1 << 31);
+    let avx512 = has(kept, ZMM) && has(extended.ebx, F_BW_VL);
     Features {
         avx2: has(kept, YMM) && has(extended.ebx, 1 << 5),
         avx_vnni: has(kept, YMM) && extended.eax >= 1 && has(leaf(7, 1).eax, 1 << 4),
-        avx512_vnni: has(kept, ZMM) && has(extended.ebx, F_BW_VL) && has(extended.ecx, 1 << 11),
+        avx512_vnni: avx512 && has(extended.ecx, 1 << 11),
+        avx512_vbmi: avx512 && has(extended.ecx, 1 << 1),
     }
 }
 
@@ -121,13 +129,14 @@ mod tests {
 
     #[test]
     fn the_standard_library_says_the_same() {
-        let avx512_vnni = std::is_x86_feature_detected!("avx512f")
+        let avx512 = std::is_x86_feature_detected!("avx512f")
             && std::is_x86_feature_detected!("avx512bw")
-            && std::is_x86_feature_detected!("avx512vl")
-            && std::is_x86_feature_detected!("avx512vnni");
+            && std::is_x86_feature_detected!("avx512vl");
+        let avx512_vnni = avx512 && std::is_x86_feature_detected!("avx512vnni");
+        let avx512_vbmi = avx512 && std::is_x86_feature_detected!("avx512vbmi");
         let avx2 = std::is_x86_feature_detected!("avx2");
         let avx_vnni = std::is_x86_feature_detected!("avxvnni");
-        assert_eq!(detect(), Features { avx2, avx_vnni, avx512_vnni });
+        assert_eq!(detect(), Features { avx2, avx_vnni, avx512_vnni, avx512_vbmi });
         // The first answer and every later one.
         assert_eq!(features(), detect());
         assert_eq!(features(), detect());

@@ -8,6 +8,7 @@ mod gates;
 mod grouped;
 mod logits_avx2;
 mod logits_vnni;
+mod lookup;
 mod max_pool_avx2;
 mod max_pool_avx512;
 mod patch_avx2;
@@ -30,6 +31,7 @@ pub use grouped::{
 };
 pub use logits_avx2::logits_avx2;
 pub use logits_vnni::{logits_avx_vnni, logits_vnni};
+pub use lookup::{lookup_avx2, lookup_avx512};
 pub use max_pool_avx2::max_pool_avx2;
 pub use max_pool_avx512::max_pool_avx512;
 pub use tiled::{
@@ -76,6 +78,11 @@ impl Avx512Vnni {
     #[must_use]
     pub const fn avx2(self) -> Avx2 {
         Avx2(())
+    }
+
+    /// Whether AVX-512 VBMI is there, too.
+    fn has_vbmi(self) -> bool {
+        cpuid::features().avx512_vbmi
     }
 }
 

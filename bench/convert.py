@@ -47,7 +47,7 @@ def input_shape(source: str) -> list[int]:
 def onnxruntime(activations: str):
     def convert(source: str, out: Path) -> None:
         pixels = next(noise(input_shape(source)))
-        worker.quantize_onnx(numpy, source, out, activations, pixels)
+        worker.quantize_onnx(source, out, activations, worker.with_mirrored(numpy, pixels))
 
     return convert
 

@@ -1,20 +1,40 @@
 #!/usr/bin/env python3
 """The figures of docs/networks.md: each network of `fixnet make-model` at its standard size, quantized on
-generated images, with its layers, its memory and the distance of int8 from float.
+generated images, with its layers, its memory, and the distance of int8 logits from float ones - those of
+ONNX Runtime - beside that of ONNX Runtime's own static quantization (QDQ, per channel, least and greatest
+values) on the same images.
 
     cargo build --release -p tools
-    bench/networks.py                    # all: about an hour on two cores
-    bench/networks.py resnet1202 vgg19   # these
+    pip install numpy onnx onnxruntime pillow
+    bench/networks.py                    # all: hours on two cores
+    bench/networks.py resnet20 vgg19     # these
+    bench/networks.py --out FILE.md ...  # a record with the machine and the command
 """
 
 import argparse
 import json
+import logging
+import math
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
-HEAD = "| Network | Layers | MACs | Weights | Activations | Float to int8 | Least layer alone |\n|---|---|---|---|---|---|---|"
+import numpy
+import onnx
+import onnxruntime
+from PIL import Image
+
+import machine
+import worker
+
+HEAD = (
+    "| Network | Layers | MACs | Weights | Activations | Float to int8 | ONNX Runtime U8S8 | S8S8 "
+    "| Least layer alone |\n|---|---|---|---|---|---|---|---|---|"
+)
+# Of `--preset imagenet`.
+MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def names(fixnet):
@@ -24,21 +44,82 @@ def names(fixnet):
     return [name for line in lines for name in line.split(", ")]
 
 
+def session(model):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def tensors(files, shape):
+    """Images as the float network takes them."""
+    result = []
+    for file in files:
+        pixels = numpy.asarray(Image.open(file).convert("RGB"), numpy.float32) / 255
+        pixels = (pixels - numpy.float32(MEAN)) / numpy.float32(DEVIATION)
+        nhwc = shape[-1] == 3
+        result.append(numpy.ascontiguousarray(pixels if nhwc else pixels.transpose(2, 0, 1))[None])
+    return result
+
+
+def without_softmax(source, out):
+    """The same network up to the scores, which is where int8 ends."""
+    model = onnx.load(source)
+    last = model.graph.node[-1]
+    if last.op_type == "Softmax":
+        model.graph.node.remove(last)
+        model.graph.output[0].name = last.input[0]
+    onnx.save(model, out)
+
+
+def logits(model, inputs):
+    run = session(model)
+    name = run.get_inputs()[0].name
+    return numpy.stack([run.run(None, {name: one})[0].ravel() for one in inputs])
+
+
+def sqnr(reference, other):
+    """Decibels."""
+    noise = float(((reference - other) ** 2).sum())
+    return 10 * math.log10(float((reference**2).sum()) / noise) if noise else math.inf
+
+
+def fixnets_logits(args, file, images, size):
+    run = [args.fixnet, "run", file, *images, "--resize", str(size), "--crop", str(size), "--json"]
+    runs = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+    runs = runs if isinstance(runs, list) else [runs]
+    return numpy.array([one["logits"] for one in runs], numpy.float64)
+
+
 def figures(args, name, folder):
     """One row of the table."""
-    onnx, file = folder / f"{name}.onnx", folder / f"{name}.fxn"
+    source, file, images = folder / "network.onnx", folder / "network.fxn", folder / "images"
+    scores = folder / "scores.onnx"
     seed = ["--seed", str(args.seed)]
-    subprocess.run([args.fixnet, "make-model", name, *seed, "--out", onnx], check=True)
-    images = ["--calib-limit", str(args.images), "--limit", str(args.images), *seed]
-    quantize = [args.fixnet, "quantize", onnx, "--preset", "imagenet", *images, "--json", "--out", file]
+    subprocess.run([args.fixnet, "make-model", name, *seed, "--out", source], check=True)
+    without_softmax(source, scores)
+    shape = session(scores).get_inputs()[0].shape
+    size, count = shape[2], args.images
+    make = [args.fixnet, "make-images", "--out", images, "--count", str(count), "--size", str(size), *seed]
+    subprocess.run(make, check=True)
+    limits = ["--calib-limit", str(count), "--limit", str(count), *seed]
+    quantize = [args.fixnet, "quantize", source, "--preset", "imagenet", *limits, "--json", "--out", file]
     summary = json.loads(subprocess.run(quantize, check=True, capture_output=True, text=True).stdout)
-    onnx.unlink()
-    file.unlink()
+    comparison = sorted((images / "comparison").iterdir())
+    calibration = tensors(sorted((images / "calibration").iterdir()), shape)
+    inputs = tensors(comparison, shape)
+    reference = logits(scores, inputs)
+    ours = fixnets_logits(args, file, comparison, size) * summary["output"]["scale"]
+    theirs = []
+    for activations in ["u8s8", "s8s8"]:
+        quantized = folder / f"{activations}.onnx"
+        worker.quantize_onnx(str(scores), quantized, activations, calibration)
+        theirs.append(f"{sqnr(reference, logits(quantized, inputs)):.1f} dB")
     layers = summary["layers"]
     alone = min(layer["sqnr_isolated_db"] for layer in layers)
     return (
         f"| `{name}` | {len(layers):,} | {summary['macs']:,} | {summary['weight_bytes']:,} B "
-        f"| {summary['activation_bytes']:,} B | {layers[-1]['sqnr_db']:.1f} dB | {alone:.1f} dB |"
+        f"| {summary['activation_bytes']:,} B | {sqnr(reference, ours):.1f} dB | {' | '.join(theirs)} "
+        f"| {alone:.1f} dB |"
     )
 
 
@@ -47,18 +128,32 @@ def main():
     parser.add_argument("names", nargs="*", help="networks [default: all]")
     parser.add_argument("--fixnet", default="target/release/fixnet", help="the program")
     parser.add_argument("--seed", type=int, default=0, help="of weights and images")
-    parser.add_argument("--images", type=int, default=16, help="to calibrate on, and others to compare on")
+    parser.add_argument("--images", type=int, default=8, help="to calibrate on, and others to compare on")
+    parser.add_argument("--out", type=pathlib.Path, help="file for the table and what it was measured on")
     args = parser.parse_args()
+    # ONNX Runtime's quantizer warns of every batch norm that it leaves in float.
+    logging.disable(logging.WARNING)
     known = names(args.fixnet)
     unknown = [name for name in args.names if name not in known]
     if unknown:
         parser.error(f"no network {unknown[0]!r}; known are {', '.join(known)}")
-    print(f"Method mse, seed {args.seed}, {args.images} images to calibrate on and {args.images} others to compare on.\n")
-    print(HEAD)
-    with tempfile.TemporaryDirectory() as folder:
-        for name in args.names or known:
-            print(figures(args, name, pathlib.Path(folder)), flush=True)
+    record = machine.record("networks.py", {})
+    lines = [
+        f"{record['date']}, fixnet at {record['fixnet']}, ONNX Runtime {onnxruntime.__version__}, "
+        f"{record['cpu']['model']} (family {record['cpu']['family']}, model {record['cpu']['number']}).",
+        f"Method mse, seed {args.seed}, {args.images} images to calibrate on and {args.images} others to compare on.",
+        f"`{record['command']}`",
+        "",
+        HEAD,
+    ]
+    print("\n".join(lines), flush=True)
+    for name in args.names or known:
+        with tempfile.TemporaryDirectory() as folder:
+            lines.append(figures(args, name, pathlib.Path(folder)))
+        print(lines[-1], flush=True)
+        if args.out:
+            args.out.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -41,7 +41,11 @@ def image(numpy, args):
     return numpy.random.default_rng(0).standard_normal(args.shape, dtype=numpy.float32)
 
 
-def quantize_onnx(numpy, source: str, out: Path, activations: str, pixels) -> None:
+def with_mirrored(numpy, pixels) -> list:
+    return [pixels, numpy.flip(pixels, -1).copy()]
+
+
+def quantize_onnx(source: str, out: Path, activations: str, images) -> None:
     """Static quantization as ONNX Runtime documents it: QDQ, int8 weights for each channel."""
     need("onnx", "onnx")
     quantization = need("onnxruntime.quantization", "onnxruntime onnx")
@@ -51,7 +55,7 @@ def quantize_onnx(numpy, source: str, out: Path, activations: str, pixels) -> No
 
     class Images(quantization.CalibrationDataReader):
         def __init__(self):
-            self.left = iter([{name: pixels}, {name: numpy.flip(pixels, -1).copy()}])
+            self.left = iter([{name: image} for image in images])
 
         def get_next(self):
             return next(self.left, None)
@@ -85,7 +89,7 @@ def onnxruntime(args):
         model = args.model
         if args.int8:
             model = str(Path(folder) / "int8.onnx")
-            quantize_onnx(numpy, args.model, Path(model), args.int8, pixels)
+            quantize_onnx(args.model, Path(model), args.int8, with_mirrored(numpy, pixels))
         session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: pixels}
     return {"version": runtime.__version__}, lambda: session.run(None, feed)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::parse_size;
 use crate::files::Destination;
 use crate::onnx_writer;
 use crate::output::print_json;
@@ -66,13 +67,4 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// `32` or `49x10`.
-fn parse_size(text: &str) -> Result<(usize, usize), String> {
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    match (height.parse(), width.parse()) {
-        (Ok(height), Ok(width)) => Ok((height, width)),
-        _ => Err("expected a number of rows and columns, as 32 or 49x10".to_string()),
-    }
 }

@@ -14,6 +14,7 @@ mod in_file;
 pub mod inspect;
 mod kernels;
 mod limits;
+pub mod make_images;
 #[cfg(feature = "tract")]
 pub mod make_model;
 pub mod pack;
@@ -171,6 +172,18 @@ pub fn thread_count() -> RangedU64ValueParser<usize> {
 #[must_use]
 pub fn positive() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
+}
+
+/// Understands `32` and `49x10`, rows and columns.
+///
+/// # Errors
+/// What is expected.
+pub fn parse_size(text: &str) -> Result<(usize, usize), String> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    match (height.parse(), width.parse()) {
+        (Ok(height), Ok(width)) => Ok((height, width)),
+        _ => Err("expected a number of rows and columns, as 32 or 49x10".to_string()),
+    }
 }
 
 /// Understands `1,3,224,224`.

@@ -9,8 +9,17 @@ use crate::{
     fixnet, fixture, json, misuse, model, narrow, pictures, quantize_args, text, write_rgb,
 };
 
-const COMMANDS: [&str; 8] =
-    ["quantize", "compare", "run", "inspect", "bench", "check", "make-model", "fetch"];
+const COMMANDS: [&str; 9] = [
+    "quantize",
+    "compare",
+    "run",
+    "inspect",
+    "bench",
+    "check",
+    "make-model",
+    "make-images",
+    "fetch",
+];
 
 /// Asserts that `value` has these keys, with numbers.
 fn numbers(value: &Value, keys: &[&str]) {

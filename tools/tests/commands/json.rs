@@ -78,6 +78,10 @@ fn every_key_of_every_command_is_documented() {
     let pack = ["pack", &file, "--target", "x86-64-avx2", "--out", &at("p.txt"), "--json"];
     let (inspect, pack) = (json(&["inspect", &file, "--json"]), json(&pack));
     assert_documented("make-model", &[], &[made]);
+    let images = ["make-images", "--count", "1", "--size", "8", "--out", &at("images"), "--json"];
+    let images_made = json(&images);
+    fs::remove_dir_all(at("images")).unwrap();
+    assert_documented("make-images", &[], &[images_made]);
     assert_documented("quantize", &["inspect", "compare"], &[quantized, split]);
     assert_documented("compare", &[], &[compare]);
     assert_documented("run", &[], &runs);

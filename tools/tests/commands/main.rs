@@ -13,6 +13,7 @@ mod files;
 mod inputs;
 mod json;
 mod limits;
+mod make_images;
 mod names;
 mod networks;
 mod packing;

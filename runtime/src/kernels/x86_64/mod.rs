@@ -80,10 +80,7 @@ const AVX2_OPERATORS: Operators = Operators {
     add: Named { name: "add_avx2", run: code!(Avx2: add_avx2, p, a, b, output) },
     add_in_place: Named { name: "add_avx2", run: code!(Avx2: add_in_place_avx2, p, a, output) },
     subsample: Named { name: "subsample_avx2", run: code!(Avx2: subsample_avx2, args) },
-    lookup: Named {
-        name: "lookup_avx2",
-        run: code!(Avx2: lookup_avx2, tables, clamp, values),
-    },
+    lookup: Named { name: "lookup_avx2", run: code!(Avx2: lookup_avx2, tables, clamp, values) },
     multiply: Named { name: "multiply_avx2", run: code!(Avx2: multiply_avx2, p, a, b, output) },
     multiply_in_place: Named {
         name: "multiply_avx2",

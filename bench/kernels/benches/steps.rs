@@ -1,4 +1,4 @@
-//! Criterion's view of the kernels: `FIXNET_KERNEL_FILES="resnet18.fxn resnet8.fxn" cargo bench`,
+//! Criterion's view of the kernels: `FIXNET_KERNEL_FILES="resnet18.fxn resnet8.fxn" cargo bench --bench steps`,
 //! with portable model files.
 
 use criterion::{Criterion, Throughput};
@@ -25,13 +25,9 @@ fn steps(criterion: &mut Criterion, path: &str) -> anyhow::Result<()> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Ok(files) = std::env::var("FIXNET_KERNEL_FILES") else {
-        eprintln!("NOT RUN: name portable model files in FIXNET_KERNEL_FILES");
-        return Ok(());
-    };
     let mut criterion = Criterion::default().configure_from_args();
-    for path in files.split_whitespace() {
-        steps(&mut criterion, path)?;
+    for path in kernel_bench::named_files() {
+        steps(&mut criterion, &path)?;
     }
     criterion.final_summary();
     Ok(())

@@ -11,6 +11,16 @@ use fixnet::format::{ModelSpec, Operator, Target, WeightForm, WeightLayout, writ
 use fixnet::kernels::{ConvKernel, ConvShape};
 use fixnet::{AlignedBytes, KernelSet, Model, RunError, Session};
 
+/// The model files that `FIXNET_KERNEL_FILES` names, for benchmarks that take no arguments of their own.
+#[must_use]
+pub fn named_files() -> Vec<String> {
+    let Ok(files) = std::env::var("FIXNET_KERNEL_FILES") else {
+        eprintln!("NOT RUN: name portable model files in FIXNET_KERNEL_FILES");
+        return Vec::new();
+    };
+    files.split_whitespace().map(str::to_owned).collect()
+}
+
 /// A layer with a kernel and a layout that the kernel reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {

@@ -15,6 +15,10 @@ declare_code!($ native_aarch64);
 
 /// All operators but convolutions, the same for all sets.
 pub(super) const OPERATORS: Operators = Operators {
+    max_pool: Named {
+        name: "max_pool_neon",
+        run: code!(Neon: max_pool_neon, shape, clamp, input, output),
+    },
     average_pool: Named {
         name: "average_pool_neon",
         run: code!(Neon: average_pool_neon, shape, channel, rq, input, output),

@@ -105,8 +105,10 @@ pub fn max_pool(
         let position = (pixel / out_w.max(1), pixel % out_w.max(1));
         output.fill(i8::MIN);
         let all = taps(shape, input, position, |values| {
-            for (highest, &value) in output.iter_mut().zip(values.into_iter().flatten()) {
-                *highest = (*highest).max(value);
+            if let Some(values) = values {
+                for (highest, &value) in output.iter_mut().zip(values) {
+                    *highest = (*highest).max(value);
+                }
             }
         });
         all.ok_or(Fault::Plan)?;
@@ -190,18 +192,37 @@ pub fn average_pool_inside(
     average(shape, (input, output), 0, rq, constants).ok_or(Fault::Plan)
 }
 
-/// See [`super::reference::add`].
-pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+/// All of int8. Processors have an instruction for these bounds, which compilers find where they are constants.
+const INT8: (i8, i8) = (i8::MIN, i8::MAX);
+
+#[inline(always)]
+fn sums(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
     for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
         *out = numerics::add(a, b, p);
+    }
+}
+
+/// See [`super::reference::add`].
+pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+    match p.clamp {
+        INT8 => sums(&Addition { clamp: INT8, ..*p }, a, b, output),
+        _ => sums(p, a, b, output),
     }
     Ok(())
 }
 
-/// See [`super::reference::add_in_place`].
-pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+#[inline(always)]
+fn sums_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
     for (out, &a) in output.iter_mut().zip(a) {
         *out = numerics::add(a, *out, p);
+    }
+}
+
+/// See [`super::reference::add_in_place`].
+pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+    match p.clamp {
+        INT8 => sums_in_place(&Addition { clamp: INT8, ..*p }, a, output),
+        _ => sums_in_place(p, a, output),
     }
     Ok(())
 }
@@ -213,7 +234,10 @@ pub fn lookup(
     values: &mut [i8],
 ) -> Result<(), Fault> {
     if let [table] = tables {
-        values.iter_mut().for_each(|value| *value = numerics::lookup(table, *value, clamp));
+        values.iter_mut().for_each(|value| *value = numerics::lookup(table, *value, INT8));
+        if clamp != INT8 {
+            values.iter_mut().for_each(|value| *value = (*value).max(clamp.0).min(clamp.1));
+        }
         return Ok(());
     }
     for pixel in values.chunks_exact_mut(tables.len().max(1)) {
@@ -224,18 +248,40 @@ pub fn lookup(
     Ok(())
 }
 
-/// See [`super::reference::multiply`].
-pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+#[inline(always)]
+fn products(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) {
     for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
         *out = numerics::multiply(a, b, p);
+    }
+}
+
+/// See [`super::reference::multiply`].
+pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+    match p.requantization.clamp {
+        INT8 => products(&saturating(p), a, b, output),
+        _ => products(p, a, b, output),
     }
     Ok(())
 }
 
-/// See [`super::reference::multiply_in_place`].
-pub fn multiply_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+/// The same with bounds that are constants.
+#[inline(always)]
+fn saturating(p: &Multiplication) -> Multiplication {
+    Multiplication { requantization: Requantization { clamp: INT8, ..p.requantization }, ..*p }
+}
+
+#[inline(always)]
+fn products_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) {
     for (out, &a) in output.iter_mut().zip(a) {
         *out = numerics::multiply(a, *out, p);
+    }
+}
+
+/// See [`super::reference::multiply_in_place`].
+pub fn multiply_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+    match p.requantization.clamp {
+        INT8 => products_in_place(&saturating(p), a, output),
+        _ => products_in_place(p, a, output),
     }
     Ok(())
 }

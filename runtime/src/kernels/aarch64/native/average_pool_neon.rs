@@ -68,7 +68,7 @@ fn average(
 }
 
 /// Rows or columns of the input under the window at a position.
-fn inside(shape: &PoolShape, axis: usize, position: usize) -> Range<usize> {
+pub(super) fn inside(shape: &PoolShape, axis: usize, position: usize) -> Range<usize> {
     let first = position * shape.strides[axis];
     let end = (first + shape.kernel[axis]).saturating_sub(shape.pads[axis]).min(shape.input[axis]);
     first.saturating_sub(shape.pads[axis]).min(end)..end

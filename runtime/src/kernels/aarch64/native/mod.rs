@@ -14,6 +14,7 @@ mod direct8_neon;
 mod gates_neon;
 mod grouped;
 mod logits_neon;
+mod max_pool_neon;
 mod outer_product;
 mod requantize_block;
 mod winograd4_neon;
@@ -35,6 +36,7 @@ pub use grouped::conv_grouped_dotprod;
 pub use grouped::conv_grouped_i8mm;
 pub use grouped::conv_grouped_neon;
 pub use logits_neon::logits_neon;
+pub use max_pool_neon::max_pool_neon;
 pub use winograd4_neon::{conv_winograd4_neon, conv_winograd4_neon as conv_winograd4_stem_neon};
 
 use crate::kernels::declare::token;

@@ -38,7 +38,6 @@ pub(super) const OPERATORS: Operators = Operators {
         run: code!(Neon: multiply_in_place_neon, p, a, output),
     },
     concat: Named { name: "concat_neon", run: code!(Neon: concat_neon, args) },
-    ..portable::OPERATORS
 };
 
 /// ARMv8.0 with NEON.

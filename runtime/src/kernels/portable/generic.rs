@@ -192,38 +192,35 @@ pub fn average_pool_inside(
     average(shape, (input, output), 0, rq, constants).ok_or(Fault::Plan)
 }
 
-/// All of int8. Processors have an instruction for these bounds, which compilers find where they are constants.
+/// All of int8: what saturates to it and is clamped then is the same as what is clamped at once. Processors have an
+/// instruction for these bounds, which compilers find where they are constants.
 const INT8: (i8, i8) = (i8::MIN, i8::MAX);
 
-#[inline(always)]
-fn sums(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) {
-    for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
-        *out = numerics::add(a, b, p);
+/// Clamps what has been saturated.
+#[inline(never)]
+fn restrict(values: &mut [i8], (low, high): (i8, i8)) {
+    if (low, high) != INT8 {
+        values.iter_mut().for_each(|value| *value = (*value).max(low).min(high));
     }
 }
 
 /// See [`super::reference::add`].
 pub fn add(p: &Addition, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
-    match p.clamp {
-        INT8 => sums(&Addition { clamp: INT8, ..*p }, a, b, output),
-        _ => sums(p, a, b, output),
+    let saturating = Addition { clamp: INT8, ..*p };
+    for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
+        *out = numerics::add(a, b, &saturating);
     }
+    restrict(output, p.clamp);
     Ok(())
-}
-
-#[inline(always)]
-fn sums_in_place(p: &Addition, a: &[i8], output: &mut [i8]) {
-    for (out, &a) in output.iter_mut().zip(a) {
-        *out = numerics::add(a, *out, p);
-    }
 }
 
 /// See [`super::reference::add_in_place`].
 pub fn add_in_place(p: &Addition, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
-    match p.clamp {
-        INT8 => sums_in_place(&Addition { clamp: INT8, ..*p }, a, output),
-        _ => sums_in_place(p, a, output),
+    let saturating = Addition { clamp: INT8, ..*p };
+    for (out, &a) in output.iter_mut().zip(a) {
+        *out = numerics::add(a, *out, &saturating);
     }
+    restrict(output, p.clamp);
     Ok(())
 }
 
@@ -235,54 +232,40 @@ pub fn lookup(
 ) -> Result<(), Fault> {
     if let [table] = tables {
         values.iter_mut().for_each(|value| *value = numerics::lookup(table, *value, INT8));
-        if clamp != INT8 {
-            values.iter_mut().for_each(|value| *value = (*value).max(clamp.0).min(clamp.1));
-        }
-        return Ok(());
-    }
-    for pixel in values.chunks_exact_mut(tables.len().max(1)) {
-        for (value, table) in pixel.iter_mut().zip(tables) {
-            *value = numerics::lookup(table, *value, clamp);
+    } else {
+        for pixel in values.chunks_exact_mut(tables.len().max(1)) {
+            for (value, table) in pixel.iter_mut().zip(tables) {
+                *value = numerics::lookup(table, *value, INT8);
+            }
         }
     }
+    restrict(values, clamp);
     Ok(())
 }
 
-#[inline(always)]
-fn products(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) {
-    for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
-        *out = numerics::multiply(a, b, p);
-    }
-}
-
-/// See [`super::reference::multiply`].
-pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
-    match p.requantization.clamp {
-        INT8 => products(&saturating(p), a, b, output),
-        _ => products(p, a, b, output),
-    }
-    Ok(())
-}
-
-/// The same with bounds that are constants.
+/// The same constants with the bounds of int8.
 #[inline(always)]
 fn saturating(p: &Multiplication) -> Multiplication {
     Multiplication { requantization: Requantization { clamp: INT8, ..p.requantization }, ..*p }
 }
 
-#[inline(always)]
-fn products_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) {
-    for (out, &a) in output.iter_mut().zip(a) {
-        *out = numerics::multiply(a, *out, p);
+/// See [`super::reference::multiply`].
+pub fn multiply(p: &Multiplication, a: &[i8], b: &[i8], output: &mut [i8]) -> Result<(), Fault> {
+    let constants = saturating(p);
+    for (out, (&a, &b)) in output.iter_mut().zip(a.iter().zip(b)) {
+        *out = numerics::multiply(a, b, &constants);
     }
+    restrict(output, p.requantization.clamp);
+    Ok(())
 }
 
 /// See [`super::reference::multiply_in_place`].
 pub fn multiply_in_place(p: &Multiplication, a: &[i8], output: &mut [i8]) -> Result<(), Fault> {
-    match p.requantization.clamp {
-        INT8 => products_in_place(&saturating(p), a, output),
-        _ => products_in_place(p, a, output),
+    let constants = saturating(p);
+    for (out, &a) in output.iter_mut().zip(a) {
+        *out = numerics::multiply(a, *out, &constants);
     }
+    restrict(output, p.requantization.clamp);
     Ok(())
 }
 

@@ -165,12 +165,12 @@ fn store<const T: usize>(
         let mut sums = [[[vdupq_n_s32(0); VECTORS]; T]; T];
         output::transform(products, index, &mut sums);
         let (top, left) = block.corner::<T>(tile);
-        for (row, sums) in (top..block.rows).zip(sums) {
-            for (column, mut sums) in (left..out_w).zip(sums) {
+        for (row, sums) in (top..block.rows).zip(&mut sums) {
+            for (column, sums) in (left..out_w).zip(sums) {
                 for (sum, bias) in sums.iter_mut().zip(requantizer.bias) {
                     *sum = vaddq_s32(*sum, bias);
                 }
-                requantizer.store(sums, (row * out_w + column) * out_c + oc, args.output)?;
+                requantizer.store(*sums, (row * out_w + column) * out_c + oc, args.output)?;
             }
         }
     }

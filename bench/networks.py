@@ -102,7 +102,8 @@ def figures(args, name, folder):
     make = [args.fixnet, "make-images", "--out", images, "--count", str(count), "--size", str(size), *seed]
     subprocess.run(make, check=True)
     limits = ["--calib-limit", str(count), "--limit", str(count), *seed]
-    quantize = [args.fixnet, "quantize", source, "--preset", "imagenet", *limits, "--json", "--out", file]
+    method = ["--method", args.method, "--json"]
+    quantize = [args.fixnet, "quantize", source, "--preset", "imagenet", *limits, *method, "--out", file]
     summary = json.loads(subprocess.run(quantize, check=True, capture_output=True, text=True).stdout)
     comparison = sorted((images / "comparison").iterdir())
     calibration = tensors(sorted((images / "calibration").iterdir()), shape)
@@ -129,6 +130,7 @@ def main():
     parser.add_argument("--fixnet", default="target/release/fixnet", help="the program")
     parser.add_argument("--seed", type=int, default=0, help="of weights and images")
     parser.add_argument("--images", type=int, default=8, help="to calibrate on, and others to compare on")
+    parser.add_argument("--method", default="mse", help="of fixnet, to choose ranges by: mse, min-max or percentile")
     parser.add_argument("--out", type=pathlib.Path, help="file for the table and what it was measured on")
     args = parser.parse_args()
     # ONNX Runtime's quantizer warns of every batch norm that it leaves in float.
@@ -141,7 +143,7 @@ def main():
     lines = [
         f"{record['date']}, fixnet at {record['fixnet']}, ONNX Runtime {onnxruntime.__version__}, "
         f"{record['cpu']['model']} (family {record['cpu']['family']}, model {record['cpu']['number']}).",
-        f"Method mse, seed {args.seed}, {args.images} images to calibrate on and {args.images} others to compare on.",
+        f"Method {args.method}, seed {args.seed}, {args.images} images to calibrate on and {args.images} others to compare on.",
         f"`{record['command']}`",
         "",
         HEAD,

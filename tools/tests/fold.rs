@@ -10,7 +10,7 @@ use tools::import::{ImportOptions, load};
 use tools::onnx_writer;
 use tools::zoo_models::{self, ModelOptions};
 
-use common::onnx::{Model, floats, ints};
+use common::onnx::{Model, floats, int, ints};
 use common::*;
 
 fn narrow(classes: usize, input_size: usize) -> ModelOptions {
@@ -208,6 +208,61 @@ fn generated_activations_keep_their_scale() {
         let largest = logits.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!((0.5..50.0).contains(&largest), "{name}: largest logit {largest}");
     }
+}
+
+/// A network with an affine step that no convolution before it takes up: behind a table. `then` goes on from
+/// `[1, 4, 9, 10]`.
+fn affine(shift: f32, then: impl Fn(Model) -> Model) -> Graph {
+    let model = Model::new(13, &[1, 3, 9, 10])
+        .weights("w", &[4, 3, 1, 1])
+        .weights("factor", &[1, 4, 1, 1])
+        .tensor(floats("shift", &[], vec![shift]))
+        .weights("v", &[6, 4, 3, 3])
+        .weights("grouped", &[6, 2, 3, 3])
+        .weights("u", &[4, 4, 1, 1])
+        .node("Conv", &["x", "w"], "c", &[])
+        .node("Sigmoid", &["c"], "t", &[])
+        .node("Mul", &["t", "factor"], "m", &[])
+        .node("Add", &["m", "shift"], "a", &[]);
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let folded = assert_folds_exactly(&then(model).save(scratch.path()), &ImportOptions::default());
+    assert_eq!(fold(&folded).expect("finite"), folded);
+    folded
+}
+
+#[test]
+fn affine_steps_go_into_convolutions_without_padding() {
+    let alone = affine(0.75, |model| model.node("Conv", &["a", "v"], "d", &[]).pooled("d"));
+    assert_eq!(affines(&alone), 0);
+    let in_groups = affine(-0.5, |model| {
+        model.node("Conv", &["a", "grouped"], "d", &[int("group", 2)]).pooled("d")
+    });
+    assert_eq!(affines(&in_groups), 0);
+    let by_both = affine(0.75, |model| {
+        model
+            .node("Conv", &["a", "u"], "d", &[])
+            .node("Conv", &["a", "w2"], "e", &[])
+            .weights("w2", &[4, 4, 1, 1])
+            .node("Add", &["d", "e"], "f", &[])
+            .pooled("f")
+    });
+    assert_eq!(affines(&by_both), 0);
+    let scaled = affine(0.0, |model| {
+        model.node("Conv", &["a", "v"], "d", &[ints("pads", &[1; 4])]).pooled("d")
+    });
+    assert_eq!(affines(&scaled), 0);
+}
+
+#[test]
+fn affine_steps_stay_where_zeros_are_padded_or_something_else_reads_them() {
+    let padded = affine(0.75, |model| {
+        model.node("Conv", &["a", "v"], "d", &[ints("pads", &[0, 0, 0, 1])]).pooled("d")
+    });
+    assert_eq!(affines(&padded), 1);
+    let read_twice = affine(0.75, |model| {
+        model.node("Conv", &["a", "u"], "d", &[]).node("Add", &["a", "d"], "f", &[]).pooled("f")
+    });
+    assert_eq!(affines(&read_twice), 1);
 }
 
 /// A network that pads before `then`, from `[1, 4, 9, 10]`.

@@ -2,12 +2,13 @@
 //!
 //! What may not be broken: the folded graph computes the same function, up to float rounding, for
 //! every input. A batch norm goes into a layer only if that layer's output has no other reader;
-//! otherwise it becomes a per-channel affine step. A batch norm *before* a convolution never goes
-//! into it: the convolution's zero padding is not normalized.
+//! otherwise it becomes a per-channel affine step. One *before* a convolution goes into it only where
+//! zero padding stays zero ([`ahead`]).
 //!
 //! Names: the value that a merged group writes keeps the name of the group's last tensor, the node
 //! keeps the name of the layer that absorbed the others.
 
+mod ahead;
 mod concat;
 mod merge;
 mod padding;
@@ -59,6 +60,7 @@ impl Folder {
     /// Rewrites the node at `index` and returns the index of the next one.
     fn visit(&mut self, index: usize) -> Result<usize, FoldError> {
         while self.absorb_padding(index) {}
+        while self.take_affine(index) {}
         if let Some(moved) = self.pad_behind_clip(index) {
             return Ok(moved);
         }

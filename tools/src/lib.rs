@@ -34,6 +34,8 @@ pub mod import;
 #[cfg(feature = "tract")]
 pub mod lower;
 #[cfg(feature = "tract")]
+mod onnx_reference;
+#[cfg(feature = "tract")]
 pub mod onnx_writer;
 pub mod output;
 pub mod packing;

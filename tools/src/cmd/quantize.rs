@@ -17,7 +17,7 @@ use super::{Bars, in_thread_pool, network_remedy, shown_family, warn_once, with_
 use crate::boards::{self, Board};
 use crate::compare::CompareOptions;
 use crate::files::Destination;
-use crate::output::{print, print_json};
+use crate::output::{self, print, print_json};
 use crate::pipeline::{FloatOnly, Loaded, Lowered, PipelineError};
 use crate::report::{self, LayerTime, Summary};
 pub use args::Args;
@@ -57,6 +57,26 @@ fn quantize(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What of the parts in float nothing but tract itself has computed.
+fn unjudged_note(path: &Path, nodes: &[(String, String)]) -> Option<String> {
+    const SHOWN: usize = 4;
+    let named = |(name, op): &(String, String)| {
+        format!("node \"{}\" ({})", output::name(name), output::name(op))
+    };
+    let mut names: Vec<String> = nodes.iter().take(SHOWN).map(named).collect();
+    if nodes.len() > SHOWN {
+        names.push(format!("{} more", nodes.len() - SHOWN));
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "{}: {}: computed by tract alone, for the independent run of the file that judges it does not know \
+             this operator or its spelling",
+            path.display(),
+            names.join(", ")
+        )
+    })
+}
+
 /// Quantizes, compares, and writes the file.
 fn write_int8(
     args: &Args,
@@ -69,6 +89,9 @@ fn write_int8(
     let limits = args.limits.limits();
     lowered.check_limits(&limits).map_err(explained)?;
     let mut inputs = Inputs::open(args, lowered)?;
+    if let Some(note) = unjudged_note(&lowered.path, &lowered.unjudged) {
+        warn_once(&note, &mut inputs.notes);
+    }
     let out = out.apart_from(inputs.files())?;
     // Before many images are gone through.
     if inputs.calibration.len() > REHEARSED_FROM {
@@ -138,6 +161,9 @@ fn write_float(
     let file = || network.path.display().to_string();
     args.limits.check_macs(&network.path, network.part.macs())?;
     let mut notes = Vec::new();
+    if let Some(note) = unjudged_note(&network.path, &network.unjudged) {
+        warn_once(&note, &mut notes);
+    }
     let recipe = inputs::recipe(args, None, network.input_shape(), None, &mut notes)?;
     let bytes = network.pack(recipe.as_ref())?;
     let model = args.limits.check_model(out.path(), &bytes)?;

@@ -37,12 +37,13 @@ use crate::graph::{Graph, InputLayout, ValueId};
 pub(crate) use canonical::reads;
 pub use check::{Checked, NodeVerdict, Role, Verdict};
 pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
+pub(crate) use external::ModelFolder;
 pub use external::external_files;
 pub use operators::page as operators_page;
 pub use part::{InputTensor, first_unsupported, load_end, load_part};
+pub(crate) use tensor::{Data, Tensor, inline};
 
 use canonical::Canonical;
-use external::ModelFolder;
 use node::OnnxNode;
 use translate::{Activation, Importer};
 

@@ -91,7 +91,7 @@ impl Tensor {
 }
 
 /// Puts the data of an external tensor into the tensor itself.
-pub(super) fn inline(proto: &mut TensorProto, folder: &ModelFolder) -> Result<(), TensorProblem> {
+pub(crate) fn inline(proto: &mut TensorProto, folder: &ModelFolder) -> Result<(), TensorProblem> {
     if !external::is_external(proto) {
         return Ok(());
     }

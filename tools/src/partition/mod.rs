@@ -23,7 +23,8 @@ use values::order;
 use crate::graph::{Graph, InputLayout};
 use crate::import::{self, ImportError, ImportOptions, ImportedGraph, InputTensor, OnnxFile};
 use crate::lower::{self, Ends, Network};
-use crate::verify::{self, Computed, Reference, VerifyError};
+use crate::onnx_reference::WholeFile;
+use crate::verify::{self, Computed, Reference, Unjudged, VerifyError};
 use crate::{fold, onnx_writer};
 pub use extract::is_made;
 use extract::{End, extract, give_hwc, take_hwc};
@@ -176,18 +177,22 @@ pub fn partition(file: OnnxFile, options: &ImportOptions) -> Result<Partition, P
     })
 }
 
-/// The whole network of a file as one part.
+/// The whole network of a file as one part, and the nodes that tract alone has computed.
 ///
 /// # Errors
 /// [`PartitionError`] if it is not a network from an image to scores, or tract refuses it.
-pub fn whole(file: OnnxFile, options: &ImportOptions) -> Result<Part, PartitionError> {
+pub(crate) fn whole(
+    file: OnnxFile,
+    options: &ImportOptions,
+) -> Result<(Part, Unjudged), PartitionError> {
+    let original = WholeFile::decode(file.path(), file.bytes());
     let whole = Whole::new(file, options)?;
     let (first, last) = (0, whole.flow.cuts.len() - 1);
     let part = whole.part(first, last, whole.input.layout, None)?;
     let float = whole.float()?;
     let run = |image: &[f32]| Ok(Computed { scores: part.run(image)?, tensors: Vec::new() });
-    verify::verify(&whole.reference(&float), run)?;
-    Ok(part)
+    let unjudged = verify::verify(&whole.reference(&float, original.as_ref()), run)?;
+    Ok((part, unjudged))
 }
 
 impl Whole {
@@ -222,7 +227,11 @@ impl Whole {
         FloatModel::load(&self.proto, None, &self.input.shape, &[&self.output])
     }
 
-    fn reference<'a>(&'a self, float: &'a FloatModel) -> Reference<'a> {
+    fn reference<'a>(
+        &'a self,
+        float: &'a FloatModel,
+        whole: Option<&'a WholeFile>,
+    ) -> Reference<'a> {
         Reference {
             proto: &self.proto,
             input: &self.input.name,
@@ -230,6 +239,7 @@ impl Whole {
             layout: self.input.layout,
             output: &self.output,
             float,
+            whole,
         }
     }
 

@@ -17,6 +17,8 @@ pub struct FloatOnly {
     /// The ONNX file.
     pub path: PathBuf,
     pub part: Part,
+    /// Name and operator of nodes that tract alone has computed.
+    pub unjudged: Vec<(String, String)>,
 }
 
 impl FloatOnly {

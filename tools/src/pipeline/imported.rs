@@ -45,6 +45,6 @@ impl Folded {
         let Self { original, graph } = self;
         let lowered = lower::lower(&graph);
         let network = lowered.map_err(|error| PipelineError::network(&original.path, error))?;
-        Lowered::new(original, graph, network, None, None)
+        Lowered::new(original, graph, network, (None, None), None)
     }
 }

@@ -17,10 +17,11 @@ use crate::data::{Content, InputShape, Wanted};
 use crate::graph::{Graph, InputLayout};
 use crate::images::Images;
 use crate::lower::Network;
+use crate::onnx_reference::WholeFile;
 use crate::partition::{self, FloatNode, Part};
 use crate::plan::Demand;
 use crate::quantize;
-use crate::verify::{self, Computed, Reference, VerifyError};
+use crate::verify::{self, Computed, Reference, Unjudged, VerifyError};
 
 /// A float network in all the forms that later stages need.
 #[derive(Debug)]
@@ -43,16 +44,19 @@ pub struct Lowered {
     pub attribution: Attribution,
     /// The Softmax that was taken off, if any.
     pub removed_softmax: Option<String>,
+    /// Name and operator of nodes of float parts that tract alone has computed: what judges it does not know them.
+    pub unjudged: Vec<(String, String)>,
 }
 
 impl Lowered {
-    /// Loads the folded `graph` into tract beside the original, and verifies what was made of it.
+    /// Loads the folded `graph` into tract beside the original, and verifies what was made of it; `whole` is the
+    /// file as given, where tract is to be judged as well.
     pub(super) fn new(
         original: Original,
         graph: Graph,
         network: Network,
-        head: Option<Part>,
-        tail: Option<Part>,
+        (head, tail): (Option<Part>, Option<Part>),
+        whole: Option<WholeFile>,
     ) -> Result<Arc<Self>, PipelineError> {
         let Original { name, path, proto, input, output, removed_softmax } = original;
         // Before tract takes its time.
@@ -64,7 +68,7 @@ impl Lowered {
             .map_err(|error| PipelineError::network(&path, error))?;
         drop(graph);
         let layout = input.layout;
-        let lowered = Self {
+        let mut lowered = Self {
             name,
             path,
             network,
@@ -75,6 +79,7 @@ impl Lowered {
             inner,
             attribution,
             removed_softmax,
+            unjudged: Vec::new(),
         };
         let reference = Reference {
             proto: &proto,
@@ -83,15 +88,19 @@ impl Lowered {
             layout,
             output: &output,
             float: &lowered.float,
+            whole: whole.as_ref(),
         };
         match lowered.verify(&reference) {
-            Ok(()) => Ok(Arc::new(lowered)),
+            Ok(unjudged) => {
+                lowered.unjudged = unjudged;
+                Ok(Arc::new(lowered))
+            }
             Err(error) => Err(PipelineError::network(&lowered.path, error)),
         }
     }
 
     /// Holds what runs, head, layers and tail in float, against the ONNX file.
-    fn verify(&self, reference: &Reference<'_>) -> Result<(), VerifyError> {
+    fn verify(&self, reference: &Reference<'_>) -> Result<Unjudged, VerifyError> {
         verify::verify(reference, |image| self.in_float(image))
     }
 

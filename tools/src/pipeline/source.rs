@@ -8,6 +8,7 @@ use fixnet::format::FloatPartKind;
 
 use super::{FloatOnly, Imported, Lowered, Original, PipelineError, Problem};
 use crate::import::{ImportOptions, InputTensor, OnnxFile};
+use crate::onnx_reference::WholeFile;
 use crate::output;
 use crate::partition::{self, Partition};
 
@@ -93,12 +94,13 @@ impl Source {
     pub fn partition(self, options: &ImportOptions) -> Result<Arc<Lowered>, PipelineError> {
         let Self { name, file } = self;
         let path = file.path().to_path_buf();
+        let whole = WholeFile::decode(&path, file.bytes());
         let partition = partition::partition(file, options)
             .map_err(|error| PipelineError::partition(&path, error))?;
         let Partition { head, tail, folded, network, input, output, proto } = partition;
         let removed_softmax = None;
         let original = Original { name, path, proto, input, output, removed_softmax };
-        Lowered::new(original, folded, network, head, tail)
+        Lowered::new(original, folded, network, (head, tail), whole)
     }
 
     /// Imports, folds and lowers as it was done for `model`: whole, or the part between two ends that it
@@ -128,7 +130,7 @@ impl Source {
         let Self { name, file } = self;
         let path = file.path().to_path_buf();
         match partition::whole(file, options) {
-            Ok(part) => Ok(FloatOnly { name, path, part }),
+            Ok((part, unjudged)) => Ok(FloatOnly { name, path, part, unjudged }),
             Err(error) => Err(PipelineError::partition(&path, error)),
         }
     }

@@ -15,7 +15,7 @@ impl Quantizer<'_> {
     pub(super) fn add(&mut self, layer: &Layer) -> Result<StepSpec, QuantizeError> {
         let Some(operand) = layer.operand else {
             let what = "an addition without a second operand";
-            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+            return Err(self.refused(layer, what));
         };
         let (a, b) = (self.ranges[layer.input], self.ranges[operand]);
         loop {
@@ -43,7 +43,7 @@ impl Quantizer<'_> {
     pub(super) fn multiply(&mut self, layer: &Layer) -> Result<StepSpec, QuantizeError> {
         let Some(operand) = layer.operand else {
             let what = "a multiplication without a second operand";
-            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+            return Err(self.refused(layer, what));
         };
         let (a, b) = (self.ranges[layer.input], self.ranges[operand]);
         let channel = product(a, b);
@@ -84,7 +84,7 @@ impl Quantizer<'_> {
         if varies && step.weights.iter().all(|value| *value == step.weights[0]) {
             let what = "its table has a single value, as its input ranges far beyond where its function varies; \
                         calibrate on other images, or with another --method";
-            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+            return Err(self.refused(layer, what));
         }
         Ok(step)
     }
@@ -107,7 +107,7 @@ impl Quantizer<'_> {
         let value = function.evaluate(f64::from(nearest), channel);
         if value.is_nan() {
             let what = "its function is not a number for some of its inputs";
-            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+            return Err(self.refused(layer, what));
         }
         Ok(value)
     }
@@ -128,7 +128,7 @@ impl Quantizer<'_> {
             first = own.end;
             let (Some(weights), Some(bias)) = (weights.get(own.clone()), bias.get(own)) else {
                 let what = "its inputs have other channels than its output";
-                return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+                return Err(self.refused(layer, what));
             };
             let range = self.ranges[tensor];
             parts.push((range, QuantizedWeights::new(weights, bias, range)));

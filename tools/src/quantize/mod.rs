@@ -41,8 +41,8 @@ impl Default for QuantizeOptions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
-    #[error("layer {layer}: {what}")]
-    Layer { layer: String, what: &'static str },
+    #[error("layer {layer}, whose output is {height}x{width}x{channels}: {what}", height = shape[0], width = shape[1], channels = shape[2])]
+    Layer { layer: String, shape: [usize; 3], what: &'static str },
     #[error("layer {layer}: a weight or bias is NaN or infinite")]
     NotFinite { layer: String },
     #[error("the network has {count} {what}; a model file holds at most {limit}")]
@@ -126,6 +126,11 @@ impl Quantizer<'_> {
             }
             Kind::Logits { weights, bias } => self.logits(layer, weights, bias),
         }
+    }
+
+    fn refused(&self, layer: &Layer, what: &'static str) -> QuantizeError {
+        let shape = self.network.tensors[layer.output].shape;
+        QuantizeError::Layer { layer: layer.name.clone(), shape, what }
     }
 
     /// A step without weights and constants.
@@ -264,7 +269,7 @@ impl Quantizer<'_> {
             return Ok(());
         }
         let what = "its weights cannot be represented in fixed point";
-        Err(QuantizeError::Layer { layer: layer.name.clone(), what })
+        Err(self.refused(layer, what))
     }
 
     /// Maximum and copies keep the grid of their input.
@@ -288,7 +293,7 @@ impl Quantizer<'_> {
         let factors = ones.factors(range, range);
         let Ok(fixed) = FixedPoint::choose(&factors, &accumulators, None, range) else {
             let what = "its padding cannot be represented in fixed point";
-            return Err(QuantizeError::Layer { layer: layer.name.clone(), what });
+            return Err(self.refused(layer, what));
         };
         let geometry = Geometry { pads, groups: channels, ..Geometry::POINT };
         let mut step = self.step(layer, StepKind::Conv, &geometry);

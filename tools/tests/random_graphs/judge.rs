@@ -67,6 +67,9 @@ pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
         Ok(Err(fault)) => return Outcome::Wrong(fault),
         Err(panic) => return Outcome::Wrong(panicked(panic)),
     };
+    if let Err(fault) = runs_independently(&path) {
+        return Outcome::Wrong(fault);
+    }
     let lowered = &loaded.planned.lowered;
     let pixels = pixels_of(network, lowered.input_shape());
     let inputs: Vec<Vec<f32>> =
@@ -90,6 +93,15 @@ pub fn judge(network: &Network, oracle: &mut Oracle, folder: &Path) -> Outcome {
             Outcome::Wrong(fault)
         }
         Err(panic) => Outcome::Wrong(panicked(panic)),
+    }
+}
+
+/// Whole in float a network is held against an independent run of its file, which knows every node.
+fn runs_independently(path: &Path) -> Result<(), Fault> {
+    match Source::open(path).and_then(|source| source.keep_float(&ImportOptions::default())) {
+        Ok(network) if network.unjudged.is_empty() => Ok(()),
+        Ok(network) => fault("the independent run lacks a node", format!("{:?}", network.unjudged)),
+        Err(error) => fault("the independent run", error.to_string()),
     }
 }
 

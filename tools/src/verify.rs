@@ -266,8 +266,17 @@ mod tests {
 
     /// `x` through an operator of its own name to `y`.
     fn model(op: &str, domain: &str) -> ModelProto {
-        use tract_onnx::pb::{GraphProto, OperatorSetIdProto, ValueInfoProto};
-        let end = |name: &str| ValueInfoProto { name: name.to_string(), ..Default::default() };
+        use tract_onnx::pb::tensor_proto::DataType;
+        use tract_onnx::pb::{
+            GraphProto, OperatorSetIdProto, TypeProto, ValueInfoProto, type_proto,
+        };
+        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: None };
+        let value = Some(type_proto::Value::TensorType(tensor));
+        let end = |name: &str| ValueInfoProto {
+            name: name.to_string(),
+            r#type: Some(TypeProto { value: value.clone(), ..Default::default() }),
+            ..Default::default()
+        };
         let node = NodeProto {
             name: "the node".to_string(),
             op_type: op.to_string(),

@@ -36,6 +36,8 @@ pub fn network(choices: &mut Choices<'_>) -> ModelSpec {
         steps: plan.steps,
         input_tensor: 0,
         output_tensor: output,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         arena_bytes: plan.arena as u32,
         preprocess: None,
         float_parts: Vec::new(),

@@ -54,6 +54,8 @@ pub enum ModelError {
     ArenaTooLarge { needed: usize, limit: usize },
     /// A float part has a kind, place or shape that does not fit the plan.
     BadFloatPart { part: u16 },
+    /// An output is not there at the end, or is not what its kind says.
+    BadOutput { output: u16 },
     /// A float part does not have the checksum in the plan.
     FloatPartChecksum { part: u16, expected: u32, found: u32 },
     /// A layer's weights do not have the checksum in the plan.
@@ -112,6 +114,9 @@ impl fmt::Display for ModelError {
             }
             Self::BadFloatPart { part } => {
                 write!(f, "float part {part} does not fit the plan or the file")
+            }
+            Self::BadOutput { output } => {
+                write!(f, "output {output} is not there at the end, or not what its kind says")
             }
             Self::FloatPartChecksum { part, expected, found } => {
                 write!(f, "float part {part} is damaged: checksum {found:08x}, not {expected:08x}")

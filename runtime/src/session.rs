@@ -214,7 +214,8 @@ impl<'m, 'a> Session<'m, 'a> {
         Ok(())
     }
 
-    /// Runs all steps and returns the logits: `logit * model.output().scale` is the real value.
+    /// Runs all steps and returns the logits: `logit * model.output().scale` is the real value. What a network
+    /// of several outputs or of other kinds gives is in [`Session::output`].
     ///
     /// # Errors
     /// [`RunError`] for the first step that was not computed; a model that was checked, in an arena that
@@ -274,12 +275,20 @@ impl<'m, 'a> Session<'m, 'a> {
     }
 
     /// The logits of the last run, if it went to its end, until a tensor is written or a step run; none if
-    /// the plan ends in int8, before a float tail.
+    /// the first output is int8, as before a float tail.
     #[must_use]
     pub fn logits(&self) -> &[i32] {
         let output = self.model.output();
         let words = || arena::words(self.arena, output.range());
         (self.complete && output.wide).then(words).flatten().unwrap_or(&[])
+    }
+
+    /// The bytes of output `index` of [`Model::outputs`], int8 in HWC order or i32 little-endian, if the last
+    /// run went to its end, until a tensor is written or a step run.
+    #[must_use]
+    pub fn output(&self, index: usize) -> Option<&[u8]> {
+        let output = self.model.outputs().nth(index).filter(|_| self.complete)?;
+        self.arena.get(output.activation.range())
     }
 
     /// The bytes of a tensor, for tools that run single steps on inputs of their own.

@@ -48,6 +48,8 @@ fn whole() -> ModelSpec {
         steps: Vec::new(),
         input_tensor: NONE,
         output_tensor: NONE,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         target: Target::Portable,
         arena_bytes: 0,
         float_parts: vec![part],
@@ -246,7 +248,7 @@ fn tables_of_parts_outside_the_plan_are_refused() {
         forged_header(&between(), |h| h.float_part_count = u16::MAX),
         ModelError::BadCount { count: u16::MAX }
     );
-    assert_eq!(forged_header(&between(), |h| h.reserved[4] = 1), ModelError::ReservedNotZero);
+    assert_eq!(forged_header(&between(), |h| h.reserved = 1), ModelError::ReservedNotZero);
 }
 
 #[test]

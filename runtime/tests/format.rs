@@ -39,6 +39,7 @@ fn stored_models_keep_their_bytes_and_logits() {
         ("streamed", streamed),
         ("long", model::long(1025)),
         ("gated", model::gated()),
+        ("outputs", model::many_outputs()),
     ];
     for (name, spec) in models {
         let (file, text) = (golden(&format!("{name}.fxn")), golden(&format!("{name}.logits")));

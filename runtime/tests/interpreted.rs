@@ -103,6 +103,8 @@ fn network(case: &Case) -> ModelSpec {
         steps,
         input_tensor: 2,
         output_tensor: 4,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         arena_bytes: 2 * inputs + outputs + 12,
         preprocess: None,
         ..small()

@@ -92,6 +92,8 @@ impl Pair {
             steps,
             input_tensor: 0,
             output_tensor: 3,
+            outputs: Vec::new(),
+            labels: Vec::new(),
             arena_bytes: offset + 20,
             preprocess: None,
             float_parts: Vec::new(),

@@ -200,6 +200,8 @@ fn long_and_short() -> AlignedBytes {
         ],
         input_tensor: 0,
         output_tensor: 5,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         arena_bytes: second + LARGE,
         preprocess: Some(PreprocessSpec { record: preprocess(), alpha: None, mean_image: None }),
         float_parts: Vec::new(),

@@ -7,13 +7,14 @@
 
 mod float_parts;
 mod flow;
+mod outputs;
 mod shapes;
 
 use zerocopy::FromBytes;
 
 use super::section::{blob_fits, plan_section, table};
 use super::step::conv_shape;
-use super::version::lowest_minor;
+use super::version::{Contents, lowest_minor};
 use super::{
     ALIGNMENT, Activation, AlphaRecord, CRC32, FloatPartKind, Header, Limits, MAGIC, Model, NONE,
     PreprocessRecord, StepKind, StepRecord, Target, VERSION_MAJOR, VERSION_MINOR, WeightForm,
@@ -68,6 +69,7 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
         layers: &[],
         float_parts: parts,
         others: &[],
+        outputs: &[],
     };
     if float_parts::is_whole(parts) {
         check_no_plan(header)?;
@@ -76,6 +78,7 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
         model.steps = table(bytes, header, header.steps_offset, header.step_count)?;
         model.layers = table(bytes, header, header.layers_offset, header.layer_count)?;
         model.others = others(bytes, header)?;
+        model.outputs = outputs::table(bytes, header)?;
     }
     check_version(&model)?;
     check_tensors(&model)?;
@@ -98,20 +101,22 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
         return Err(ModelError::BadCount { count: header.other_count });
     }
     check_ends(&model)?;
+    outputs::check(&model, &intact)?;
     limits.check_work(work)?;
     Ok(model)
 }
 
 /// A network that is float as a whole has no plan.
 fn check_no_plan(header: &Header) -> Result<(), ModelError> {
-    let Header { tensor_count, step_count, layer_count, other_count, .. } = *header;
-    for count in [tensor_count, step_count, layer_count, other_count] {
+    let Header { tensor_count, step_count, layer_count, other_count, output_count, .. } = *header;
+    for count in [tensor_count, step_count, layer_count, other_count, output_count] {
         if count != 0 {
             return Err(ModelError::BadCount { count });
         }
     }
-    let Header { tensors_offset, steps_offset, layers_offset, others_offset, .. } = *header;
-    for offset in [tensors_offset, steps_offset, layers_offset, others_offset] {
+    let Header { tensors_offset, steps_offset, layers_offset, .. } = *header;
+    let Header { others_offset, outputs_offset, .. } = *header;
+    for offset in [tensors_offset, steps_offset, layers_offset, others_offset, outputs_offset] {
         if offset != 0 {
             return Err(ModelError::BadSection { offset, bytes: 0 });
         }
@@ -164,7 +169,7 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     if expected != found {
         return Err(ModelError::PlanChecksum { expected, found });
     }
-    if header.reserved != [0; 5] {
+    if (header.reserved, header.reserved_h) != (0, 0) {
         return Err(ModelError::ReservedNotZero);
     }
     let target = Target::from_code(header.target);
@@ -178,7 +183,15 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
 fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
     let Header { version_major: major, version_minor: minor, target, .. } = *model.header;
     let image = (model.header.preprocess_offset != 0).then(|| model.image_shape()[2]);
-    if minor == lowest_minor(target, model.tensors, model.steps, model.float_parts.len(), image) {
+    let contents = Contents {
+        target,
+        tensors: model.tensors,
+        steps: model.steps,
+        float_parts: model.float_parts.len(),
+        image_channels: image,
+        outputs: !model.outputs.is_empty() || model.header.labels_bytes != 0,
+    };
+    if minor == lowest_minor(contents) {
         return Ok(());
     }
     Err(ModelError::UnsupportedVersion { major, minor })
@@ -218,9 +231,10 @@ fn check_layers(model: &Model<'_>) -> Result<(), ModelError> {
     let section = plan_section(model.bytes, header, header.names_offset, header.names_bytes)?;
     let first = (header.names_offset, header.model_name_bytes);
     let layers = model.layers.iter().map(|layer| (layer.name_offset, layer.name_bytes));
+    let outputs = model.outputs.iter().map(|output| (output.name_offset, output.name_bytes));
     let mut next = header.names_offset;
     let mut rest = section;
-    for (offset, bytes) in core::iter::once(first).chain(layers) {
+    for (offset, bytes) in core::iter::once(first).chain(layers).chain(outputs) {
         let error = ModelError::BadSection { offset, bytes };
         let (name, after) = rest.split_at_checked(bytes as usize).ok_or(error)?;
         let text = core::str::from_utf8(name).map_err(|_| error)?;
@@ -433,8 +447,8 @@ fn check_weights(
     if fits { Ok(()) } else { Err(error) }
 }
 
-/// The plan begins with its int8 input and ends with its i32 logits, or with anything that a float
-/// tail takes; an image has the channels of one.
+/// The plan begins with its int8 input and ends with its i32 logits, with anything that a float tail
+/// takes, or with an output of the table; an image has the channels of one.
 fn check_ends(model: &Model<'_>) -> Result<(), ModelError> {
     let header = model.header;
     let error = ModelError::BadReference { step: header.step_count.saturating_sub(1) };
@@ -444,8 +458,12 @@ fn check_ends(model: &Model<'_>) -> Result<(), ModelError> {
     };
     let starts = model.activation(header.input_tensor).is_some_and(|input| !input.wide);
     let has_tail = model.float_part(FloatPartKind::Tail).is_some();
-    let ends = last.kind == StepKind::Logits as u8 || has_tail;
-    let output = last.output == header.output_tensor;
+    let told = !model.outputs.is_empty();
+    let ends = last.kind == StepKind::Logits as u8 || has_tail || told;
+    let output = match told {
+        false => last.output == header.output_tensor,
+        true => model.outputs.iter().any(|output| output.tensor == last.output),
+    };
     let layers = header.layer_count == header.step_count;
     if starts && ends && output && image && layers { Ok(()) } else { Err(error) }
 }

@@ -12,6 +12,7 @@ mod float_part;
 mod layout;
 mod limits;
 mod model;
+mod output;
 mod payload;
 #[cfg(feature = "write")]
 mod repack;
@@ -26,6 +27,7 @@ pub use float_part::{FloatPart, FloatPartKind, FloatPartRecord, MAX_FLOAT_PARTS,
 pub use layout::{Target, WeightForm, WeightLayout, Weights};
 pub use limits::Limits;
 pub use model::Model;
+pub use output::{MAX_OUTPUTS, Output, OutputFunction, OutputKind, OutputRecord, Selection};
 #[cfg(feature = "write")]
 pub use payload::write_payload;
 pub use payload::{
@@ -35,7 +37,7 @@ pub use payload::{
 pub use repack::unpack;
 pub use step::{Channels, Layer, Operator, Step};
 #[cfg(feature = "write")]
-pub use writer::{FloatPartSpec, ModelSpec, PreprocessSpec, StepSpec, write};
+pub use writer::{FloatPartSpec, ModelSpec, OutputSpec, PreprocessSpec, StepSpec, write};
 
 use limits::Work;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -84,8 +86,8 @@ pub struct Header {
     pub tensor_count: u16,
     pub step_count: u16,
     pub layer_count: u16,
-    /// Tensor that holds the int8 input and tensor that holds the i32 logits, or the int8 values
-    /// that a float tail takes.
+    /// Tensor that holds the int8 input and tensor that holds the i32 logits, the int8 values
+    /// that a float tail takes, or the first output of the table.
     pub input_tensor: u16,
     pub output_tensor: u16,
     /// Bytes of activations in the arena; scratch comes on top.
@@ -106,7 +108,14 @@ pub struct Header {
     pub other_count: u16,
     /// Tensors (u16 each) that concatenations read behind their first, or 0; since version 1.7.
     pub others_offset: u32,
-    pub reserved: [u32; 5],
+    /// [`OutputRecord`]s, or 0; since version 1.9.
+    pub outputs_offset: u32,
+    /// The classes' names, UTF-8, one a line, or 0; since version 1.9.
+    pub labels_offset: u32,
+    pub labels_bytes: u32,
+    pub output_count: u16,
+    pub reserved_h: u16,
+    pub reserved: u32,
 }
 
 /// A tensor in the arena, HWC.

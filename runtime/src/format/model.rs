@@ -8,8 +8,8 @@ use zerocopy::FromBytes;
 use super::step::{conv_shape, pool_shape};
 use super::{
     Activation, AlphaRecord, Channels, FloatPart, FloatPartKind, FloatPartRecord, Header, Layer,
-    LayerRecord, NONE, Operator, PreprocessRecord, Step, StepKind, StepRecord, Target,
-    TensorRecord, WeightForm, WeightLayout, Weights, Work,
+    LayerRecord, NONE, Operator, OutputKind, OutputRecord, PreprocessRecord, Step, StepKind,
+    StepRecord, Target, TensorRecord, WeightForm, WeightLayout, Weights, Work,
 };
 use crate::error::ModelError;
 use crate::kernels::{Choice, KernelFamily, KernelSet, Required};
@@ -29,6 +29,8 @@ pub struct Model<'m> {
     pub(super) float_parts: &'m [FloatPartRecord],
     /// Inputs of concatenations behind their first.
     pub(super) others: &'m [u16],
+    /// Empty if there is one vector of scores.
+    pub(super) outputs: &'m [OutputRecord],
 }
 
 impl<'m> Model<'m> {
@@ -166,11 +168,20 @@ impl<'m> Model<'m> {
         }
     }
 
-    /// Number of scores: the logits, or what a float part gives in their place.
+    /// Number of classes that the first output tells apart: the scores, or what a float part gives in their
+    /// place; two of one probability. 0 for vectors and maps.
     #[must_use]
     pub fn classes(&self) -> usize {
         let last = self.float_parts.last().filter(|p| p.kind != FloatPartKind::Head as u16);
-        last.map_or_else(|| self.output().elements(), |part| part.output.channels as usize)
+        if let Some(part) = last {
+            return part.output.channels as usize;
+        }
+        let elements = self.output().elements();
+        match self.outputs.first().and_then(|output| OutputKind::from_code(output.kind)) {
+            None | Some(OutputKind::Scores | OutputKind::Index) => elements,
+            Some(OutputKind::Probability) => elements.max(2),
+            Some(OutputKind::Vector | OutputKind::Map) => 0,
+        }
     }
 
     /// The int8 input.
@@ -179,8 +190,8 @@ impl<'m> Model<'m> {
         self.activation_or_empty(self.header.input_tensor)
     }
 
-    /// The i32 logits; `logit * scale` is the real value. Before a float tail it may be any int8
-    /// tensor.
+    /// The i32 logits; `logit * scale` is the real value. Before a float tail, and of a network whose first
+    /// output is no vector of scores, it may be any int8 tensor.
     #[must_use]
     pub fn output(&self) -> Activation {
         self.activation_or_empty(self.header.output_tensor)
@@ -417,7 +428,7 @@ impl<'m> Model<'m> {
         self.bytes.get(start..start.saturating_add(len as usize)).unwrap_or(&[])
     }
 
-    fn text(&self, offset: u32, len: u32) -> &'m str {
+    pub(super) fn text(&self, offset: u32, len: u32) -> &'m str {
         core::str::from_utf8(self.slice(offset, len)).unwrap_or("")
     }
 

@@ -11,8 +11,8 @@ use zerocopy::IntoBytes;
 use super::model::value_range;
 use super::step::conv_shape;
 use super::{
-    Activation, FloatPart, FloatPartSpec, Model, ModelSpec, PreprocessSpec, StepKind, StepSpec,
-    Target, WeightForm, WeightLayout, write,
+    Activation, FloatPart, FloatPartSpec, Model, ModelSpec, OutputSpec, PreprocessSpec, Selection,
+    StepKind, StepSpec, Target, WeightForm, WeightLayout, write,
 };
 use crate::AlignedBytes;
 use crate::error::ModelError;
@@ -43,6 +43,8 @@ impl ModelSpec {
             steps: steps.collect(),
             input_tensor: model.header.input_tensor,
             output_tensor: model.header.output_tensor,
+            outputs: output_specs(model),
+            labels: model.labels().into_iter().flatten().map(ToString::to_string).collect(),
             arena_bytes: model.header.arena_bytes,
             preprocess: model.preprocess().map(|record| PreprocessSpec {
                 record: *record,
@@ -128,6 +130,20 @@ pub fn unpack(model: &Model<'_>) -> Result<AlignedBytes, ModelError> {
     }
     let portable = spec.pack(Target::Portable, &[]);
     write(&portable.ok_or(ModelError::BadWeights { step: 0 })?)
+}
+
+/// What the table of outputs says.
+fn output_specs(model: &Model<'_>) -> Vec<OutputSpec> {
+    let told = model.outputs().filter(|_| !model.outputs.is_empty());
+    told.map(|output| OutputSpec {
+        name: output.name.to_string(),
+        tensor: output.activation.tensor,
+        kind: output.kind,
+        function: output.function,
+        selection: output.selection,
+        count: if output.selection == Selection::All { 0 } else { output.count as u32 },
+    })
+    .collect()
 }
 
 fn part_spec(part: &FloatPart<'_>) -> FloatPartSpec {

@@ -19,12 +19,14 @@ const LONG_SINCE: u16 = 6;
 const GATES_SINCE: u16 = 7;
 /// The first minor version with preprocessing of images of 1 and 4 channels.
 const IMAGES_SINCE: u16 = 8;
+/// The first minor version with a table of outputs, and with names of classes.
+const OUTPUTS_SINCE: u16 = 9;
 /// Most steps or tensors of the versions before.
 const SHORT: usize = 1024;
 
 /// The latest minor version: that of the last feature, or of a target that came after it.
 pub(super) const LATEST_MINOR: u16 = {
-    let (mut latest, mut at) = (IMAGES_SINCE, 0);
+    let (mut latest, mut at) = (OUTPUTS_SINCE, 0);
     while at < Target::ALL.len() {
         let since = Target::ALL[at].since();
         if since > latest {
@@ -35,15 +37,24 @@ pub(super) const LATEST_MINOR: u16 = {
     latest
 };
 
-/// The lowest minor version that can express a file; `image_channels` are those of the image that its
-/// preprocessing is for.
-pub(super) fn lowest_minor(
-    target: u16,
-    tensors: &[TensorRecord],
-    steps: &[StepRecord],
-    float_parts: usize,
-    image_channels: Option<usize>,
-) -> u16 {
+/// What a file holds, as far as its version depends on it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Contents<'a> {
+    /// [`Target`].
+    pub target: u16,
+    pub tensors: &'a [TensorRecord],
+    pub steps: &'a [StepRecord],
+    /// Number of them.
+    pub float_parts: usize,
+    /// Those of the image that the preprocessing is for.
+    pub image_channels: Option<usize>,
+    /// Whether it has a table of outputs, or names of classes.
+    pub outputs: bool,
+}
+
+/// The lowest minor version that can express a file.
+pub(super) fn lowest_minor(contents: Contents<'_>) -> u16 {
+    let Contents { target, tensors, steps, float_parts, image_channels, outputs } = contents;
     let bytes = steps.iter().any(|step| step.weight_layout == WeightLayout::U8s8 as u16);
     let streamed = tensors.iter().any(|tensor| tensor.rows != 0);
     let excludes_padding = steps.iter().any(StepRecord::excludes_padding);
@@ -59,6 +70,7 @@ pub(super) fn lowest_minor(
         (long, LONG_SINCE),
         (gates, GATES_SINCE),
         (other_image, IMAGES_SINCE),
+        (outputs, OUTPUTS_SINCE),
     ];
     let since = features.into_iter().map(|(used, since)| if used { since } else { 0 });
     since.fold(Target::from_code(target).map_or(0, Target::since), u16::max)
@@ -85,7 +97,9 @@ mod tests {
         let kind = StepKind::AveragePool as u8;
         let pool = StepRecord { kind, flags: flags::EXCLUDE_PADDING, ..step };
         for target in Target::ALL {
-            let lowest = |steps: &[StepRecord]| lowest_minor(target as u16, &[], steps, 0, None);
+            let lowest = |steps: &[StepRecord]| {
+                lowest_minor(Contents { target: target as u16, steps, ..Contents::default() })
+            };
             assert_eq!(lowest(&[step]), target.since());
             assert_eq!(lowest(&[pool]), target.since().max(EXCLUDE_PADDING_SINCE));
             assert!(lowest(&[pool]) <= LATEST_MINOR);
@@ -93,16 +107,22 @@ mod tests {
             assert_eq!(lowest(&[pool; SHORT + 1]), LONG_SINCE);
         }
         let tensors = |count: usize| {
-            lowest_minor(0, &std::vec![TensorRecord::new_zeroed(); count], &[step], 0, None)
+            let tensors = std::vec![TensorRecord::new_zeroed(); count];
+            lowest_minor(Contents { tensors: &tensors, steps: &[step], ..Contents::default() })
         };
         assert_eq!([SHORT, SHORT + 1, MAX_RECORDS].map(tensors), [0, LONG_SINCE, LONG_SINCE]);
     }
 
     #[test]
     fn images_of_one_and_four_channels_came_later_than_those_of_three() {
-        let step = StepRecord::new_zeroed();
-        let lowest = |channels| lowest_minor(0, &[], &[step], 0, channels);
+        let lowest =
+            |image_channels| lowest_minor(Contents { image_channels, ..Contents::default() });
         let image = [None, Some(3), Some(1), Some(4)].map(lowest);
         assert_eq!(image, [0, 0, IMAGES_SINCE, IMAGES_SINCE]);
+    }
+
+    #[test]
+    fn a_table_of_outputs_came_last() {
+        assert_eq!(lowest_minor(Contents { outputs: true, ..Contents::default() }), OUTPUTS_SINCE);
     }
 }

@@ -9,11 +9,11 @@ use std::vec::Vec;
 
 use zerocopy::IntoBytes;
 
-use super::version::lowest_minor;
+use super::version::{Contents, lowest_minor};
 use super::{
     ALIGNMENT, AlphaRecord, CRC32, FloatPartKind, FloatPartRecord, Header, LayerRecord, Limits,
-    MAGIC, PreprocessRecord, ShapeRecord, StepKind, StepRecord, Target, TensorRecord,
-    VERSION_MAJOR,
+    MAGIC, OutputFunction, OutputKind, OutputRecord, PreprocessRecord, Selection, ShapeRecord,
+    StepKind, StepRecord, Target, TensorRecord, VERSION_MAJOR,
 };
 use crate::AlignedBytes;
 use crate::Model;
@@ -57,6 +57,18 @@ pub struct FloatPartSpec {
     pub macs: u64,
 }
 
+/// An output of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputSpec {
+    pub name: String,
+    pub tensor: u16,
+    pub kind: OutputKind,
+    pub function: OutputFunction,
+    pub selection: Selection,
+    /// Values that a selection gives; 0 without one.
+    pub count: u32,
+}
+
 /// A planned network: one layer a step.
 #[derive(Debug, Clone)]
 pub struct ModelSpec {
@@ -66,7 +78,12 @@ pub struct ModelSpec {
     pub tensors: Vec<TensorRecord>,
     pub steps: Vec<StepSpec>,
     pub input_tensor: u16,
+    /// That of the first output.
     pub output_tensor: u16,
+    /// None if there is one vector of scores, and nothing to say of it.
+    pub outputs: Vec<OutputSpec>,
+    /// Names of the classes, or none.
+    pub labels: Vec<String>,
     pub arena_bytes: u32,
     pub preprocess: Option<PreprocessSpec>,
     /// A head, a tail, both in this order, or a whole network without tensors and steps.
@@ -99,7 +116,8 @@ impl Sections {
 /// # Errors
 /// The reader's complaint if the specification is inconsistent or the file would exceed 4 GiB.
 pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
-    let (names, layers) = names_and_layers(spec);
+    let (mut names, layers) = names_and_layers(spec);
+    let mut outputs = output_records(spec, &mut names);
     let mut steps: Vec<StepRecord> = spec.steps.iter().map(|s| s.record).collect();
     let mut others: Vec<u16> = Vec::new();
     for (index, (step, spec)) in steps.iter_mut().zip(&spec.steps).enumerate() {
@@ -119,9 +137,15 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
     for layer in &mut layers {
         layer.name_offset += names_offset;
     }
+    for output in &mut outputs {
+        output.name_offset += names_offset;
+    }
     let layers_offset = out.push_table(layers.as_bytes());
     let preprocess_offset = spec.preprocess.as_ref().map_or(0, |p| push_preprocess(&mut out, p));
     let others_offset = out.push_table(others.as_bytes());
+    let outputs_offset = out.push_table(outputs.as_bytes());
+    let labels = spec.labels.join("\n");
+    let labels_offset = out.push_table(labels.as_bytes());
     let mut parts: Vec<FloatPartRecord> = spec.float_parts.iter().map(part_record).collect();
     let float_parts_offset = out.push_table(parts.as_bytes());
     out.align();
@@ -139,13 +163,14 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         magic: MAGIC,
         version_major: VERSION_MAJOR,
         // The lowest version that can express the file.
-        version_minor: lowest_minor(
-            spec.target as u16,
-            &spec.tensors,
-            &steps,
-            parts.len(),
-            image_channels(spec),
-        ),
+        version_minor: lowest_minor(Contents {
+            target: spec.target as u16,
+            tensors: &spec.tensors,
+            steps: &steps,
+            float_parts: parts.len(),
+            image_channels: image_channels(spec),
+            outputs: !outputs.is_empty() || !labels.is_empty(),
+        }),
         file_bytes,
         plan_crc32: 0,
         plan_bytes,
@@ -167,7 +192,12 @@ pub fn write(spec: &ModelSpec) -> Result<AlignedBytes, ModelError> {
         float_part_count: parts.len() as u16,
         other_count: count(others.len()),
         others_offset,
-        reserved: [0; 5],
+        outputs_offset,
+        labels_offset,
+        labels_bytes: labels.len() as u32,
+        output_count: count(outputs.len()),
+        reserved_h: 0,
+        reserved: 0,
     };
     let mut bytes = AlignedBytes::from_slice(&out.0);
     let file = bytes.as_mut_slice();
@@ -233,6 +263,25 @@ fn names_and_layers(spec: &ModelSpec) -> (String, Vec<LayerRecord>) {
         names.push_str(&step.layer_name);
     }
     (names, layers)
+}
+
+/// Records of the outputs, whose names go behind the others, with offsets relative to them.
+fn output_records(spec: &ModelSpec, names: &mut String) -> Vec<OutputRecord> {
+    let record = |output: &OutputSpec| {
+        let name_offset = names.len() as u32;
+        names.push_str(&output.name);
+        OutputRecord {
+            tensor: output.tensor,
+            kind: output.kind as u8,
+            function: output.function as u8,
+            selection: output.selection as u8,
+            reserved: [0; 3],
+            count: output.count,
+            name_offset,
+            name_bytes: output.name.len() as u32,
+        }
+    };
+    spec.outputs.iter().map(record).collect()
 }
 
 fn push_preprocess(out: &mut Sections, spec: &PreprocessSpec) -> u32 {

@@ -72,8 +72,10 @@ pub fn refuse_or_run(bytes: &AlignedBytes) -> bool {
 fn every_forged_byte_is_refused_or_runs() {
     let bytes = model::file(&small());
     forge_every_byte(&bytes, header(&bytes).preprocess_offset + 56);
-    let gated = model::file(&model::gated());
-    forge_every_byte(&gated, header(&gated).plan_bytes);
+    for spec in [model::gated(), model::many_outputs()] {
+        let file = model::file(&spec);
+        forge_every_byte(&file, header(&file).plan_bytes);
+    }
 }
 
 fn forge_every_byte(bytes: &AlignedBytes, end: u32) {

@@ -34,6 +34,8 @@ fn heavy(first: StepRecord, side: u32) -> ModelSpec {
         ],
         steps,
         output_tensor: 3,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         arena_bytes: 2 * bytes,
         preprocess: None,
         ..small()

@@ -63,13 +63,15 @@ fn other_versions_and_targets_are_refused() {
         (1, 5),
         (1, 6),
         (1, 7),
+        (1, 8),
+        (1, 9),
         (u16::MAX, u16::MAX),
     ] {
         assert_eq!(version(major, minor), ModelError::UnsupportedVersion { major, minor });
     }
     let target = forged(|h| h.target = 9).unwrap_err();
     assert_eq!(target, ModelError::UnsupportedTarget { target: 9 });
-    assert_eq!(forged(|h| h.reserved[4] = 1), Err(ModelError::ReservedNotZero));
+    assert_eq!(forged(|h| h.reserved = 1), Err(ModelError::ReservedNotZero));
     assert_eq!(forged(|h| h.magic = *b"ELF\x1a"), Err(ModelError::BadMagic));
 }
 

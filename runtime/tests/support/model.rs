@@ -2,8 +2,8 @@
 
 use fixnet::AlignedBytes;
 use fixnet::format::{
-    self, AlphaRecord, Header, ModelSpec, NONE, PreprocessRecord, PreprocessSpec, StepKind,
-    StepRecord, StepSpec, TensorRecord, WeightLayout, flags,
+    self, AlphaRecord, Header, ModelSpec, NONE, OutputSpec, PreprocessRecord, PreprocessSpec,
+    StepKind, StepRecord, StepSpec, TensorRecord, WeightLayout, flags,
 };
 
 use super::Random;
@@ -164,6 +164,8 @@ pub fn small() -> ModelSpec {
         steps,
         input_tensor: 0,
         output_tensor: 9,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         target: fixnet::format::Target::Portable,
         arena_bytes: SMALL_ARENA,
         preprocess: Some(PreprocessSpec { record: preprocess(), alpha: None, mean_image: None }),
@@ -230,6 +232,8 @@ pub fn gated() -> ModelSpec {
         steps,
         input_tensor: 0,
         output_tensor: 9,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         arena_bytes: 880 + pixels * 24,
         preprocess: None,
         ..small()
@@ -269,6 +273,8 @@ pub fn large() -> ModelSpec {
         steps,
         input_tensor: 0,
         output_tensor: 3,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         arena_bytes: 2 * inputs as u32,
         preprocess: None,
         ..small()
@@ -308,8 +314,43 @@ pub fn wide() -> ModelSpec {
         steps,
         input_tensor: 0,
         output_tensor: 5,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         arena_bytes: 98_304,
         preprocess: None,
+        ..small()
+    }
+}
+
+/// [`small`] with an output of every kind, function and selection, and names of its ten classes.
+pub fn many_outputs() -> ModelSpec {
+    use fixnet::format::OutputFunction::{self, L2Norm, Sigmoid};
+    use fixnet::format::OutputKind::{self, Index, Map, Probability, Scores, Vector};
+    use fixnet::format::Selection::{self, All, Largest, Positions};
+    let output = |name: &str, tensor, kind: OutputKind| OutputSpec {
+        name: name.to_owned(),
+        tensor,
+        kind,
+        function: OutputFunction::None,
+        selection: All,
+        count: 0,
+    };
+    let selected = |name, selection: Selection, kind| OutputSpec {
+        selection,
+        count: 3,
+        ..output(name, 9, kind)
+    };
+    ModelSpec {
+        name: "outputs".to_owned(),
+        outputs: vec![
+            output("scores", 9, Scores),
+            selected("best", Positions, Index),
+            selected("largest", Largest, Vector),
+            OutputSpec { function: L2Norm, ..output("features", 8, Vector) },
+            OutputSpec { function: Sigmoid, ..output("gates", 8, Probability) },
+            output("map", 7, Map),
+        ],
+        labels: (0..10).map(|class| format!("class {class}")).collect(),
         ..small()
     }
 }
@@ -329,6 +370,8 @@ pub fn long(steps: usize) -> ModelSpec {
         arena_bytes: 72,
         preprocess: None,
         output_tensor: 2,
+        outputs: Vec::new(),
+        labels: Vec::new(),
         ..small()
     }
 }

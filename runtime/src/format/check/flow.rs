@@ -57,7 +57,7 @@ impl Intact {
         }
     }
 
-    fn has(&self, tensor: u16) -> bool {
+    pub fn has(&self, tensor: u16) -> bool {
         let word = self.words.get(usize::from(tensor) / 32);
         word.is_some_and(|word| word & 1 << (tensor % 32) != 0)
     }

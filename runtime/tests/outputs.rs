@@ -31,6 +31,8 @@ fn outputs_are_told_and_are_tensors_of_the_plan() {
         ("features", "vector", 12),
         ("gates", "probability", 12),
         ("map", "map", 48),
+        ("chances", "vector", 3),
+        ("logarithms", "scores", 10),
     ];
     assert_eq!(told, want);
     assert_eq!(model.classes(), 10);
@@ -40,7 +42,7 @@ fn outputs_are_told_and_are_tensors_of_the_plan() {
     let without = Model::new_checked(&plain).unwrap();
     assert_eq!(bytes[0], run(&without)[0], "the plan is the same");
     let lengths: Vec<usize> = bytes.iter().map(Vec::len).collect();
-    assert_eq!(lengths, [40, 40, 40, 12, 12, 48]);
+    assert_eq!(lengths, [40, 40, 40, 12, 12, 48, 40, 40]);
     // A file that says nothing has one vector of scores.
     let scores = without.outputs().collect::<Vec<_>>();
     assert_eq!((scores.len(), scores[0].name, scores[0].kind), (1, "fc", OutputKind::Scores));
@@ -74,6 +76,11 @@ fn values_are_those_of_the_function_and_the_selection() {
         assert!((gate / (1.0 - gate) - real.exp()).abs() < 1e-9 * real.exp());
     }
     assert_eq!(values[5], real[5]);
+    let total: f64 = values[7].iter().map(|log| log.exp()).sum();
+    assert!((total - 1.0).abs() < 1e-12);
+    for (chance, position) in values[6].iter().zip(&values[1]) {
+        assert!((chance.ln() - values[7][*position as usize]).abs() < 1e-9);
+    }
     let map = outputs[5].activation;
     let first = f64::from(bytes[5][0].cast_signed()) - f64::from(map.zero_point);
     assert_eq!(values[5][0], first * f64::from(map.scale));

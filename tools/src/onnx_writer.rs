@@ -62,7 +62,9 @@ impl<'g> Writer<'g> {
             input: input.clone(),
         };
         writer.proto.input = vec![writer.value_info(graph.input, graph.input_layout)];
-        writer.proto.output = vec![writer.value_info(graph.output, InputLayout::Nchw)];
+        let outputs = graph.outputs.iter();
+        let outputs = outputs.map(|output| writer.value_info(output.value, InputLayout::Nchw));
+        writer.proto.output = outputs.collect();
         if graph.input_layout == InputLayout::Nhwc {
             writer.input = writer.fresh(format!("{input}.nchw"));
             let transpose = node_proto("Transpose", &writer.input, vec![input], &writer.input);

@@ -47,7 +47,7 @@ pub enum VerifyError {
          value is {largest}; spell it with other operators before the export"
     )]
     Disagrees { node: String, op: String, difference: f32, largest: f32 },
-    #[error("the network gives {found} scores where the ONNX file gives {expected}")]
+    #[error("the network gives {found} values where the ONNX file gives {expected}")]
     Length { expected: usize, found: usize },
 }
 
@@ -58,9 +58,9 @@ pub(crate) struct Reference<'a> {
     pub input: &'a str,
     pub input_shape: &'a [usize],
     pub layout: InputLayout,
-    /// The tensor of the scores.
-    pub output: &'a str,
-    /// The file, run by tract.
+    /// The tensors of its outputs.
+    pub outputs: Vec<&'a str>,
+    /// The file with these outputs, run by tract.
     pub float: &'a FloatModel,
     /// The file as it is given, where tract is to be judged as well.
     pub whole: Option<&'a WholeFile>,
@@ -71,7 +71,8 @@ pub(crate) type Unjudged = Vec<(String, String)>;
 
 /// What the other side made of an input.
 pub(crate) struct Computed {
-    pub scores: Vec<f32>,
+    /// In the order of the reference's, HWC.
+    pub outputs: Vec<Vec<f32>>,
     /// Tensors on the way, by the names that they have in the file, in any order of their elements.
     pub tensors: Vec<(String, Vec<f32>)>,
 }
@@ -82,10 +83,11 @@ struct Written<'p> {
     node: &'p NodeProto,
 }
 
-/// Runs both sides on several inputs; `run` takes an image in HWC order. Gives the nodes that the independent run
-/// does not know.
+/// Runs both sides on several inputs; `run` takes an image in HWC order, and `in_hwc` brings the file's outputs
+/// into it. Gives the nodes that the independent run does not know.
 pub(crate) fn verify(
     reference: &Reference<'_>,
+    in_hwc: impl Fn(Vec<Vec<f32>>) -> Vec<Vec<f32>>,
     run: impl Fn(&[f32]) -> Result<Computed, FloatError>,
 ) -> Result<Unjudged, VerifyError> {
     let written = data_tensors(reference);
@@ -97,17 +99,22 @@ pub(crate) fn verify(
         let input = reference.in_layout(&image);
         let outputs = run_float(&every, &input)?;
         check_finite(&written, &outputs)?;
-        let expected = run_float(reference.float, &input)?.into_iter().next().unwrap_or_default();
+        let expected = in_hwc(run_float(reference.float, &input)?);
         if let Some(whole) = reference.whole.filter(|_| seed == 0) {
             unjudged = judge(reference, whole, &input, (&written, &outputs), &every)?;
         }
         let computed = run(&image)?;
-        let (expected_len, found) = (expected.len(), computed.scores.len());
-        if expected_len != found {
-            return Err(VerifyError::Length { expected: expected_len, found });
+        let lengths = |outputs: &[Vec<f32>]| outputs.iter().map(Vec::len).collect::<Vec<_>>();
+        let (expected_lens, lens) = (lengths(&expected), lengths(&computed.outputs));
+        if expected_lens != lens {
+            let (expected, found) = (expected_lens.iter().sum(), lens.iter().sum());
+            return Err(VerifyError::Length { expected, found });
         }
         let anywhere = outputs.iter().map(|values| largest(values)).fold(largest(&input), f32::max);
-        if let Some(difference) = difference(&expected, &computed.scores, anywhere) {
+        let both = expected.iter().zip(&computed.outputs);
+        let differing =
+            |(expected, found): (&Vec<f32>, &Vec<f32>)| difference(expected, found, anywhere);
+        if let Some(difference) = both.filter_map(differing).next() {
             let first = first_that_differs(&written, &outputs, &computed, anywhere);
             let (index, (difference, largest)) =
                 first.unwrap_or((written.len().saturating_sub(1), difference));
@@ -132,7 +139,9 @@ fn judge(
         let shape = shapes.get(at)?.clone()?;
         Some(Tensor { shape, data: Data::Float(outputs[at].clone()) })
     };
-    let run = whole.run((reference.input, input, reference.input_shape), reference.output, given);
+    // With parts in float there is one output.
+    let output = reference.outputs.first().copied().unwrap_or_default();
+    let run = whole.run((reference.input, input, reference.input_shape), output, given);
     let mut anywhere = largest(input);
     for (written, found) in written.iter().zip(outputs) {
         let Some(expected) = run.tensors.get(written.tensor) else { continue };
@@ -182,7 +191,7 @@ fn run_float(model: &FloatModel, input: &[f32]) -> Result<Vec<Vec<f32>>, FloatEr
     session.run()
 }
 
-/// The first outputs of the nodes that compute on the image and that the scores depend on, in order.
+/// The first outputs of the nodes that compute on the image and that the outputs depend on, in order.
 fn data_tensors<'p>(reference: &Reference<'p>) -> Vec<Written<'p>> {
     let nodes = reference.proto.graph.iter().flat_map(|graph| &graph.node);
     let nodes: Vec<&NodeProto> = nodes.collect();
@@ -192,7 +201,7 @@ fn data_tensors<'p>(reference: &Reference<'p>) -> Vec<Written<'p>> {
             moving.extend(node.output.iter().map(String::as_str));
         }
     }
-    let mut needed = HashSet::from([reference.output]);
+    let mut needed: HashSet<&str> = reference.outputs.iter().copied().collect();
     for node in nodes.iter().rev() {
         if node.output.iter().any(|name| needed.contains(name.as_str())) {
             needed.extend(reads(node));

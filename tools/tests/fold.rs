@@ -103,7 +103,7 @@ fn generated_networks_fold_exactly_and_survive_the_file() {
         if let Some(softmax) = graph.nodes.pop_if(|node| matches!(node.op, Op::Softmax)) {
             // Taken off at import.
             graph.values.pop();
-            graph.output = softmax.inputs[0];
+            graph.outputs[0].value = softmax.inputs[0];
         }
         // A function of several terms comes back as several nodes, which folding joins again.
         if !graph.nodes.iter().any(|node| has_terms(&node.op)) {

@@ -50,8 +50,8 @@ fn the_facts_of_exported_files_are_found() {
         let graph = &imported.graph;
         assert_eq!(graph.input_layout, layout, "{name}");
         assert_eq!(imported.input_shape, input_shape, "{name}");
-        assert_eq!(graph.shape(graph.output), [classes], "{name}");
-        assert_eq!(imported.removed_softmax.is_some(), softmax, "{name}");
+        assert_eq!(graph.shape(graph.outputs[0].value), [classes], "{name}");
+        assert_eq!(imported.outputs[0].removed.is_some(), softmax, "{name}");
     }
 }
 
@@ -284,12 +284,12 @@ fn symbolic_dimensions_ask_for_the_input_shape() {
     let error = load(&path, &ImportOptions::default()).expect_err("no shape").to_string();
     assert!(error.contains("dimension 2") && error.contains("--input-shape"), "{error}");
     for shape in [vec![1, 3, 20, 24], vec![3, 20, 24]] {
-        let options = ImportOptions { input_shape: Some(shape) };
+        let options = ImportOptions { input_shape: Some(shape), ..ImportOptions::default() };
         let imported = load(&path, &options).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(imported.input_shape, [1, 3, 20, 24]);
     }
     for shape in [vec![1, 4, 20, 24], vec![2, 3, 20, 24], vec![3, 20], vec![1, 3, 0, 4]] {
-        let options = ImportOptions { input_shape: Some(shape) };
+        let options = ImportOptions { input_shape: Some(shape), ..ImportOptions::default() };
         assert!(load(&path, &options).is_err());
     }
 }

@@ -194,8 +194,11 @@ fn shapes_that_do_not_fit_are_refused() {
         .node("Gemm", &["f", "w"], "y", &[])
         .output("y");
     assert!(matches!(node_problem(refused(&gemm)), NodeProblem::Mismatch { found: 7, .. }));
-    let map = image_model().node("Relu", &["x"], "y", &[]).output("y");
-    assert!(matches!(refused(&map).problem, Problem::OutputNotVector { .. }));
+    let turned = image_model()
+        .node("Relu", &["x"], "r", &[])
+        .node("Transpose", &["r"], "y", &[ints("perm", &[0, 3, 1, 2])])
+        .output("y");
+    assert!(matches!(refused(&turned).problem, Problem::OutputOrder { .. }));
 }
 
 #[test]
@@ -265,7 +268,7 @@ fn a_softmax_in_the_middle_is_refused() {
         .node("Softmax", &["x"], "s", &[])
         .node("MatMul", &["s", "w"], "y", &[])
         .output("y");
-    assert!(matches!(node_problem(refused(&model)), NodeProblem::AfterSoftmax));
+    assert!(matches!(node_problem(refused(&model)), NodeProblem::AfterEnd));
 }
 
 #[test]

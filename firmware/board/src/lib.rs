@@ -137,6 +137,13 @@ impl<C: Clock, P: OutputPin, L: FnMut(Line<'_>)> Board<'_, C, P, L> {
             });
         }
         (self.lines)(Line::Logits(session.logits()));
+        if model.tells_outputs() {
+            let mut index = 0;
+            while let Some(output) = session.output(index) {
+                (self.lines)(Line::Output(index, CRC32.checksum(output)));
+                index += 1;
+            }
+        }
         (self.lines)(Line::Ticks(ticks));
         (self.lines)(Line::StackBytes(stack_bytes));
         Ok(())

@@ -67,6 +67,8 @@ pub enum Line<'a> {
         name: &'a str,
     },
     Logits(&'a [i32]),
+    /// An output's index and the CRC-32 of its bytes, of networks of several outputs or of other kinds.
+    Output(usize, u32),
     /// Time of the whole inference.
     Ticks(u64),
     /// Most bytes of stack in use so far.
@@ -106,6 +108,7 @@ formats! {
     Line::Layer { index, kernel, ticks, crc32: None, name } =>
         ("layer {} {} {} - {}", index, kernel, ticks, name),
     Line::Logits(logits) => ("logits {:?}", logits),
+    Line::Output(index, crc32) => ("output {} {:08x}", index, crc32),
     Line::Ticks(ticks) => ("ticks {}", ticks),
     Line::StackBytes(bytes) => ("stack_bytes {}", bytes),
     Line::Refused(refusal) => ("refused {:?}", refusal),

@@ -4,6 +4,8 @@
 //! before the steps, so that no check reads what an earlier one has not vouched for. All sizes are
 //! computed in 64 bits and cannot overflow: a dimension has at most 32 bits and products of more
 //! than two are bounded step by step.
+//!
+//! Images, where it runs once and code is scarce, have these functions built as cold ones are: for size.
 
 mod float_parts;
 mod flow;
@@ -57,6 +59,7 @@ impl<'m> Model<'m> {
     }
 }
 
+#[cfg_attr(not(feature = "std"), cold)]
 fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> {
     let header = check_header(bytes)?;
     limits.check_arena(header.arena_bytes as usize)?;
@@ -82,7 +85,7 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
     }
     check_version(&model)?;
     check_tensors(&model)?;
-    check_layers(&model)?;
+    check_names(&model)?;
     check_preprocess(&model)?;
     let mut work = Work::default();
     let mut free = u64::from(header.plan_bytes);
@@ -107,6 +110,7 @@ fn check<'m>(bytes: &'m [u8], limits: &Limits) -> Result<Model<'m>, ModelError> 
 }
 
 /// A network that is float as a whole has no plan.
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_no_plan(header: &Header) -> Result<(), ModelError> {
     let Header { tensor_count, step_count, layer_count, other_count, output_count, .. } = *header;
     for count in [tensor_count, step_count, layer_count, other_count, output_count] {
@@ -138,6 +142,7 @@ fn others<'m>(bytes: &'m [u8], header: &Header) -> Result<&'m [u16], ModelError>
     <[u16]>::ref_from_bytes(section).map_err(|_| ModelError::BadSection { offset, bytes: len })
 }
 
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
     let available = bytes.len();
     if bytes.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
@@ -180,6 +185,7 @@ fn check_header(bytes: &[u8]) -> Result<&Header, ModelError> {
 }
 
 /// A file has the lowest version that can express it.
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
     let Header { version_major: major, version_minor: minor, target, .. } = *model.header;
     let image = (model.header.preprocess_offset != 0).then(|| model.image_shape()[2]);
@@ -197,6 +203,7 @@ fn check_version(model: &Model<'_>) -> Result<(), ModelError> {
     Err(ModelError::UnsupportedVersion { major, minor })
 }
 
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_tensors(model: &Model<'_>) -> Result<(), ModelError> {
     for (index, record) in model.tensors.iter().enumerate() {
         let tensor = index as u16;
@@ -226,31 +233,46 @@ fn check_tensors(model: &Model<'_>) -> Result<(), ModelError> {
 }
 
 /// The names lie back to back, which bounds the work of reading them, and can be printed.
-fn check_layers(model: &Model<'_>) -> Result<(), ModelError> {
+#[cfg_attr(not(feature = "std"), cold)]
+fn check_names(model: &Model<'_>) -> Result<(), ModelError> {
     let header = model.header;
     let section = plan_section(model.bytes, header, header.names_offset, header.names_bytes)?;
-    let first = (header.names_offset, header.model_name_bytes);
-    let layers = model.layers.iter().map(|layer| (layer.name_offset, layer.name_bytes));
-    let outputs = model.outputs.iter().map(|output| (output.name_offset, output.name_bytes));
-    let mut next = header.names_offset;
-    let mut rest = section;
-    for (offset, bytes) in core::iter::once(first).chain(layers).chain(outputs) {
-        let error = ModelError::BadSection { offset, bytes };
-        let (name, after) = rest.split_at_checked(bytes as usize).ok_or(error)?;
-        let text = core::str::from_utf8(name).map_err(|_| error)?;
-        if offset != next || text.chars().any(char::is_control) {
-            return Err(error);
-        }
-        // Cannot wrap: the name lies in the section.
-        next = next.wrapping_add(bytes);
-        rest = after;
+    let mut rest = (header.names_offset, section);
+    check_name(&mut rest, header.names_offset, header.model_name_bytes)?;
+    for layer in model.layers {
+        check_name(&mut rest, layer.name_offset, layer.name_bytes)?;
     }
-    match rest.len() {
-        0 => Ok(()),
-        left => Err(ModelError::BadSection { offset: next, bytes: left as u32 }),
+    for output in model.outputs {
+        check_name(&mut rest, output.name_offset, output.name_bytes)?;
+    }
+    match rest {
+        (_, []) => Ok(()),
+        (offset, left) => Err(ModelError::BadSection { offset, bytes: left.len() as u32 }),
     }
 }
 
+/// The next name is at the start of what is left.
+#[cfg_attr(not(feature = "std"), cold)]
+fn check_name(rest: &mut (u32, &[u8]), offset: u32, bytes: u32) -> Result<(), ModelError> {
+    let error = ModelError::BadSection { offset, bytes };
+    let (next, left) = *rest;
+    let (name, after) = left.split_at_checked(bytes as usize).ok_or(error)?;
+    if offset != next || !is_printable(name, None) {
+        return Err(error);
+    }
+    // Cannot wrap: the name lies in the section.
+    *rest = (next.wrapping_add(bytes), after);
+    Ok(())
+}
+
+/// Whether it is text without control characters, but for one.
+#[cfg_attr(not(feature = "std"), cold)]
+fn is_printable(text: &[u8], but: Option<char>) -> bool {
+    let printable = |c: char| !c.is_control() || Some(c) == but;
+    core::str::from_utf8(text).is_ok_and(|text| text.chars().all(printable))
+}
+
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_preprocess(model: &Model<'_>) -> Result<(), ModelError> {
     let header = model.header;
     let offset = header.preprocess_offset;
@@ -291,6 +313,7 @@ fn check_preprocess(model: &Model<'_>) -> Result<(), ModelError> {
 
 /// Checks one step by itself and returns its work; `free` is the first byte behind all weights so
 /// far.
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_step(
     model: &Model<'_>,
     step: u16,
@@ -319,6 +342,7 @@ fn check_step(
 /// Each step computes the next layer of the list, and the list says so truthfully.
 ///
 /// Steps of several layers are left to a later version.
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_layer(
     model: &Model<'_>,
     index: usize,
@@ -340,6 +364,7 @@ fn check_layer(
 }
 
 /// Only an in-place step may write where it reads, and only onto its operand, exactly; a table onto its input.
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_overlap(
     step: u16,
     record: &StepRecord,
@@ -361,6 +386,7 @@ fn check_overlap(
     Ok(())
 }
 
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_constants(
     model: &Model<'_>,
     step: u16,
@@ -405,6 +431,7 @@ const fn has_channels(kind: StepKind) -> bool {
     )
 }
 
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_weights(
     model: &Model<'_>,
     step: u16,
@@ -449,6 +476,7 @@ fn check_weights(
 
 /// The plan begins with its int8 input and ends with its i32 logits, with anything that a float tail
 /// takes, or with an output of the table; an image has the channels of one.
+#[cfg_attr(not(feature = "std"), cold)]
 fn check_ends(model: &Model<'_>) -> Result<(), ModelError> {
     let header = model.header;
     let error = ModelError::BadReference { step: header.step_count.saturating_sub(1) };

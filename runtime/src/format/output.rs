@@ -87,6 +87,10 @@ pub enum OutputFunction {
     Sigmoid = 1,
     /// All values divided by the square root of the sum of their squares; zeros stay zeros.
     L2Norm = 2,
+    /// `exp(x) / sum(exp(x))`, the sum over all values.
+    Softmax = 3,
+    /// The logarithm of that.
+    LogSoftmax = 4,
 }
 
 impl OutputFunction {
@@ -97,6 +101,8 @@ impl OutputFunction {
             0 => Self::None,
             1 => Self::Sigmoid,
             2 => Self::L2Norm,
+            3 => Self::Softmax,
+            4 => Self::LogSoftmax,
             _ => return None,
         })
     }
@@ -201,12 +207,23 @@ impl<'m> Output<'m> {
             return best.into_iter().map(|position| position as f64).collect();
         }
         let values = best.into_iter().map(|position| tensor[position]);
+        // Against the largest, so that no exponential overflows.
+        let largest = tensor.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum = || tensor.iter().map(|x| (x - largest).exp()).sum::<f64>();
         match self.function {
             OutputFunction::None => values.collect(),
             OutputFunction::Sigmoid => values.map(|x| 1.0 / (1.0 + (-x).exp())).collect(),
             OutputFunction::L2Norm => {
                 let norm = tensor.iter().map(|x| x * x).sum::<f64>().sqrt();
                 values.map(|x| if norm > 0.0 { x / norm } else { 0.0 }).collect()
+            }
+            OutputFunction::Softmax => {
+                let sum = sum();
+                values.map(|x| (x - largest).exp() / sum).collect()
+            }
+            OutputFunction::LogSoftmax => {
+                let log = sum().ln();
+                values.map(|x| x - largest - log).collect()
             }
         }
     }
@@ -223,6 +240,12 @@ impl<'m> Model<'m> {
         });
         let last = model.layers().last().filter(|_| model.outputs.is_empty());
         told.chain(last.map(|layer| Output::scores(layer.name, model.output())))
+    }
+
+    /// Whether the file says what its outputs are; one that does not has one vector of scores.
+    #[must_use]
+    pub fn tells_outputs(&self) -> bool {
+        !self.outputs.is_empty()
     }
 
     /// The classes' names, as many as [`Model::classes`] says; none if the file has none.

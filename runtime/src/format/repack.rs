@@ -134,7 +134,7 @@ pub fn unpack(model: &Model<'_>) -> Result<AlignedBytes, ModelError> {
 
 /// What the table of outputs says.
 fn output_specs(model: &Model<'_>) -> Vec<OutputSpec> {
-    let told = model.outputs().filter(|_| !model.outputs.is_empty());
+    let told = model.outputs().filter(|_| model.tells_outputs());
     told.map(|output| OutputSpec {
         name: output.name.to_string(),
         tensor: output.activation.tensor,

@@ -324,7 +324,7 @@ pub fn wide() -> ModelSpec {
 
 /// [`small`] with an output of every kind, function and selection, and names of its ten classes.
 pub fn many_outputs() -> ModelSpec {
-    use fixnet::format::OutputFunction::{self, L2Norm, Sigmoid};
+    use fixnet::format::OutputFunction::{self, L2Norm, LogSoftmax, Sigmoid, Softmax};
     use fixnet::format::OutputKind::{self, Index, Map, Probability, Scores, Vector};
     use fixnet::format::Selection::{self, All, Largest, Positions};
     let output = |name: &str, tensor, kind: OutputKind| OutputSpec {
@@ -349,6 +349,8 @@ pub fn many_outputs() -> ModelSpec {
             OutputSpec { function: L2Norm, ..output("features", 8, Vector) },
             OutputSpec { function: Sigmoid, ..output("gates", 8, Probability) },
             output("map", 7, Map),
+            OutputSpec { function: Softmax, ..selected("chances", Largest, Vector) },
+            OutputSpec { function: LogSoftmax, ..output("logarithms", 9, Scores) },
         ],
         labels: (0..10).map(|class| format!("class {class}")).collect(),
         ..small()

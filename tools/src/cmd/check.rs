@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{LimitArgs, Shape, import_options, network_remedy, parse_shape, with_spinner};
-use crate::import::NodeVerdict;
+use crate::import::{NodeVerdict, OutputRequest};
 use crate::output::{self, print, print_json};
 use crate::partition::FloatNode;
 use crate::pipeline::{Forecast, PipelineError, Source};
@@ -22,6 +22,10 @@ pub struct Args {
     input_shape: Option<Shape>,
     #[command(flatten)]
     limits: LimitArgs,
+    /// An output that is wanted, as scores or as a vector where the network does not say; may be given several
+    /// times [default: all].
+    #[arg(long = "output", value_name = "NAME[=KIND]")]
+    outputs: Vec<OutputRequest>,
     /// Print the verdicts as JSON.
     #[arg(long)]
     json: bool,
@@ -48,7 +52,7 @@ struct PartitionReport<'a> {
 
 /// Exit code 1 if `quantize` refuses the network.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let options = import_options(args.input_shape.as_ref());
+    let options = import_options(args.input_shape.as_ref(), &args.outputs);
     let source = Source::open(&args.model)?;
     let forecast = with_spinner("checking", || source.check(&options, &args.limits.limits()))?;
     let supported = forecast.is_supported();

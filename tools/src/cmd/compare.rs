@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn compare(args: &Args) -> anyhow::Result<ExitCode> {
     let bytes = whole_and_portable(&args.file, &read_model(&args.file)?, args.limits)?;
     let model = args.limits.check_model(&args.file, &bytes)?;
-    let options = import_options(args.input_shape.as_ref());
+    let options = import_options(args.input_shape.as_ref(), &[]);
     let network = with_spinner("loading", || Source::open(&args.model)?.lower_as(&model, &options))
         .in_file(&args.model)?;
     let mut notes = Vec::new();
@@ -104,7 +104,7 @@ fn images(args: &Args, model: &Model<'_>, notes: &mut Vec<String>) -> anyhow::Re
     let Some(path) = &args.images else {
         return Ok(Images::for_comparison(args.seed, args.limit.unwrap_or(256)));
     };
-    let classes = Some(model.classes());
+    let classes = Some(model.classes()).filter(|&classes| classes > 0);
     open_images(path, &OpenOptions { skip: args.skip, limit: args.limit, classes }, notes)
 }
 

@@ -63,7 +63,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             "name": args.name,
             "seed": args.seed,
             "input": graph.shape(graph.input),
-            "output": graph.shape(graph.output),
+            "output": graph.outputs.first().map(|output| graph.shape(output.value)),
+            "outputs": graph.outputs.iter().map(|o| graph.shape(o.value)).collect::<Vec<_>>(),
         }))?;
     }
     Ok(ExitCode::SUCCESS)

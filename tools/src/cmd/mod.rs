@@ -202,9 +202,13 @@ pub fn parse_shape(text: &str) -> Result<Shape, String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape(pub Vec<usize>);
 
-/// What `--input-shape` says of the import.
+/// What `--input-shape` and `--output` say of the import.
 #[cfg(feature = "tract")]
 #[must_use]
-pub fn import_options(input_shape: Option<&Shape>) -> crate::import::ImportOptions {
-    crate::import::ImportOptions { input_shape: input_shape.map(|Shape(sides)| sides.clone()) }
+pub fn import_options(
+    input_shape: Option<&Shape>,
+    outputs: &[crate::import::OutputRequest],
+) -> crate::import::ImportOptions {
+    let input_shape = input_shape.map(|Shape(sides)| sides.clone());
+    crate::import::ImportOptions { input_shape, outputs: outputs.to_vec() }
 }

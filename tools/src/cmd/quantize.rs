@@ -110,7 +110,8 @@ fn write_int8(
         );
         warn_once(&note, &mut inputs.notes);
     }
-    let planned = observed.quantize(args.quantize_options())?.plan();
+    let mut planned = observed.quantize(args.quantize_options())?.plan();
+    planned.spec.labels = std::mem::take(&mut inputs.labels);
     let packed = planned.pack(&args.pack_options())?;
     let model = args.limits.check_model(out.path(), &packed.bytes)?;
     if let Some(board) = board {
@@ -165,7 +166,8 @@ fn write_float(
         warn_once(&note, &mut notes);
     }
     let recipe = inputs::recipe(args, None, network.input_shape(), None, &mut notes)?;
-    let bytes = network.pack(recipe.as_ref())?;
+    let labels = inputs::class_names(args, network.part.output[2])?;
+    let bytes = network.pack(recipe.as_ref(), labels)?;
     let model = args.limits.check_model(out.path(), &bytes)?;
     if let Some(board) = board {
         boards::fit(board, &model).with_context(file)?;

@@ -8,8 +8,8 @@ mod hybrid;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
-use fixnet::format::MAX_RECORDS;
+use anyhow::{Context, ensure};
+use fixnet::format::{CRC32, MAX_RECORDS};
 use fixnet::profile::Checksums;
 use fixnet::threads::performance_cores;
 use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, StepInfo};
@@ -22,7 +22,7 @@ use super::{
 use crate::cmd::InFile;
 use crate::data::{Source, Wanted};
 use crate::output::{self, print, print_json};
-use crate::report::{Inference, LayerTime, Row, Scores, time_layers_by_threads};
+use crate::report::{Inference, LayerTime, OutputValues, Row, time_layers_by_threads};
 use float::Float;
 
 /// Classify images with a model file; print the best classes and the time of every layer.
@@ -137,26 +137,31 @@ fn infer(
     let (sample, note) = args.geometry.resizing().load(&Source::parse(image)?, wanted)?;
     note.iter().for_each(|note| output::note(note));
     let content = &sample.content;
-    let (backend, scores, rows) = match float {
+    let (backend, outputs, rows) = match float {
         None if model.float_parts().next().is_some() => {
             hybrid::run(args, model, content).in_file(&args.file)?
         }
         None => {
             let input = content.int8(model).in_file(&args.file)?;
-            let (scores, rows) = fixnet_run(args, model, &input).in_file(&args.file)?;
-            ("fixnet", scores, rows)
+            let (outputs, rows) = fixnet_run(args, model, &input).in_file(&args.file)?;
+            ("fixnet", outputs, rows)
         }
         Some(float) => {
-            let (scores, rows) = float.run(args, wanted, content).in_file(&args.file)?;
-            ("tract", scores, rows)
+            let (outputs, rows) = float.run(args, model, wanted, content).in_file(&args.file)?;
+            ("tract", outputs, rows)
         }
     };
     let input_crc32 = content.crc32(model).in_file(&args.file)?;
     let (image, notes) = (sample.name, note.into_iter().collect());
-    Ok(Inference { backend, image, input_crc32, scores, top: args.top, rows, notes })
+    let labels = model.labels().into_iter().flatten().map(ToString::to_string).collect();
+    Ok(Inference { backend, image, input_crc32, outputs, labels, top: args.top, rows, notes })
 }
 
-fn fixnet_run(args: &Args, model: &Model<'_>, input: &[i8]) -> anyhow::Result<(Scores, Vec<Row>)> {
+fn fixnet_run(
+    args: &Args,
+    model: &Model<'_>,
+    input: &[i8],
+) -> anyhow::Result<(Vec<OutputValues>, Vec<Row>)> {
     // What an emulator counts is one thread's.
     let default = if args.marks { 1 } else { performance_cores() };
     let threads = args.threads.unwrap_or(default);
@@ -168,20 +173,20 @@ fn fixnet_run_on(
     args: &Args,
     model: &Model<'_>,
     input: &[i8],
-) -> anyhow::Result<(Scores, Vec<Row>)> {
+) -> anyhow::Result<(Vec<OutputValues>, Vec<Row>)> {
     let kernels = args.kernels.choose(&args.file, model)?;
     let mut arena = AlignedBytes::try_zeroed(model.required_by_threads(kernels, threads).arena())?;
     let mut session = Session::with_threads(model, arena.as_mut_slice(), kernels, threads)?;
     session.input_mut().copy_from_slice(input);
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
-    let logits = match (args.checksums, args.marks) {
+    match (args.checksums, args.marks) {
         (true, false) => session.run_with(&mut *checksums),
         (true, true) => session.run_with(&mut (&mut *checksums, Marks)),
         (false, false) => session.run(),
         (false, true) => session.run_with(&mut Marks),
-    };
-    let logits = logits.in_file(&args.file)?;
-    let scores = Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale };
+    }
+    .in_file(&args.file)?;
+    let outputs = outputs(model, &session, args.checksums)?;
     let times = match args.marks {
         true => untimed(model, kernels),
         false => time_layers_by_threads(model, kernels, threads, input)?,
@@ -190,7 +195,22 @@ fn fixnet_run_on(
     for (row, &crc32) in rows.iter_mut().zip(checksums.values()) {
         row.crc32 = Some(crc32);
     }
-    Ok((scores, rows))
+    Ok((outputs, rows))
+}
+
+/// What the plan of a session that has run gives.
+fn outputs(
+    model: &Model<'_>,
+    session: &Session<'_, '_>,
+    checksums: bool,
+) -> anyhow::Result<Vec<OutputValues>> {
+    let told = model.outputs().enumerate().map(|(index, output)| {
+        let bytes = session.output(index);
+        let bytes = bytes.with_context(|| format!("output {:?} is not there", output.name))?;
+        let crc32 = checksums.then(|| CRC32.checksum(bytes));
+        Ok(OutputValues { crc32, ..OutputValues::of_plan(&output, bytes) })
+    });
+    told.collect()
 }
 
 /// The kernels of the layers alone.
@@ -217,7 +237,7 @@ impl Hook for Marks {
 mod float {
     use fixnet::Model;
 
-    use super::{Args, Row, Scores, Wanted};
+    use super::{Args, OutputValues, Row, Wanted};
     use crate::data::Content;
 
     /// The float network, which nothing here can run.
@@ -234,9 +254,10 @@ mod float {
         pub fn run(
             &self,
             _args: &Args,
+            _model: &Model<'_>,
             _wanted: &Wanted,
             _input: &Content,
-        ) -> anyhow::Result<(Scores, Vec<Row>)> {
+        ) -> anyhow::Result<(Vec<OutputValues>, Vec<Row>)> {
             match *self {}
         }
     }
@@ -247,14 +268,14 @@ mod float {
 mod hybrid {
     use fixnet::{Model, SessionError};
 
-    use super::{Args, Row, Scores};
+    use super::{Args, OutputValues, Row};
     use crate::data::Content;
 
     pub(super) fn run(
         _args: &Args,
         model: &Model<'_>,
         _input: &Content,
-    ) -> anyhow::Result<(&'static str, Scores, Vec<Row>)> {
+    ) -> anyhow::Result<(&'static str, Vec<OutputValues>, Vec<Row>)> {
         Err(SessionError::FloatParts { count: model.float_parts().count() }.into())
     }
 }

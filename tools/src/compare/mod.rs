@@ -6,6 +6,7 @@
 //! folded form, which is the same network in one layout.
 
 mod layers;
+mod outputs;
 mod scores;
 
 use fixnet::float::{FloatError, FloatModel};
@@ -16,13 +17,16 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 pub use layers::LayerComparison;
+pub use outputs::OutputComparison;
 
 use crate::data::{DataError, Wanted};
 use crate::graph::InputLayout;
 use crate::images::Images;
 use crate::lower::Network;
 use crate::partition::Part;
+use crate::pipeline::LoweredOutput;
 use layers::{LayerJudge, LayerSums};
+use outputs::{Given, OutputSums};
 use scores::Scores;
 
 /// Images that per-layer figures are computed on, by default.
@@ -55,8 +59,9 @@ pub struct Subjects<'a> {
     /// The float head, which makes what `inner` takes.
     pub head: Option<&'a Part>,
     pub network: &'a Network,
-    /// The network of the ONNX file; its only output is the logits.
+    /// The network of the ONNX file, with the outputs of `outputs`.
     pub float: &'a FloatModel,
+    pub outputs: &'a [LoweredOutput],
     /// The folded network with the tensors of `network` (without the input) as outputs, in order.
     pub inner: &'a FloatModel,
     pub layout: InputLayout,
@@ -78,15 +83,18 @@ pub struct Comparison {
     pub images: usize,
     pub float: Accuracy,
     pub int8: Accuracy,
-    /// Share of images on which both choose the same class; none where there is one value and no choice.
+    /// That of the first output: of scores and indices the share of images on which both choose the same class,
+    /// of probabilities the share of decisions that are the same; none of vectors and maps, and where there is
+    /// one value and no choice.
     pub agreement: Option<f64>,
-    /// Mean and largest absolute difference of a logit, and the largest absolute float logit.
+    /// Of the first output: mean and largest absolute difference of a logit, and the largest absolute float logit.
     pub mean_logit_error: f64,
     pub worst_logit_error: f64,
     pub largest_logit: f64,
     /// Images that the per-layer figures come from.
     pub layer_images: usize,
     pub layers: Vec<LayerComparison>,
+    pub outputs: Vec<OutputComparison>,
 }
 
 impl Comparison {
@@ -114,6 +122,11 @@ pub enum CompareError {
     )]
     Classes { float: usize, int8: usize },
     #[error(
+        "the outputs of the model file are {int8}, and those of the network are {float}: it was made from \
+         another network, or with other --output"
+    )]
+    Outputs { float: String, int8: String },
+    #[error(
         "the model file has layer {found} where the network has {expected}: it was made from another network"
     )]
     Layers { found: String, expected: String },
@@ -126,6 +139,7 @@ pub enum CompareError {
 /// What one image contributes.
 struct OneImage {
     scores: Scores,
+    outputs: Vec<OutputSums>,
     layers: Option<Vec<LayerSums>>,
 }
 
@@ -141,6 +155,7 @@ pub fn compare(
     done: impl Fn() + Sync,
 ) -> Result<Comparison, CompareError> {
     check_layers(subjects)?;
+    let given = Given::all(subjects)?;
     let layer_images = layer_images.min(images.len());
     let needed = subjects.model.required(subjects.kernels).arena();
     let results: Vec<Result<OneImage, CompareError>> = (0..images.len())
@@ -150,9 +165,14 @@ pub fn compare(
             |arena, index| {
                 let with_layers = index < layer_images;
                 let result = match arena {
-                    Ok(arena) => {
-                        one_image(subjects, images, index, with_layers, arena.as_mut_slice())
-                    }
+                    Ok(arena) => one_image(
+                        subjects,
+                        &given,
+                        images,
+                        index,
+                        with_layers,
+                        arena.as_mut_slice(),
+                    ),
                     Err(error) => Err(HybridError::from(*error).into()),
                 };
                 done();
@@ -162,17 +182,20 @@ pub fn compare(
         .collect();
     let mut total = Scores::default();
     let mut layers = vec![LayerSums::default(); subjects.network.layers.len()];
+    let mut outputs = vec![OutputSums::default(); given.len()];
     for result in results {
         let result = result?;
         total.add(&result.scores);
+        outputs.iter_mut().zip(&result.outputs).for_each(|(sum, one)| sum.add(one));
         for (sum, one) in layers.iter_mut().zip(result.layers.iter().flatten()) {
             sum.add(one);
         }
     }
     let names = subjects.network.layers.iter().map(|l| l.name.clone());
     let layers = names.zip(&layers).map(|(name, sums)| sums.comparison(name)).collect();
-    let chooses = subjects.model.classes() > 1;
-    Ok(total.comparison(chooses, images.has_labels(), layer_images, layers))
+    let outputs = given.iter().zip(&outputs).map(|(given, sums)| sums.comparison(given));
+    let outputs: Vec<OutputComparison> = outputs.collect();
+    Ok(total.comparison(images.has_labels(), layer_images, layers, outputs))
 }
 
 /// The file's layers must be the network's.
@@ -196,6 +219,7 @@ fn check_layers(subjects: &Subjects<'_>) -> Result<(), CompareError> {
 
 fn one_image(
     subjects: &Subjects<'_>,
+    given: &[Given],
     images: &Images,
     index: usize,
     with_layers: bool,
@@ -205,21 +229,28 @@ fn one_image(
     let mut float = subjects.float.session();
     let values = sample.content.in_layout(&subjects.wanted, subjects.layout);
     fill(float.input_mut(), &values)?;
-    let logits = float.run()?.into_iter().next().unwrap_or_default();
-    if logits.iter().any(|l| !l.is_finite()) {
-        return Err(CompareError::NotFinite { name: sample.name, network: "float" });
-    }
+    let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
+    let float: Vec<Vec<f64>> = float.run()?.into_iter().map(wide).collect();
     let mut session = subjects.hybrid.session(arena, subjects.kernels, 1)?;
     sample.content.set_hybrid(&mut session)?;
-    let scores = real_scores(&mut session)?;
-    if scores.iter().any(|score| !score.is_finite()) {
-        return Err(CompareError::NotFinite { name: sample.name, network: "int8" });
+    let int8 = real_values(&mut session)?;
+    for (network, outputs) in [("float", &float), ("int8", &int8)] {
+        if outputs.iter().flatten().any(|value| !value.is_finite()) {
+            return Err(CompareError::NotFinite { name: sample.name, network });
+        }
     }
-    let (float_classes, int8_classes) = (logits.len(), scores.len());
-    if float_classes != int8_classes {
-        return Err(CompareError::Classes { float: float_classes, int8: int8_classes });
+    let mut outputs = Vec::with_capacity(given.len());
+    for (given, (float, int8)) in given.iter().zip(float.iter().zip(&int8)) {
+        if float.len() != int8.len() {
+            return Err(CompareError::Classes { float: float.len(), int8: int8.len() });
+        }
+        outputs.push(OutputSums::for_image(given, float, int8));
     }
-    let scores = Scores::for_image(&logits, &scores, sample.label);
+    let first = given.first().zip(float.first().zip(int8.first()));
+    let scores = first.map_or_else(Scores::default, |(given, (float, int8))| {
+        let (float, int8) = (given.values(&given.hwc(float)), given.values(int8));
+        Scores::for_image(given.kind, &float, &int8, sample.label)
+    });
     let layers = if with_layers {
         sample.content.set_hybrid(&mut session)?;
         session.run_head()?;
@@ -228,18 +259,23 @@ fn one_image(
     } else {
         None
     };
-    Ok(OneImage { scores, layers })
+    Ok(OneImage { scores, outputs, layers })
 }
 
-/// Runs the session. Distinct logits give distinct values, in their order.
-fn real_scores(session: &mut HybridSession<'_, '_>) -> Result<Vec<f64>, HybridError> {
+/// Runs the session: the real values of the tensors of all outputs, HWC. Distinct logits give distinct values, in
+/// their order.
+fn real_values(session: &mut HybridSession<'_, '_>) -> Result<Vec<Vec<f64>>, HybridError> {
     let scores = session.run()?;
     let model = *session.plan().model();
     if model.float_part(FloatPartKind::Tail).is_some() {
-        return Ok(scores.into_iter().map(f64::from).collect());
+        return Ok(vec![scores.into_iter().map(f64::from).collect()]);
     }
-    let scale = f64::from(model.output().scale);
-    Ok(session.plan().logits().iter().map(|&logit| f64::from(logit) * scale).collect())
+    let plan = session.plan();
+    let values = model.outputs().enumerate().map(|(index, output)| {
+        let bytes = plan.output(index).unwrap_or_default();
+        output.tensor_values(bytes)
+    });
+    Ok(values.collect())
 }
 
 fn fill(to: &mut [f32], from: &[f32]) -> Result<(), FloatError> {

@@ -54,6 +54,9 @@ pub enum DataError {
     )]
     NoImages { path: PathBuf, passed_over: usize },
 
+    #[error("{}: {reason}; --labels takes one name a line, in the order of the classes", path.display())]
+    ClassNames { path: PathBuf, reason: String },
+
     #[error("{}: is class {class}, as {} is; keep one of the two", path.display(), other.display())]
     SameClass { path: PathBuf, other: PathBuf, class: usize },
 

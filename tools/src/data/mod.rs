@@ -9,6 +9,7 @@
 //! on integers ([`resample`]), generated images use no `libm` function ([`dead_leaves`]), and the
 //! order of samples depends on file names alone. Decoded JPEG pixels are the decoder's.
 
+mod class_names;
 mod dataset;
 mod decode;
 mod embedded;
@@ -24,6 +25,7 @@ mod sample;
 mod source;
 mod tensor;
 
+pub use class_names::class_names;
 pub use dataset::{Dataset, OpenOptions};
 pub use embedded::recipe_of;
 pub use encode::to_png;

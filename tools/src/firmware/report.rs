@@ -31,6 +31,8 @@ pub struct BoardInference {
     pub input_crc32: u32,
     pub layers: Vec<BoardLayer>,
     pub logits: Vec<i32>,
+    /// CRC-32 of each output, of networks of several outputs or of other kinds.
+    pub outputs: Vec<u32>,
     /// The whole inference.
     pub ticks: u64,
     /// Most bytes of stack in use.
@@ -120,6 +122,11 @@ impl BoardInference {
                 let list = rest.strip_prefix('[')?.strip_suffix(']')?;
                 let values = list.split(',').map(str::trim).filter(|value| !value.is_empty());
                 self.logits = values.map(|value| value.parse().ok()).collect::<Option<_>>()?;
+            }
+            "output" => {
+                let (index, crc32) = rest.split_once(' ')?;
+                (number::<usize>(index)? == self.outputs.len()).then_some(())?;
+                self.outputs.push(hex(crc32)?);
             }
             "ticks" => self.ticks = number(rest)?,
             "stack_bytes" => self.stack_bytes = number(rest)?,

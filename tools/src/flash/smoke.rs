@@ -87,8 +87,16 @@ impl Smoke {
 #[derive(Debug, Deserialize)]
 struct RunJson {
     input_crc32: String,
+    #[serde(default)]
     logits: Vec<i32>,
+    #[serde(default)]
+    outputs: Vec<OutputJson>,
     layers: Vec<LayerJson>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OutputJson {
+    crc32: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,6 +126,12 @@ pub fn report_of_run(board: &Board, text: &str) -> Result<BoardReport, String> {
         ticks: layers.iter().map(|layer| layer.ticks).sum(),
         layers,
         logits: run.logits,
+        outputs: run
+            .outputs
+            .iter()
+            .filter_map(|output| output.crc32.as_deref())
+            .map(hex)
+            .collect::<Result<_, String>>()?,
         ..BoardInference::default()
     };
     Ok(BoardReport {

@@ -16,7 +16,7 @@ impl Folder {
         let Op::Affine { scale, shift } = &node.op else { return false };
         let takes = |reader: usize| behind(&self.graph.nodes[reader].op, scale, shift);
         let shared =
-            self.graph.output == value || self.graph.consumers(value).any(|n| takes(n).is_none());
+            self.graph.is_output(value) || self.graph.consumers(value).any(|n| takes(n).is_none());
         let Some(op) = takes(index).filter(|_| !shared) else { return false };
         let (source, name) = (node.inputs[0], node.name.clone());
         let convolution = &mut self.graph.nodes[index];

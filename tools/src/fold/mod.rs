@@ -96,9 +96,9 @@ impl Folder {
         self.graph.producer(input)
     }
 
-    /// Nodes that read `value`; the network's output counts as read once more.
+    /// Nodes that read `value`; an output of the network counts as read once more.
     fn readers(&self, value: ValueId) -> usize {
-        self.graph.consumers(value).count() + usize::from(self.graph.output == value)
+        self.graph.consumers(value).count() + usize::from(self.graph.is_output(value))
     }
 
     /// Removes the node at `index`, whose work its producer now does, and gives the producer its

@@ -18,9 +18,8 @@ impl Folder {
         for reader in &mut self.graph.nodes {
             reader.inputs.iter_mut().filter(|id| **id == node.output).for_each(|id| *id = input);
         }
-        if self.graph.output == node.output {
-            self.graph.output = input;
-        }
+        let outputs = self.graph.outputs.iter_mut();
+        outputs.filter(|o| o.value == node.output).for_each(|output| output.value = input);
         true
     }
 

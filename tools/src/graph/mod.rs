@@ -9,6 +9,8 @@ mod function;
 
 use std::str::FromStr;
 
+use fixnet::format::{OutputFunction, OutputKind, Selection};
+
 pub use function::{Binary, Function, Term, Unary};
 
 /// Index of a value in [`Graph::values`].
@@ -147,14 +149,35 @@ pub struct Node {
     pub output: ValueId,
 }
 
-/// A whole network from one image to one vector of logits.
+/// What the network gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GraphOutput {
+    pub value: ValueId,
+    pub kind: OutputKind,
+    /// What stood behind the value in the file, and is applied to it where it is read.
+    pub function: OutputFunction,
+    pub selection: Selection,
+    /// Values that a selection gives; 0 without one.
+    pub count: usize,
+}
+
+impl GraphOutput {
+    /// A vector of class scores.
+    pub const fn scores(value: ValueId) -> Self {
+        let (function, selection) = (OutputFunction::None, Selection::All);
+        Self { value, kind: OutputKind::Scores, function, selection, count: 0 }
+    }
+}
+
+/// A whole network from one image to what it says of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     pub values: Vec<Value>,
     pub nodes: Vec<Node>,
     pub input: ValueId,
     pub input_layout: InputLayout,
-    pub output: ValueId,
+    /// At least one.
+    pub outputs: Vec<GraphOutput>,
 }
 
 impl Graph {
@@ -169,6 +192,11 @@ impl Graph {
         self.nodes.iter().position(|n| n.output == value)
     }
 
+    /// Whether the network gives `value`.
+    pub fn is_output(&self, value: ValueId) -> bool {
+        self.outputs.iter().any(|output| output.value == value)
+    }
+
     /// Shape of `value` without the batch dimension.
     pub fn shape(&self, value: ValueId) -> &[usize] {
         &self.values[value].shape
@@ -176,11 +204,11 @@ impl Graph {
 }
 
 impl Graph {
-    /// Removes the nodes and values that the output does not depend on; the input stays.
+    /// Removes the nodes and values that no output depends on; the input stays.
     /// The order of what remains is kept.
     pub fn remove_dead_nodes(&mut self) {
         let mut live = vec![false; self.values.len()];
-        live[self.output] = true;
+        self.outputs.iter().for_each(|output| live[output.value] = true);
         for node in self.nodes.iter().rev() {
             if live[node.output] {
                 node.inputs.iter().for_each(|&input| live[input] = true);
@@ -207,6 +235,6 @@ impl Graph {
             node.output = new_ids[node.output];
         }
         self.input = new_ids[self.input];
-        self.output = new_ids[self.output];
+        self.outputs.iter_mut().for_each(|output| output.value = new_ids[output.value]);
     }
 }

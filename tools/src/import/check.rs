@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::canonical::FileNode;
 use super::translate::{Importer, Outcome};
-use super::{ImportError, ImportOptions, NodeProblem, OnnxFile, finish, operators};
+use super::{ImportError, ImportOptions, NodeProblem, OnnxFile, OutputRequest, operators, outputs};
 use crate::graph::Graph;
 
 /// The verdict on one node of the file.
@@ -61,6 +61,7 @@ pub enum Role {
     ShapeArithmetic,
     Identity,
     RemovedSoftmax,
+    RemovedEnd,
     Unused,
 }
 
@@ -73,6 +74,7 @@ impl fmt::Display for Role {
             Self::ShapeArithmetic => f.write_str("constant, computed at import"),
             Self::Identity => f.write_str("does nothing in inference, removed at import"),
             Self::RemovedSoftmax => f.write_str("final softmax, taken off the plan"),
+            Self::RemovedEnd => f.write_str("at the end, taken off the plan"),
             Self::Unused => f.write_str("not needed for the output, removed at import"),
         }
     }
@@ -107,12 +109,17 @@ impl OnnxFile {
     /// # Errors
     /// [`ImportError`] for a file without the input and outputs of a network.
     pub fn check(&self, options: &ImportOptions) -> Result<Checked, ImportError> {
-        let mut importer = self.importer(options).map_err(|problem| self.error(problem))?;
-        let nodes = self.verdicts(&mut importer);
+        let begin = || {
+            let requests = outputs::requested(self.model.graph(), options)?;
+            let importer = self.importer(options, &requests)?;
+            Ok((requests, importer))
+        };
+        let (requests, mut importer) = begin().map_err(|problem| self.error(problem))?;
+        let nodes = self.verdicts(&mut importer, options, &requests);
         let joined = std::mem::take(&mut importer.joined);
         let (mut graph, mut problem) = (None, None);
         if nodes.iter().all(|node| node.verdict.is_supported()) {
-            match finish(self.model.graph(), importer) {
+            match outputs::finish(importer, &requests, false) {
                 Ok(imported) => graph = Some(imported.graph),
                 Err(error) => problem = Some(self.error(error)),
             }
@@ -122,15 +129,33 @@ impl OnnxFile {
 
     /// One verdict for each node of the file. What is spelled as several nodes has the verdict of the last
     /// one, or of the first that is not supported.
-    fn verdicts<'a>(&'a self, importer: &mut Importer<'a>) -> Vec<NodeVerdict> {
+    fn verdicts<'a>(
+        &'a self,
+        importer: &mut Importer<'a>,
+        options: &ImportOptions,
+        requests: &[OutputRequest],
+    ) -> Vec<NodeVerdict> {
+        let needed = outputs::needed_nodes(self.model.graph(), requests);
+        let told = !options.outputs.is_empty();
         let mut verdicts: BTreeMap<usize, NodeVerdict> = BTreeMap::new();
         for (index, &origin) in self.model.origins.iter().enumerate() {
-            let verdict = self.judge(index, importer);
+            let verdict = match needed[index] || !told {
+                true => self.judge(index, importer),
+                false => self.unused(index),
+            };
             if verdicts.get(&origin).is_none_or(|before| before.verdict.is_supported()) {
                 verdicts.insert(origin, verdict);
             }
         }
         verdicts.into_values().collect()
+    }
+
+    /// A node that none of the outputs asked for depends on.
+    fn unused(&self, index: usize) -> NodeVerdict {
+        let index = self.model.origins[index];
+        let FileNode { name, op } = self.model.file_nodes[index].clone();
+        let verdict = Verdict::Supported { role: Role::Unused };
+        NodeVerdict { index, name, op, shape: None, verdict }
     }
 
     /// The verdict on node `index` of the canonical graph.
@@ -162,6 +187,7 @@ impl From<Outcome> for Role {
             Outcome::Constant => Self::ShapeArithmetic,
             Outcome::Identity => Self::Identity,
             Outcome::Softmax => Self::RemovedSoftmax,
+            Outcome::End => Self::RemovedEnd,
         }
     }
 }

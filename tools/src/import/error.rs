@@ -31,10 +31,24 @@ pub enum Problem {
     )]
     InputCount { count: usize, names: String },
     #[error(
-        "the model has {count} outputs ({names}), fixnet takes exactly one vector of scores; \
-         export the classifier alone, in inference mode"
+        "{count} outputs ({names}) are asked for, a model file holds 1 to {limit}; name those that are \
+         needed with --output", limit = fixnet::format::MAX_OUTPUTS
     )]
     OutputCount { count: usize, names: String },
+    #[error(
+        "the model has {count} outputs ({names}), and only one can be had with parts in float; \
+         name it with --output"
+    )]
+    SeveralOutputs { count: usize, names: String },
+    #[error("the model has no output {name:?}; its outputs are {names}")]
+    NoSuchOutput { name: String, names: String },
+    #[error("output {name:?} is asked for twice")]
+    OutputTwice { name: String },
+    #[error(
+        "output {name:?} is {is}; --output NAME=scores and NAME=vector are for vectors of several values \
+         with nothing taken off behind them"
+    )]
+    OutputKind { name: String, is: &'static str },
     #[error("input {input:?} has element type {element_type}; export the model with a float input")]
     InputType { input: String, element_type: &'static str },
     #[error(
@@ -59,10 +73,14 @@ pub enum Problem {
     #[error("output {name:?} is written by no node: the file is damaged or was cut off")]
     NoOutput { name: String },
     #[error(
-        "output {name:?} has shape {shape:?}; fixnet takes classifiers, whose output is one \
-         vector of scores [1, classes]"
+        "output {name:?} has shape {shape:?}; a vector [1, N] or a map [1, C, H, W] or [1, H, W, C] of \
+         one image is needed: export the network without what turns it around"
     )]
-    OutputNotVector { name: String, shape: Vec<usize> },
+    OutputOrder { name: String, shape: Vec<usize> },
+    #[error(
+        "output {name:?} is a norm by itself, which has no int8 form; leave it out with --output"
+    )]
+    NormOutput { name: String },
     #[error("output {name:?} does not depend on the input: there is nothing to run")]
     ConstantOutput { name: String },
     #[error(transparent)]
@@ -157,7 +175,7 @@ pub enum NodeProblem {
     #[error("input {index} ({tensor:?}) is a constant where the network's own data is expected")]
     UnexpectedConstant { index: usize, tensor: String },
     #[error("uses the output of a Softmax, which is supported only at the end of the network")]
-    AfterSoftmax,
+    AfterEnd,
     #[error("{what} must have {expected} dimensions, found shape {found:?}")]
     Rank { what: &'static str, expected: &'static str, found: Vec<usize> },
     #[error("{what}: expected {expected}, found {found}")]

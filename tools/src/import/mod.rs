@@ -20,6 +20,7 @@ mod external;
 mod input;
 mod node;
 pub(crate) mod operators;
+mod outputs;
 mod part;
 mod tensor;
 mod translate;
@@ -32,7 +33,7 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 use crate::files;
-use crate::graph::{Graph, InputLayout, ValueId};
+use crate::graph::Graph;
 
 pub(crate) use canonical::reads;
 pub use check::{Checked, NodeVerdict, Role, Verdict};
@@ -40,12 +41,13 @@ pub use error::{ImportError, NodeError, NodeProblem, Problem, TensorProblem};
 pub(crate) use external::ModelFolder;
 pub use external::external_files;
 pub use operators::page as operators_page;
-pub use part::{InputTensor, first_unsupported, load_end, load_part};
+pub use outputs::{ImportedOutput, OutputRequest};
+pub use part::{InputTensor, first_unsupported, load_part};
 pub(crate) use tensor::{Data, Tensor, inline};
 
 use canonical::Canonical;
 use node::OnnxNode;
-use translate::{Activation, Importer};
+use translate::Importer;
 
 /// Elements of one value: larger than any memory that fixnet can plan for.
 pub(crate) const MAX_VALUE_ELEMENTS: usize = 1 << 26;
@@ -67,6 +69,8 @@ pub(crate) fn softmax_is_over(
 pub struct ImportOptions {
     /// Shape of the input for files with symbolic dimensions, with or without the batch.
     pub input_shape: Option<Vec<usize>>,
+    /// The outputs that are wanted; empty: all.
+    pub outputs: Vec<OutputRequest>,
 }
 
 /// An imported network and its connection to the file.
@@ -77,12 +81,10 @@ pub struct ImportedGraph {
     pub input_name: String,
     /// Shape of the file's input tensor, in the file's layout, with a batch of 1.
     pub input_shape: Vec<usize>,
-    /// Tensor of the file that holds the logits: the last one before a removed Softmax.
-    pub output_name: String,
-    /// Layout of that tensor if it is a feature map, as only a part of a network ends in.
-    pub output_layout: Option<InputLayout>,
-    /// Name of the final Softmax or LogSoftmax node that was taken off.
-    pub removed_softmax: Option<String>,
+    /// In the order of the graph's.
+    pub outputs: Vec<ImportedOutput>,
+    /// Whether there is more to be said of the outputs than that one is a vector of scores.
+    pub tells_outputs: bool,
 }
 
 /// Reads and translates the model at `path`.
@@ -193,20 +195,30 @@ impl OnnxFile {
     /// [`ImportError`] naming the first node that cannot be translated.
     pub fn import(&self, options: &ImportOptions) -> Result<ImportedGraph, ImportError> {
         let work = || {
-            let mut importer = self.importer(options)?;
+            let requests = outputs::requested(self.model.graph(), options)?;
+            let mut importer = self.importer(options, &requests)?;
+            let told = !options.outputs.is_empty();
+            let needed = outputs::needed_nodes(self.model.graph(), &requests);
             for index in 0..self.model.graph().node.len() {
-                self.translate(index, &mut importer).map_err(Problem::Node)?;
+                // Where some outputs are asked for, what the others need is nobody's.
+                if needed[index] || !told {
+                    self.translate(index, &mut importer).map_err(Problem::Node)?;
+                }
             }
-            finish(self.model.graph(), importer)
+            outputs::finish(importer, &requests, told)
         };
         work().map_err(|problem| self.error(problem))
     }
 
-    fn importer(&self, options: &ImportOptions) -> Result<Importer<'_>, Problem> {
+    fn importer(
+        &self,
+        options: &ImportOptions,
+        requests: &[OutputRequest],
+    ) -> Result<Importer<'_>, Problem> {
         let graph = self.model.graph();
         let input = input::find(graph, options)?;
-        let output = single_output(graph)?;
-        Ok(Importer::new(graph, input, output))
+        let ends = outputs::at_the_ends(graph, requests);
+        Ok(Importer::new(graph, input, Some(ends)))
     }
 
     fn node(&self, index: usize) -> OnnxNode<'_> {
@@ -243,37 +255,9 @@ fn name_list<'n>(names: impl Iterator<Item = &'n str>) -> String {
 fn single_output(graph: &GraphProto) -> Result<&str, Problem> {
     match graph.output.as_slice() {
         [output] => Ok(&output.name),
-        outputs => Err(Problem::OutputCount {
+        outputs => Err(Problem::SeveralOutputs {
             count: outputs.len(),
             names: name_list(outputs.iter().map(|o| o.name.as_str())),
         }),
     }
-}
-
-/// The graph's end: the output as a vector, then only what it depends on.
-fn finish(graph: &GraphProto, mut importer: Importer<'_>) -> Result<ImportedGraph, Problem> {
-    let name = single_output(graph)?;
-    let end = importer.output(name)?;
-    let output = logits(&mut importer, name, &end)?;
-    let output_name = importer.file_tensor(&end, output);
-    let (mut graph, input_shape) = importer.into_graph(output);
-    graph.remove_dead_nodes();
-    Ok(ImportedGraph {
-        input_name: graph.values[graph.input].name.clone(),
-        output_name,
-        output_layout: None,
-        removed_softmax: end.softmax.clone(),
-        input_shape,
-        graph,
-    })
-}
-
-fn logits(importer: &mut Importer<'_>, name: &str, end: &Activation) -> Result<ValueId, Problem> {
-    let not_vector =
-        || Problem::OutputNotVector { name: name.to_string(), shape: end.view.shape() };
-    let order = end.view.flat_order().ok_or_else(not_vector)?;
-    if !view::in_graph_order(order) {
-        return Err(not_vector());
-    }
-    importer.as_vector(end, name).map_err(|_| not_vector())
 }

@@ -7,10 +7,10 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 use super::translate::Activation;
 use super::view::{NCHW, NHWC, View};
 use super::{
-    ImportError, ImportOptions, ImportedGraph, Importer, NodeError, OnnxFile, Problem, input,
-    single_output,
+    ImportError, ImportOptions, ImportedGraph, ImportedOutput, Importer, NodeError, OnnxFile,
+    Problem, input, name_list, outputs, single_output,
 };
-use crate::graph::{InputLayout, ValueId};
+use crate::graph::{GraphOutput, InputLayout, ValueId};
 
 /// The file's input tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,13 @@ pub struct InputTensor {
 }
 
 impl OnnxFile {
+    /// For a part, whose ends are what they are.
+    fn part_importer(&self) -> Result<Importer<'_>, Problem> {
+        let graph = self.model.graph();
+        single_output(graph)?;
+        Ok(Importer::new(graph, input::find(graph, &ImportOptions::default())?, None))
+    }
+
     /// The model's input.
     ///
     /// # Errors
@@ -29,7 +36,10 @@ impl OnnxFile {
     pub fn input(&self, options: &ImportOptions) -> Result<InputTensor, ImportError> {
         let graph = self.model.graph();
         let found = input::find(graph, options).and_then(|input| {
-            single_output(graph)?;
+            if let requests @ ([] | [_, _, ..]) = outputs::requested(graph, options)?.as_slice() {
+                let names = name_list(requests.iter().map(|request| request.name.as_str()));
+                return Err(Problem::SeveralOutputs { count: requests.len(), names });
+            }
             Ok(InputTensor { name: input.name, shape: input.shape, layout: input.layout })
         });
         found.map_err(|problem| self.error(problem))
@@ -46,8 +56,7 @@ pub fn first_unsupported(
     proto: &ModelProto,
 ) -> Result<Option<Box<NodeError>>, ImportError> {
     let file = OnnxFile::part(path, proto.clone())?;
-    let mut importer =
-        file.importer(&ImportOptions::default()).map_err(|problem| file.error(problem))?;
+    let mut importer = file.part_importer().map_err(|problem| file.error(problem))?;
     let nodes = 0..file.model.graph().node.len();
     Ok(nodes.into_iter().find_map(|index| file.translate(index, &mut importer).err()))
 }
@@ -61,7 +70,7 @@ pub fn first_unsupported(
 pub fn load_part(path: &Path, proto: &ModelProto) -> Result<ImportedGraph, ImportError> {
     let file = OnnxFile::part(path, proto.clone())?;
     let work = || {
-        let mut importer = file.importer(&ImportOptions::default())?;
+        let mut importer = file.part_importer()?;
         for index in 0..file.model.graph().node.len() {
             file.translate(index, &mut importer).map_err(Problem::Node)?;
         }
@@ -70,28 +79,20 @@ pub fn load_part(path: &Path, proto: &ModelProto) -> Result<ImportedGraph, Impor
     work().map_err(|problem| file.error(problem))
 }
 
-/// As [`load_part`] for the part at the network's end.
-///
-/// # Errors
-/// As for a whole file.
-pub fn load_end(path: &Path, proto: &ModelProto) -> Result<ImportedGraph, ImportError> {
-    OnnxFile::part(path, proto.clone())?.import(&ImportOptions::default())
-}
-
 /// The part up to its output, whatever shape that has.
 fn open_end(graph: &GraphProto, mut importer: Importer<'_>) -> Result<ImportedGraph, Problem> {
     let name = single_output(graph)?;
     let end = importer.output(name)?;
     let shape = end.view.shape();
-    let not_whole = || Problem::OutputNotVector { name: name.to_string(), shape: shape.clone() };
+    let not_whole = || Problem::OutputOrder { name: name.to_string(), shape: shape.clone() };
     let (output, layout) = part_output(&mut importer, name, &end).ok_or_else(not_whole)?;
-    let (mut graph, input_shape) = importer.into_graph(output);
+    let (mut graph, input_shape) = importer.into_graph();
+    graph.outputs = vec![GraphOutput::scores(output)];
     graph.remove_dead_nodes();
     Ok(ImportedGraph {
         input_name: graph.values[graph.input].name.clone(),
-        output_name: name.to_string(),
-        output_layout: layout,
-        removed_softmax: None,
+        outputs: vec![ImportedOutput { layout, ..ImportedOutput::vector(name.to_string()) }],
+        tells_outputs: false,
         input_shape,
         graph,
     })
@@ -102,7 +103,7 @@ fn part_output(
     name: &str,
     end: &Activation,
 ) -> Option<(ValueId, Option<InputLayout>)> {
-    if end.softmax.is_some() {
+    if end.end.is_some() {
         return None;
     }
     let View { sizes, .. } = end.view;

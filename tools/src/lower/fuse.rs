@@ -39,7 +39,7 @@ pub(super) fn fuse(graph: &Graph, ends: Ends) -> Result<Network, LowerError> {
         roles: (0..count).map(|head| Role::Last { head }).collect(),
         residuals: vec![None; count],
         clips: vec![UNBOUNDED; count],
-        network: Network { tensors: Vec::new(), layers: Vec::new(), input: 0, output: 0 },
+        network: Network { tensors: Vec::new(), layers: Vec::new(), input: 0, outputs: Vec::new() },
         tensor_of: vec![None; graph.values.len()],
     };
     fuser.group();
@@ -47,12 +47,12 @@ pub(super) fn fuse(graph: &Graph, ends: Ends) -> Result<Network, LowerError> {
 }
 
 impl<'g> Fuser<'g> {
-    /// The only consumer of a value that is not the network's output.
+    /// The only consumer of a value that the network does not give.
     fn only_consumer(&self, value: ValueId) -> Option<usize> {
         let mut consumers = self.graph.consumers(value);
         let first = consumers.next()?;
         let twice = self.graph.nodes[first].inputs.iter().filter(|&&i| i == value).count() > 1;
-        (consumers.next().is_none() && !twice && value != self.graph.output).then_some(first)
+        (consumers.next().is_none() && !twice && !self.graph.is_output(value)).then_some(first)
     }
 
     /// Longest path from the input to each value, in convolutions.
@@ -143,9 +143,13 @@ impl<'g> Fuser<'g> {
                 self.emit_layer(head, self.graph.nodes[index].output)?;
             }
         }
-        let output = self.graph.output;
-        let output = self.tensor_of[output].ok_or_else(|| self.unsupported(None, "no output"))?;
-        classifier::finish(self.network, output, ends)
+        let mut outputs = Vec::with_capacity(self.graph.outputs.len());
+        for output in &self.graph.outputs {
+            let tensor = self.tensor_of[output.value];
+            let tensor = tensor.ok_or_else(|| self.unsupported(None, "no output"))?;
+            outputs.push((tensor, output.kind));
+        }
+        classifier::finish(self.network, &outputs, ends)
     }
 
     fn unsupported(&self, node: Option<&Node>, what: &'static str) -> LowerError {

@@ -131,7 +131,8 @@ pub struct Network {
     pub tensors: Vec<Tensor>,
     pub layers: Vec<Layer>,
     pub input: TensorId,
-    pub output: TensorId,
+    /// In the order of the graph's; at least one.
+    pub outputs: Vec<TensorId>,
 }
 
 impl Network {
@@ -141,11 +142,23 @@ impl Network {
         self.layers.iter().map(|layer| layer.macs(self)).fold(0, u64::saturating_add)
     }
 
-    /// The tensor of the i32 logits; none if the network ends in int8, before a float tail.
+    /// Whether a tensor holds i32 logits, and not int8.
     #[must_use]
-    pub fn logits(&self) -> Option<TensorId> {
-        let last = self.layers.last().filter(|layer| matches!(layer.kind, Kind::Logits { .. }));
-        last.map(|layer| layer.output)
+    pub fn is_wide(&self, tensor: TensorId) -> bool {
+        let logits = |layer: &&Layer| matches!(layer.kind, Kind::Logits { .. });
+        self.layers.iter().filter(logits).any(|layer| layer.output == tensor)
+    }
+
+    /// Whether the network gives `tensor`.
+    #[must_use]
+    pub fn is_output(&self, tensor: TensorId) -> bool {
+        self.outputs.contains(&tensor)
+    }
+
+    /// The tensor of the first output.
+    #[must_use]
+    pub fn first_output(&self) -> TensorId {
+        self.outputs.first().copied().unwrap_or(self.input)
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::graph::{Conv, InputLayout, Node, Op, Value, ValueId};
+use crate::graph::{Conv, GraphOutput, InputLayout, Node, Op, Value, ValueId};
 
 /// A 3x3 convolution of `channels` to `channels`.
 fn conv(channels: usize) -> Op {
@@ -24,7 +24,7 @@ fn graph(nodes: Vec<(&str, Op, Vec<ValueId>)>, output_shape: Vec<usize>) -> Grap
         nodes: Vec::new(),
         input: 0,
         input_layout: InputLayout::Nchw,
-        output: count,
+        outputs: vec![GraphOutput::scores(count)],
     };
     for (i, (name, op, inputs)) in nodes.into_iter().enumerate() {
         values[i + 1].name = format!("{name}_out");

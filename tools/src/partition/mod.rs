@@ -21,7 +21,7 @@ use tract_onnx::pb::ModelProto;
 use values::order;
 
 use crate::graph::{Graph, InputLayout};
-use crate::import::{self, ImportError, ImportOptions, ImportedGraph, InputTensor, OnnxFile};
+use crate::import::{self, ImportError, ImportOptions, InputTensor, OnnxFile};
 use crate::lower::{self, Ends, Network};
 use crate::onnx_reference::WholeFile;
 use crate::verify::{self, Computed, Reference, Unjudged, VerifyError};
@@ -190,8 +190,9 @@ pub(crate) fn whole(
     let (first, last) = (0, whole.flow.cuts.len() - 1);
     let part = whole.part(first, last, whole.input.layout, None)?;
     let float = whole.float()?;
-    let run = |image: &[f32]| Ok(Computed { scores: part.run(image)?, tensors: Vec::new() });
-    let unjudged = verify::verify(&whole.reference(&float, original.as_ref()), run)?;
+    let run = |image: &[f32]| Ok(Computed { outputs: vec![part.run(image)?], tensors: Vec::new() });
+    let reference = whole.reference(&float, original.as_ref());
+    let unjudged = verify::verify(&reference, |outputs| outputs, run)?;
     Ok((part, unjudged))
 }
 
@@ -199,7 +200,11 @@ impl Whole {
     fn new(file: OnnxFile, options: &ImportOptions) -> Result<Self, PartitionError> {
         let path = file.path().to_path_buf();
         let mut input = file.input(options)?;
-        let proto = file.into_proto()?;
+        let mut proto = file.into_proto()?;
+        if let Some(graph) = &mut proto.graph {
+            let asked = |name: &str| options.outputs.iter().any(|request| request.name == name);
+            graph.output.retain(|output| options.outputs.is_empty() || asked(&output.name));
+        }
         // The nodes of a head may hide that the file turns the image around.
         if let [1, rows, _, channels] = *input.shape.as_slice()
             && is_image(channels)
@@ -237,7 +242,7 @@ impl Whole {
             input: &self.input.name,
             input_shape: &self.input.shape,
             layout: self.input.layout,
-            output: &self.output,
+            outputs: vec![&self.output],
             float,
             whole,
         }
@@ -329,12 +334,9 @@ impl Whole {
 
     fn lowered(&self, from: usize, to: usize) -> Option<Trunk> {
         let part = extract(&self.proto, &self.end(from)?, &self.cut(to).tensor);
-        let imported: ImportedGraph = if to == self.last() {
-            import::load_end(&self.path, &part).ok()?
-        } else {
-            import::load_part(&self.path, &part).ok()?
-        };
-        let (input_layout, output_layout) = (imported.graph.input_layout, imported.output_layout);
+        let imported = import::load_part(&self.path, &part).ok()?;
+        let input_layout = imported.graph.input_layout;
+        let output_layout = imported.outputs.first().and_then(|output| output.layout);
         let mut folded = fold::fold(&imported.graph).ok()?;
         folded.input_layout = InputLayout::Nchw;
         let ends = Ends { head: from > 0, tail: to < self.last() };
@@ -359,7 +361,7 @@ impl Whole {
             // A vector needs no other order.
             let layout = trunk.output_layout.unwrap_or(InputLayout::Nhwc);
             let mut part = self.part(trunk.to, self.last(), layout, None)?;
-            part.input = network.tensors[network.output].shape;
+            part.input = network.tensors[network.first_output()].shape;
             tail = Some(part);
         }
         Ok((head, tail))

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use fixnet::AlignedBytes;
+use fixnet::format::ModelSpec;
 
 use super::PipelineError;
 use crate::data::{InputShape, Recipe};
@@ -28,12 +29,16 @@ impl FloatOnly {
         self.part.input.into()
     }
 
-    /// The bytes of a model file, for machines that have tract.
+    /// The bytes of a model file, for machines that have tract, with the classes' names, or none.
     ///
     /// # Errors
     /// [`PipelineError`] if the network is too large for the format.
-    pub fn pack(&self, recipe: Option<&Recipe>) -> Result<AlignedBytes, PipelineError> {
-        fixnet::format::write(&plan::whole(&self.name, &self.part, recipe))
-            .map_err(|error| PipelineError::inconsistent(&self.path, error))
+    pub fn pack(
+        &self,
+        recipe: Option<&Recipe>,
+        labels: Vec<String>,
+    ) -> Result<AlignedBytes, PipelineError> {
+        let spec = ModelSpec { labels, ..plan::whole(&self.name, &self.part, recipe) };
+        fixnet::format::write(&spec).map_err(|error| PipelineError::inconsistent(&self.path, error))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Lowered, Original, PipelineError};
+use super::{Lowered, LoweredOutput, Original, PipelineError};
 use crate::fold;
 use crate::graph::{Graph, InputLayout};
 use crate::lower;
@@ -45,6 +45,7 @@ impl Folded {
         let Self { original, graph } = self;
         let lowered = lower::lower(&graph);
         let network = lowered.map_err(|error| PipelineError::network(&original.path, error))?;
-        Lowered::new(original, graph, network, (None, None), None)
+        let outputs = LoweredOutput::of(&original, &graph.outputs);
+        Lowered::new(original, outputs, graph, network, (None, None), None)
     }
 }

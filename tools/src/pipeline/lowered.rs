@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fixnet::float::{FloatError, FloatModel};
-use fixnet::format::Limits;
+use fixnet::format::{Limits, OutputFunction, OutputKind, OutputSpec, Selection};
 use fixnet::hybrid::HybridModel;
 use fixnet::{Model, ModelError};
 use values::order;
@@ -14,10 +14,11 @@ use super::{Original, PipelineError, Progress, Stage};
 use crate::attribution::Attribution;
 use crate::compare::{self, CompareError, CompareOptions, Comparison, Subjects};
 use crate::data::{Content, InputShape, Wanted};
-use crate::graph::{Graph, InputLayout};
+use crate::graph::{Graph, GraphOutput, InputLayout};
 use crate::images::Images;
 use crate::lower::Network;
 use crate::onnx_reference::WholeFile;
+use crate::output;
 use crate::partition::{self, FloatNode, Part};
 use crate::plan::Demand;
 use crate::quantize;
@@ -36,16 +37,60 @@ pub struct Lowered {
     /// What stays in float before and behind `network`.
     pub head: Option<Part>,
     pub tail: Option<Part>,
-    /// The file as given; its only output is the logits.
+    /// What it gives, in the order of the network's outputs.
+    pub outputs: Vec<LoweredOutput>,
+    /// Whether a model file says more of them than that there is one vector of scores.
+    pub tells_outputs: bool,
+    /// The file as given; it has these outputs, before what was taken off.
     pub float: FloatModel,
     /// The folded network, NCHW, with all tensors of `network` but the input as outputs.
     pub inner: FloatModel,
     /// The layer of each node of the file.
     pub attribution: Attribution,
-    /// The Softmax that was taken off, if any.
-    pub removed_softmax: Option<String>,
     /// Name and operator of nodes of float parts that tract alone has computed: what judges it does not know them.
     pub unjudged: Vec<(String, String)>,
+}
+
+/// An output of the network, and of the ONNX file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoweredOutput {
+    /// As the file calls it.
+    pub name: String,
+    pub kind: OutputKind,
+    pub function: OutputFunction,
+    pub selection: Selection,
+    /// Values that a selection gives; 0 without one.
+    pub count: usize,
+    /// Layout of the file's tensor if that is a feature map.
+    pub layout: Option<InputLayout>,
+    /// Name of the node that was taken off.
+    pub removed: Option<String>,
+}
+
+impl LoweredOutput {
+    pub(super) fn of(original: &Original, outputs: &[GraphOutput]) -> Vec<Self> {
+        let both = original.outputs.iter().zip(outputs);
+        both.map(|(imported, output)| Self {
+            name: imported.name.clone(),
+            kind: output.kind,
+            function: output.function,
+            selection: output.selection,
+            count: output.count,
+            layout: imported.layout,
+            removed: imported.removed.clone(),
+        })
+        .collect()
+    }
+
+    /// Values of the file's tensor, of height, width and channels `shape`, in HWC order.
+    #[must_use]
+    pub fn hwc(&self, values: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
+        let fits = values.len() == shape.iter().product::<usize>();
+        match self.layout {
+            Some(InputLayout::Nchw) if fits => order::hwc(&values, shape),
+            _ => values,
+        }
+    }
 }
 
 impl Lowered {
@@ -53,15 +98,17 @@ impl Lowered {
     /// file as given, where tract is to be judged as well.
     pub(super) fn new(
         original: Original,
+        outputs: Vec<LoweredOutput>,
         graph: Graph,
         network: Network,
         (head, tail): (Option<Part>, Option<Part>),
         whole: Option<WholeFile>,
     ) -> Result<Arc<Self>, PipelineError> {
-        let Original { name, path, proto, input, output, removed_softmax } = original;
+        let Original { name, path, proto, input, outputs: imported, tells_outputs } = original;
         // Before tract takes its time.
         quantize::check_records(&network).map_err(|error| PipelineError::network(&path, error))?;
-        let float = FloatModel::load(&proto, None, &input.shape, &[&output])
+        let taps: Vec<&str> = imported.iter().map(|output| output.tensor.as_str()).collect();
+        let float = FloatModel::load(&proto, None, &input.shape, &taps)
             .map_err(|error| PipelineError::network(&path, error))?;
         let attribution = Attribution::new(proto.graph.as_ref(), &network);
         let inner = partition::inner(&graph, &network)
@@ -78,7 +125,8 @@ impl Lowered {
             float,
             inner,
             attribution,
-            removed_softmax,
+            outputs,
+            tells_outputs,
             unjudged: Vec::new(),
         };
         let reference = Reference {
@@ -86,7 +134,7 @@ impl Lowered {
             input: &input.name,
             input_shape: &input.shape,
             layout,
-            output: &output,
+            outputs: taps,
             float: &lowered.float,
             whole: whole.as_ref(),
         };
@@ -101,12 +149,23 @@ impl Lowered {
 
     /// Holds what runs, head, layers and tail in float, against the ONNX file.
     fn verify(&self, reference: &Reference<'_>) -> Result<Unjudged, VerifyError> {
-        verify::verify(reference, |image| self.in_float(image))
+        let in_order = |expected| self.in_hwc(expected);
+        verify::verify(reference, in_order, |image| self.in_float(image))
+    }
+
+    /// What the file gives, in HWC order: values of the tensors of [`Lowered::float`].
+    #[must_use]
+    pub fn in_hwc(&self, values: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+        let outputs = self.outputs.iter().zip(&self.network.outputs).zip(values);
+        let hwc = outputs.map(|((output, &tensor), values)| {
+            output.hwc(values, self.network.tensors[tensor].shape)
+        });
+        hwc.collect()
     }
 
     /// What head, layers and tail make of an image in HWC order, and the tensors between the layers.
     fn in_float(&self, image: &[f32]) -> Result<Computed, FloatError> {
-        let Network { tensors, input, output, .. } = &self.network;
+        let Network { tensors, input, outputs, .. } = &self.network;
         let inner_input = match &self.head {
             Some(head) => head.run(image)?,
             None => image.to_vec(),
@@ -118,21 +177,24 @@ impl Lowered {
             return Err(FloatError::InputLength { needed: to.len(), available: values.len() });
         }
         to.copy_from_slice(&values);
-        let outputs = session.run()?;
+        let inner = session.run()?;
         let ids = (0..tensors.len()).filter(|id| id != input);
-        let named = ids.clone().map(|id| tensors[id].name.clone()).zip(outputs);
+        let named = ids.clone().map(|id| tensors[id].name.clone()).zip(inner);
         let mut named: Vec<(String, Vec<f32>)> = named.collect();
-        let at = ids.clone().position(|id| id == *output);
-        let inner_output = at.map_or(&values, |at| &named[at].1);
-        let inner_output = order::hwc(inner_output, tensors[*output].shape);
-        let scores = match &self.tail {
-            Some(tail) => tail.run(&inner_output)?,
-            None => inner_output,
-        };
+        let mut given = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let at = ids.clone().position(|id| id == *output);
+            let inner_output = at.map_or(&values, |at| &named[at].1);
+            let inner_output = order::hwc(inner_output, tensors[*output].shape);
+            given.push(match &self.tail {
+                Some(tail) => tail.run(&inner_output)?,
+                None => inner_output,
+            });
+        }
         if self.head.is_some() {
             named.push((tensors[*input].name.clone(), inner_input));
         }
-        Ok(Computed { scores, tensors: named })
+        Ok(Computed { outputs: given, tensors: named })
     }
 
     /// Compares with `model`, which was made from this network and holds every tensor whole.
@@ -152,6 +214,7 @@ impl Lowered {
             head: self.head.as_ref(),
             network: &self.network,
             float: &self.float,
+            outputs: &self.outputs,
             inner: &self.inner,
             layout: self.layout,
             wanted: Wanted::by(&model),
@@ -202,14 +265,39 @@ impl Lowered {
         shape.into()
     }
 
-    /// Number of scores.
+    /// Number of classes that the first output tells apart, as [`Model::classes`] of a file says it.
     #[must_use]
     pub fn classes(&self) -> usize {
         let shape = match &self.tail {
             Some(tail) => tail.output,
-            None => self.network.tensors[self.network.output].shape,
+            None => self.network.tensors[self.network.first_output()].shape,
         };
-        shape.iter().product()
+        let elements: usize = shape.iter().product();
+        match self.outputs.first().map(|output| output.kind) {
+            None | Some(OutputKind::Scores | OutputKind::Index) => elements,
+            Some(OutputKind::Probability) => elements.max(2),
+            Some(_) => 0,
+        }
+    }
+
+    /// What a model file says of the outputs; nothing of one vector of scores.
+    #[must_use]
+    pub fn output_specs(&self) -> Vec<OutputSpec> {
+        let plain =
+            |o: &LoweredOutput| o.kind == OutputKind::Scores && o.selection == Selection::All;
+        if !self.tells_outputs && self.outputs.iter().all(plain) {
+            return Vec::new();
+        }
+        let both = self.outputs.iter().zip(&self.network.outputs);
+        both.map(|(output, &tensor)| OutputSpec {
+            name: output::escaped(&output.name),
+            tensor: tensor as u16,
+            kind: output.kind,
+            function: output.function,
+            selection: output.selection,
+            count: output.count as u32,
+        })
+        .collect()
     }
 
     /// What the folded network takes for an input, NCHW.

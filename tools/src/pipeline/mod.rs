@@ -61,7 +61,7 @@ pub use error::{PipelineError, Problem};
 pub use float_only::FloatOnly;
 pub use imported::{Folded, Imported};
 pub use load::{LoadOptions, Loaded, float_network_of, load};
-pub use lowered::Lowered;
+pub use lowered::{Lowered, LoweredOutput};
 pub use observed::{Observed, Quantized};
 pub use original::Original;
 pub use planned::{PackOptions, Packed, Planned};

@@ -101,7 +101,8 @@ impl Quantized {
     pub fn plan(self) -> Planned {
         let Self { lowered, recipe, steps } = self;
         let parts = FloatParts { head: lowered.head.as_ref(), tail: lowered.tail.as_ref() };
-        let spec = plan::plan(&lowered.name, &lowered.network, steps, recipe.as_ref(), parts);
+        let mut spec = plan::plan(&lowered.name, &lowered.network, steps, recipe.as_ref(), parts);
+        spec.outputs = lowered.output_specs();
         Planned { lowered, recipe, spec }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tract_onnx::pb::ModelProto;
 
-use crate::import::InputTensor;
+use crate::import::{ImportedOutput, InputTensor};
 
 /// The network of an ONNX file, which everything made from it is held against.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub struct Original {
     /// Its model, in canonical form.
     pub proto: ModelProto,
     pub input: InputTensor,
-    /// The tensor of the scores: the last one before a final Softmax.
-    pub output: String,
-    /// The Softmax that was taken off, if any.
-    pub removed_softmax: Option<String>,
+    /// In the order of the graph's.
+    pub outputs: Vec<ImportedOutput>,
+    /// Whether a model file says more of them than that there is one vector of scores.
+    pub tells_outputs: bool,
 }

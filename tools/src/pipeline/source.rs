@@ -6,8 +6,9 @@ use std::sync::Arc;
 use fixnet::Model;
 use fixnet::format::FloatPartKind;
 
-use super::{FloatOnly, Imported, Lowered, Original, PipelineError, Problem};
-use crate::import::{ImportOptions, InputTensor, OnnxFile};
+use super::{FloatOnly, Imported, Lowered, LoweredOutput, Original, PipelineError, Problem};
+use crate::graph::GraphOutput;
+use crate::import::{ImportOptions, ImportedOutput, InputTensor, OnnxFile};
 use crate::onnx_reference::WholeFile;
 use crate::output;
 use crate::partition::{self, Partition};
@@ -72,9 +73,8 @@ impl Source {
             shape: imported.input_shape,
             layout: imported.graph.input_layout,
         };
-        let output = imported.output_name;
-        let removed_softmax = imported.removed_softmax;
-        let original = Original { name, path, proto, input, output, removed_softmax };
+        let (outputs, tells_outputs) = (imported.outputs, imported.tells_outputs);
+        let original = Original { name, path, proto, input, outputs, tells_outputs };
         Ok(Imported { original, graph: imported.graph })
     }
 
@@ -98,9 +98,10 @@ impl Source {
         let partition = partition::partition(file, options)
             .map_err(|error| PipelineError::partition(&path, error))?;
         let Partition { head, tail, folded, network, input, output, proto } = partition;
-        let removed_softmax = None;
-        let original = Original { name, path, proto, input, output, removed_softmax };
-        Lowered::new(original, folded, network, (head, tail), whole)
+        let outputs = vec![ImportedOutput::vector(output)];
+        let original = Original { name, path, proto, input, outputs, tells_outputs: false };
+        let outputs = LoweredOutput::of(&original, &[GraphOutput::scores(0)]);
+        Lowered::new(original, outputs, folded, network, (head, tail), whole)
     }
 
     /// Imports, folds and lowers as it was done for `model`: whole, or the part between two ends that it
@@ -116,6 +117,7 @@ impl Source {
         if model.float_part(FloatPartKind::Whole).is_some() {
             return Err(PipelineError::network(self.file.path(), Problem::WholeInFloat));
         }
+        let options = &options.clone().for_outputs_of(model);
         match model.float_parts().next() {
             Some(_) => self.partition(options),
             None => self.lower(options),

@@ -1,6 +1,6 @@
 //! Lifetimes of tensors, what is streamed, and where everything lies.
 //!
-//! What may not be broken: a tensor lives from the step that first writes it to the last that reads it,
+//! What may not be broken: a tensor lives from the step that first writes it to the last that reads it, an output to the end,
 //! and a map is streamed only where a max-pool alone reads it as it comes.
 
 use fixnet::format::{StepSpec, flags};
@@ -77,9 +77,12 @@ fn lifetimes(network: &Network, parts: usize) -> (Vec<Lifetime>, Vec<u16>) {
         .enumerate()
         .map(|(id, tensor)| {
             let elements: usize = tensor.shape.iter().product();
-            let bytes = if Some(id) == network.logits() { elements * 4 } else { elements };
+            let bytes = if network.is_wide(id) { elements * 4 } else { elements };
             let written = network.layers.iter().position(|l| l.output == id).unwrap_or(0);
-            let last = last_read(id).unwrap_or(written).max(written);
+            let last = match network.is_output(id) {
+                true => network.layers.len().saturating_sub(1),
+                false => last_read(id).unwrap_or(written).max(written),
+            };
             Lifetime { bytes, first: written, last, replaces: None }
         })
         .collect();
@@ -87,7 +90,7 @@ fn lifetimes(network: &Network, parts: usize) -> (Vec<Lifetime>, Vec<u16>) {
     for (index, layer) in network.layers.iter().enumerate() {
         if let Some(replaced) = replaceable(network, layer)
             && lifetimes[replaced].last == index
-            && replaced != network.output
+            && !network.is_output(replaced)
         {
             lifetimes[layer.output].replaces = Some(replaced);
         }
@@ -112,7 +115,7 @@ fn streamed_rows(network: &Network, index: usize, parts: usize) -> Option<usize>
     let readers = network.layers.iter().filter(|other| other.reads(layer.output));
     let only_reader = readers.count() == 1;
     let [kernel, stride] = [geometry.kernel[0], geometry.strides[0]];
-    let is_needed = layer.output == network.output;
+    let is_needed = network.is_output(layer.output);
     if !is_conv || next.input != layer.output || !only_reader || is_needed || stride > kernel {
         return None;
     }

@@ -59,7 +59,7 @@ pub fn plan(
         tensors,
         steps,
         input_tensor: network.input as u16,
-        output_tensor: network.output as u16,
+        output_tensor: network.first_output() as u16,
         outputs: Vec::new(),
         labels: Vec::new(),
         arena_bytes: memory.placement.arena_bytes as u32,
@@ -103,14 +103,14 @@ fn tensor_records(
 ) -> Vec<TensorRecord> {
     let record = |id: TensorId| {
         let [height, width, channels] = network.tensors[id].shape;
-        let logits = Some(id) == network.logits();
+        let logits = network.is_wide(id);
         let range = quantized.ranges[id];
         TensorRecord {
             offset: memory.placement.offsets[id] as u32,
             channels: channels as u32,
             height: height as u16,
             width: width as u16,
-            scale: if logits { quantized.logit_scale } else { range.scale },
+            scale: range.scale,
             zero_point: if logits { 0 } else { range.zero_point },
             element: u8::from(logits),
             rows: memory.rows[id],

@@ -197,7 +197,7 @@ mod tests {
             tensors: vec![tensor("x"), tensor("y")],
             layers: vec![layer],
             input: 0,
-            output: 1,
+            outputs: vec![1],
         };
         let observed = [observed(from.0, from.1), observed(to.0, to.1)];
         let quantized = quantize(&network, &observed, None, QuantizeOptions::default())?;

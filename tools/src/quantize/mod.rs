@@ -54,10 +54,8 @@ pub enum QuantizeError {
 pub struct QuantizedSteps {
     /// One a layer.
     pub steps: Vec<StepSpec>,
-    /// What the integers of each tensor stand for; the logits' is unused.
+    /// What the integers of each tensor stand for; of logits the scale alone has a meaning.
     pub ranges: Vec<Range>,
-    /// Real value of one step of the logits.
-    pub logit_scale: f32,
 }
 
 /// Refuses a network of more layers or tensors than a model file holds.
@@ -91,13 +89,12 @@ pub fn quantize(
     if let Some(range) = input {
         ranges[network.input] = range;
     }
-    let mut quantizer = Quantizer { network, observed, ranges, options, logit_scale: 1.0 };
+    let mut quantizer = Quantizer { network, observed, ranges, options };
     let mut steps = Vec::with_capacity(network.layers.len());
     for layer in &network.layers {
         steps.push(quantizer.layer(layer)?);
     }
-    let Quantizer { ranges, logit_scale, .. } = quantizer;
-    Ok(QuantizedSteps { steps, ranges, logit_scale })
+    Ok(QuantizedSteps { steps, ranges: quantizer.ranges })
 }
 
 struct Quantizer<'n> {
@@ -105,7 +102,6 @@ struct Quantizer<'n> {
     observed: &'n [Statistics],
     ranges: Vec<Range>,
     options: QuantizeOptions,
-    logit_scale: f32,
 }
 
 impl Quantizer<'_> {
@@ -234,8 +230,9 @@ impl Quantizer<'_> {
         self.correct_bias(layer, weights, &mut quantized);
         let channels = accumulate_channels(&quantized, input);
         let largest = quantized.scales.iter().copied().fold(0.0, f64::max);
-        self.logit_scale = (largest * f64::from(input.scale) * 2.0 * (1.0 + 1e-6)) as f32;
-        let scale = f64::from(self.logit_scale);
+        let scale = (largest * f64::from(input.scale) * 2.0 * (1.0 + 1e-6)) as f32;
+        self.ranges[layer.output].scale = scale;
+        let scale = f64::from(scale);
         let factor = |s: &f64| s * f64::from(input.scale) / scale;
         let mut step = self.step(layer, StepKind::Logits, &Geometry::POINT);
         (step.record.clamp_min, step.record.clamp_max) = (-128, 127);

@@ -45,7 +45,7 @@ fn network(weights: Vec<f32>, bias: Vec<f32>, kernel: usize, residual: bool) -> 
         ],
         layers: vec![conv, logits],
         input: 0,
-        output: 2,
+        outputs: vec![2],
     }
 }
 

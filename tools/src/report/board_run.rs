@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fixnet::format::{CRC32, MAX_RECORDS};
+use fixnet::format::{CRC32, MAX_RECORDS, OutputKind};
 use fixnet::profile::Checksums;
 use fixnet::{AlignedBytes, Hook, KernelSet, Model, Session, SessionError, StepInfo};
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ pub struct HostResult {
     /// CRC-32 of every layer's output.
     pub checksums: Vec<u32>,
     pub logits: Vec<i32>,
+    /// CRC-32 of each output.
+    pub outputs: Vec<u32>,
     /// The step behind every call of a hook, in order: once a step, or once for each of its parts.
     pub calls: Vec<usize>,
 }
@@ -54,7 +56,9 @@ pub fn host_result(
     let mut calls = Calls::default();
     let logits = session.run_with(&mut (&mut *checksums, &mut calls))?.to_vec();
     let checksums = checksums.values().to_vec();
-    Ok(HostResult { input_crc32, checksums, logits, calls: calls.0 })
+    let outputs = (0..model.outputs().count()).filter_map(|index| session.output(index));
+    let outputs = outputs.map(|bytes| CRC32.checksum(bytes)).collect();
+    Ok(HostResult { input_crc32, checksums, logits, outputs, calls: calls.0 })
 }
 
 /// One input on a board.
@@ -85,7 +89,13 @@ impl BoardRun<'_> {
         layers.len() == host.checksums.len()
             && self.inference.input_crc32 == host.input_crc32
             && self.inference.logits == host.logits
+            && (self.inference.outputs == host.outputs || self.needs_no_outputs())
             && crc32s.into_iter().all(|(layer, &host)| layer.crc32.is_none_or(|own| own == host))
+    }
+
+    /// A board says nothing of the only vector of scores but its logits.
+    fn needs_no_outputs(&self) -> bool {
+        self.inference.outputs.is_empty() && !self.model.tells_outputs()
     }
 
     /// The keys are a contract with scripts.
@@ -113,6 +123,7 @@ impl BoardRun<'_> {
             "image": self.image,
             "input_crc32": hex(self.inference.input_crc32),
             "logits": self.inference.logits,
+            "outputs": self.inference.outputs.iter().map(|&crc32| hex(crc32)).collect::<Vec<_>>(),
             "equals_host": self.host.map(|_| self.equals_host()),
             "arena_bytes": self.report.arena_bytes,
             "stack_bytes": self.inference.stack_bytes,
@@ -148,8 +159,16 @@ impl BoardRun<'_> {
             logits: self.inference.logits.clone(),
             scale: self.model.output().scale,
         };
-        for best in scores.top(5) {
-            let _ = write!(text, "\nclass {:<5} {:6.2} %", best.class, best.score * 100.0);
+        let kind = self.model.outputs().next().map(|output| output.kind);
+        for best in scores.top(5).iter().filter(|_| kind == Some(OutputKind::Scores)) {
+            let label = self.model.labels().and_then(|mut labels| labels.nth(best.class));
+            let (class, score, label) = (best.class, best.score * 100.0, label.unwrap_or_default());
+            let _ = write!(text, "\nclass {class:<5} {score:6.2} % {label}");
+        }
+        let outputs = self.model.outputs().zip(&self.inference.outputs);
+        for (output, &crc32) in outputs {
+            let (name, kind) = (output::name(output.name), output.kind.name());
+            let _ = write!(text, "\noutput {name}: {kind}, crc32 {}", hex(crc32));
         }
         let _ = write!(text, "\n\n{}\n", self.layer_table());
         if let Some((tract, ratio)) = self.tract() {

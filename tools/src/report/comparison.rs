@@ -3,13 +3,14 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use fixnet::format::OutputKind;
 use fixnet::{KernelFamily, Model};
 use serde_json::{Value, json};
 
 use super::plan::{input_text, plan_json};
-use super::table::{bytes, count, left, names, right, shape, table};
+use super::table::{Table, bytes, count, left, names, right, shape, table};
 use super::{LayerTime, float_parts_text, memory_text};
-use crate::compare::Comparison;
+use crate::compare::{Comparison, OutputComparison};
 
 /// Everything that `quantize` prints.
 pub struct Summary<'a> {
@@ -124,10 +125,10 @@ fn merge_layers(json: &mut Value, more: impl Iterator<Item = Value>) {
 fn verdict_text(comparison: &Comparison, images: Option<&str>) -> String {
     let count = comparison.images;
     let mut text = String::new();
-    // One value is no choice between classes.
+    // A vector is no choice between classes.
     let agreement = match comparison.agreement {
         Some(agreement) => format!("agreement {:.2} %", agreement * 100.0),
-        None => "one value, no classes to agree on,".to_string(),
+        None => "no classes to agree on,".to_string(),
     };
     match (images, comparison.float.top1) {
         (None, _) => {
@@ -145,12 +146,51 @@ fn verdict_text(comparison: &Comparison, images: Option<&str>) -> String {
             let _ = writeln!(text, "{agreement}");
         }
     }
-    let _ = writeln!(
-        text,
-        "logit error: mean {:.4}, worst {:.4} (largest float logit {:.2})",
-        comparison.mean_logit_error, comparison.worst_logit_error, comparison.largest_logit,
-    );
+    if has_only_scores(comparison) {
+        let _ = writeln!(
+            text,
+            "logit error: mean {:.4}, worst {:.4} (largest float logit {:.2})",
+            comparison.mean_logit_error, comparison.worst_logit_error, comparison.largest_logit,
+        );
+    } else {
+        let _ = writeln!(text, "{}", output_table(&comparison.outputs));
+    }
     text
+}
+
+/// Whether there is one vector of scores, of which everything else is said.
+fn has_only_scores(comparison: &Comparison) -> bool {
+    matches!(comparison.outputs.as_slice(), [one] if one.kind == OutputKind::Scores.name())
+}
+
+/// A row for each output, judged by its kind.
+fn output_table(outputs: &[OutputComparison]) -> Table {
+    let mut rows = table(&[
+        names("output"),
+        left("kind"),
+        left("shape").rank(1),
+        right("agreement"),
+        right("SQNR dB"),
+        right("cosine").rank(1),
+        right("worst error").rank(2),
+        right("largest").rank(2),
+    ]);
+    let text = |value: Option<f64>, digits: usize| {
+        value.map_or("-".to_string(), |value| format!("{value:.digits$}"))
+    };
+    for output in outputs {
+        rows.add_row([
+            output.name.clone(),
+            output.kind.to_string(),
+            shape(&output.shape),
+            output.agreement.map_or("-".to_string(), |share| format!("{:.2} %", share * 100.0)),
+            text(output.sqnr_db, 1),
+            text(output.cosine, 5),
+            text(output.worst_error, 4),
+            text(output.largest, 4),
+        ]);
+    }
+    rows
 }
 
 fn accuracy_table(comparison: &Comparison) -> String {

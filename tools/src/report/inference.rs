@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write;
 
 use fixnet::Model;
+use fixnet::format::{Output, OutputKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,12 +20,135 @@ pub struct Inference {
     pub image: String,
     /// CRC-32 of the int8 input, HWC.
     pub input_crc32: u32,
-    pub scores: Scores,
+    /// What the network gives, in order.
+    pub outputs: Vec<OutputValues>,
+    /// Names of the classes, or none.
+    pub labels: Vec<String>,
     /// How many classes to print.
     pub top: usize,
     pub rows: Vec<Row>,
     /// What was said on the way.
     pub notes: Vec<String>,
+}
+
+/// One output of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputValues {
+    pub name: String,
+    pub kind: OutputKind,
+    /// Height, width and channels of a map; the number of other values.
+    pub shape: Vec<usize>,
+    /// Real values of scores, or the positions of an index; HWC of a map.
+    pub values: Vec<f64>,
+    /// Of scores, what they were computed as.
+    pub scores: Option<Scores>,
+    /// CRC-32 of the bytes of its tensor, if asked for.
+    pub crc32: Option<u32>,
+}
+
+impl OutputValues {
+    /// What an int8 plan gives, of the bytes of the output's tensor.
+    #[must_use]
+    pub fn of_plan(output: &Output<'_>, bytes: &[u8]) -> Self {
+        let tensor = output.tensor_values(bytes);
+        let is_scores = output.kind == OutputKind::Scores && output.activation.wide;
+        let words = bytes.as_chunks::<4>().0.iter();
+        Self {
+            name: output.name.to_string(),
+            kind: output.kind,
+            shape: match output.kind {
+                OutputKind::Map => output.activation.shape().to_vec(),
+                _ => vec![output.count],
+            },
+            values: output.values(&tensor),
+            scores: is_scores.then(|| Scores::Int8 {
+                logits: words.map(|&word| i32::from_le_bytes(word)).collect(),
+                scale: output.activation.scale,
+            }),
+            crc32: None,
+        }
+    }
+
+    /// Scores that were computed in float.
+    #[must_use]
+    pub fn of_scores(name: &str, values: Vec<f32>) -> Self {
+        let scores = Scores::Float(values);
+        Self {
+            name: name.to_string(),
+            kind: OutputKind::Scores,
+            shape: vec![scores.values().len()],
+            values: scores.values(),
+            scores: Some(scores),
+            crc32: None,
+        }
+    }
+
+    fn json(&self) -> Value {
+        let values = match self.kind {
+            OutputKind::Index => json!(self.values.iter().map(|&v| v as u64).collect::<Vec<_>>()),
+            _ => json!(self.values),
+        };
+        let mut json = json!({
+            "name": self.name,
+            "kind": self.kind.name(),
+            "shape": self.shape,
+            "values": values,
+        });
+        if let Some(crc32) = self.crc32 {
+            json["crc32"] = json!(hex(crc32));
+        }
+        json
+    }
+
+    /// The best classes, the positions, or the first values.
+    fn text(&self, top: usize, labels: &[String]) -> String {
+        let label = |class: usize| labels.get(class).map_or("", String::as_str);
+        let mut columns = vec![right("class"), right("score")];
+        if !labels.is_empty() {
+            columns.push(names("name"));
+        }
+        let mut rows = table(&columns);
+        let mut add = |class: usize, score: String| {
+            let mut cells = vec![class.to_string(), score];
+            if !labels.is_empty() {
+                cells.push(label(class).to_string());
+            }
+            rows.add_row(cells);
+        };
+        match (self.kind, &self.scores) {
+            (OutputKind::Scores, Some(scores)) => {
+                for TopClass { class, score, .. } in scores.top(top) {
+                    add(class, format!("{:.2} %", score * 100.0));
+                }
+                rows.to_string()
+            }
+            (OutputKind::Index, _) => {
+                self.values.iter().for_each(|&class| add(class as usize, String::new()));
+                rows.to_string()
+            }
+            (OutputKind::Probability, _) => {
+                for (index, probability) in self.values.iter().take(top).enumerate() {
+                    // One value is that of the second class.
+                    let class = if self.values.len() == 1 { 1 } else { index };
+                    add(class, format!("{:.2} %", probability * 100.0));
+                }
+                rows.to_string()
+            }
+            _ => self.first_values(),
+        }
+    }
+
+    /// `1x1x3: 0.1, 0.2, 0.3`, or the first of more.
+    fn first_values(&self) -> String {
+        const SHOWN: usize = 8;
+        let shown: Vec<String> =
+            self.values.iter().take(SHOWN).map(|value| format!("{value:.4}")).collect();
+        let more = match self.values.len() {
+            0..=SHOWN => String::new(),
+            all => format!(", ... and {} more (--json has all)", all - SHOWN),
+        };
+        format!("{}{more}", shown.join(", "))
+    }
 }
 
 /// What a network says of an image, one number a class.
@@ -52,10 +176,13 @@ pub struct Row {
 }
 
 /// A class and its Softmax score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TopClass {
     pub class: usize,
     pub score: f64,
+    /// The class's name, if the file has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 impl Scores {
@@ -79,7 +206,11 @@ impl Scores {
         let sum: f64 = values.iter().copied().map(weight).sum();
         let mut order: Vec<(usize, f64)> = values.into_iter().enumerate().collect();
         order.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0)));
-        let scored = |(class, value): (usize, f64)| TopClass { class, score: weight(value) / sum };
+        let scored = |(class, value): (usize, f64)| TopClass {
+            class,
+            score: weight(value) / sum,
+            label: None,
+        };
         order.into_iter().take(count).map(scored).collect()
     }
 
@@ -129,31 +260,46 @@ impl Row {
 impl Inference {
     #[must_use]
     pub fn json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "backend": self.backend,
             "image": self.image,
             "input_crc32": hex(self.input_crc32),
-            "logits": self.scores.json(),
-            "top": self.scores.top(self.top),
+            "outputs": self.outputs.iter().map(OutputValues::json).collect::<Vec<_>>(),
             "layers": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "notes": self.notes,
-        })
+        });
+        if let [OutputValues { scores: Some(scores), .. }] = self.outputs.as_slice() {
+            let mut top = scores.top(self.top);
+            for best in &mut top {
+                best.label = self.labels.get(best.class).cloned();
+            }
+            json["logits"] = scores.json();
+            json["top"] = json!(top);
+        }
+        json
     }
 
-    /// The best classes, then the latency table.
+    /// What the network gives, then the latency table.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut best = table(&[right("class"), right("score")]);
-        for TopClass { class, score } in self.scores.top(self.top) {
-            best.add_row(vec![class.to_string(), format!("{:.2} %", score * 100.0)]);
-        }
         let note = match self.backend {
             "fixnet" => "",
             "tract" => "the whole network in float, by tract\n",
             _ => "float ends by tract, the int8 layers between them by fixnet\n",
         };
-        let image = output::name(&self.image);
-        let mut text = format!("{image}\n{best}\n\n{note}{}", latency_table(&self.rows));
+        let mut text = format!("{}\n", output::name(&self.image));
+        let only_scores =
+            matches!(self.outputs.as_slice(), [one] if one.kind == OutputKind::Scores);
+        for (index, output) in self.outputs.iter().enumerate() {
+            if !only_scores {
+                let (name, kind) = (output::name(&output.name), output.kind.name());
+                let _ = writeln!(text, "{name}: {kind} {}", shape(&output.shape));
+            }
+            // Classes are those of the first output.
+            let labels = if index == 0 { self.labels.as_slice() } else { &[] };
+            let _ = writeln!(text, "{}\n", output.text(self.top, labels));
+        }
+        let _ = write!(text, "{note}{}", latency_table(&self.rows));
         if has_checksums(&self.rows) {
             let _ = writeln!(text, "input crc32 {}", hex(self.input_crc32));
         }

@@ -35,7 +35,7 @@ pub use float_parts::float_parts_text;
 pub use float_time::time_float;
 #[cfg(feature = "tract")]
 pub use hybrid_time::{time_hybrid, time_plan};
-pub use inference::{Inference, Row, Scores, TopClass, latency_table};
+pub use inference::{Inference, OutputValues, Row, Scores, TopClass, latency_table};
 pub use plan::{plan_json, plan_text};
 pub use table::{Table, bytes, count, left, names, prose, right, shape, table};
 pub use timing::{LayerTime, medians, time_layers, time_layers_by_threads};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fixnet::format::{Operator, Step, WeightLayout};
+use fixnet::format::{Activation, Operator, Output, Step, WeightLayout};
 use fixnet::{KernelFamily, KernelSet, Model};
 use serde_json::{Value, json};
 
@@ -38,6 +38,8 @@ pub fn plan_json(model: &Model<'_>, kernels: KernelFamily) -> Value {
             "zero_point": input.zero_point,
         },
         "output": { "tensor": output.tensor, "shape": output.shape(), "scale": output.scale },
+        "outputs": outputs_json(model),
+        "labels": model.labels().map(|labels| labels.collect::<Vec<_>>()),
         "preprocessing": recipe_of(model).map(|recipe| recipe_json(&recipe, model)),
         "arena_bytes": required.arena(),
         "activation_bytes": required.activations,
@@ -52,6 +54,21 @@ pub fn plan_json(model: &Model<'_>, kernels: KernelFamily) -> Value {
         "classes": model.classes(),
         "float_parts": float_parts_json(model),
     })
+}
+
+fn outputs_json(model: &Model<'_>) -> Vec<Value> {
+    let outputs = model.outputs().map(|output| {
+        json!({
+            "name": output.name,
+            "kind": output.kind.name(),
+            "tensor": output.activation.tensor,
+            "shape": output.activation.shape(),
+            "values": output.count,
+            "scale": output.activation.scale,
+            "zero_point": output.activation.zero_point,
+        })
+    });
+    outputs.collect()
 }
 
 fn layer_json(model: &Model<'_>, kernels: KernelFamily, step: &Step<'_>) -> Value {
@@ -98,7 +115,7 @@ pub fn plan_text(model: &Model<'_>, kernels: KernelFamily) -> String {
 }
 
 fn header_text(model: &Model<'_>) -> String {
-    let (input, output) = (model.input(), model.output());
+    let input = model.input();
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -107,7 +124,11 @@ fn header_text(model: &Model<'_>) -> String {
         version_text(model),
         model.target().name(),
     );
-    let _ = writeln!(text, "image   {}, {} classes", shape(&model.image_shape()), model.classes());
+    let classes = match model.classes() {
+        0 => String::new(),
+        classes => format!(", {classes} classes"),
+    };
+    let _ = writeln!(text, "image   {}{classes}", shape(&model.image_shape()));
     let _ = writeln!(text, "{}", input_text(model));
     text.push_str(&float_parts_text(model));
     if model.step_count() == 0 {
@@ -120,22 +141,27 @@ fn header_text(model: &Model<'_>) -> String {
         input.zero_point,
         input.scale,
     );
-    let _ = match output.wide {
-        true => writeln!(
-            text,
-            "output  {} i32 logits, real value = q * {}",
-            output.elements(),
-            output.scale
-        ),
-        false => writeln!(
-            text,
-            "output  {} int8, real value = (q - {}) * {}",
-            shape(&output.shape()),
-            output.zero_point,
-            output.scale
-        ),
-    };
+    for output in model.outputs() {
+        let _ = writeln!(text, "{}", output_text(model, &output));
+    }
     text
+}
+
+/// `output  10 i32 logits, real value = q * 0.01`; of several outputs and other kinds with name and kind.
+fn output_text(model: &Model<'_>, output: &Output<'_>) -> String {
+    let Activation { scale, zero_point, wide, .. } = output.activation;
+    let real = match wide {
+        true => format!("real value = q * {scale}"),
+        false => format!("real value = (q - {zero_point}) * {scale}"),
+    };
+    let what = match (wide, model.tells_outputs()) {
+        (true, false) => format!("{} i32 logits", output.activation.elements()),
+        (true, true) => format!("{} i32", output.activation.elements()),
+        (false, _) => format!("{} int8", shape(&output.activation.shape())),
+    };
+    let told = format!("{}, {}: ", output::name(output.name), output.kind.name());
+    let told = if model.tells_outputs() { told } else { String::new() };
+    format!("output  {told}{what}, {real}")
 }
 
 fn version_text(model: &Model<'_>) -> String {
@@ -143,7 +169,6 @@ fn version_text(model: &Model<'_>) -> String {
     format!("{major}.{minor}")
 }
 
-/// `resize 256, crop 224, RGB, (x / 255 - [..]) / [..]`.
 /// Mean and deviation of each channel of an image.
 fn per_channel(recipe: &Recipe, channels: usize) -> (Vec<f32>, Vec<f32>) {
     let of = |colours: &[f32; 3], alpha: f32| {
@@ -161,6 +186,7 @@ pub(super) fn input_text(model: &Model<'_>) -> String {
     }
 }
 
+/// `resize 256, crop 224, RGB, (x / 255 - [..]) / [..]`.
 fn recipe_text(recipe: &Recipe, model: &Model<'_>) -> String {
     let channels = model.image_shape()[2];
     let (mean, std) = per_channel(recipe, channels);

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::graph::{
-    BatchNorm, Conv, Function, Graph, InputLayout, Node, Op, Value, ValueId, Window,
+    BatchNorm, Conv, Function, Graph, GraphOutput, InputLayout, Node, Op, Value, ValueId, Window,
 };
 
 const BETA: (f64, f64) = (-0.3, 0.3);
@@ -87,7 +87,7 @@ impl Builder {
                 nodes: Vec::new(),
                 input: 0,
                 input_layout: InputLayout::Nchw,
-                output: 0,
+                outputs: Vec::new(),
             },
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -95,7 +95,7 @@ impl Builder {
 
     /// The network that ends in the value added last.
     pub fn finish(mut self) -> Graph {
-        self.graph.output = self.graph.values.len() - 1;
+        self.graph.outputs = vec![GraphOutput::scores(self.graph.values.len() - 1)];
         self.graph
     }
 

@@ -39,7 +39,7 @@ pub fn run_file(path: &Path, imported: &ImportedGraph, image: &[f32]) -> Vec<f32
     let proto = OnnxFile::open(path).and_then(OnnxFile::into_proto);
     let proto = proto.unwrap_or_else(|e| panic!("{e}"));
     let model = tract_onnx::onnx().parse(&proto, None).expect("tract reads the file").model;
-    run(model, &imported.input_shape, &imported.output_name, image)
+    run(model, &imported.input_shape, &imported.outputs[0].tensor, image)
 }
 
 /// Logits of `graph`, written as ONNX, as tract computes them.
@@ -51,7 +51,7 @@ pub fn run_graph(graph: &Graph, image: &[f32]) -> Vec<f32> {
         shape.rotate_left(1);
     }
     shape.insert(0, 1);
-    run(model, &shape, &graph.values[graph.output].name, image)
+    run(model, &shape, &graph.values[graph.outputs[0].value].name, image)
 }
 
 /// Largest difference of two vectors of logits, relative to the largest logit.

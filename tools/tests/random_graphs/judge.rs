@@ -279,9 +279,9 @@ fn agrees(
 ) -> Result<(), Fault> {
     let lowered = &accepted.planned.lowered;
     if lowered.head.is_none() && lowered.tail.is_none() {
-        let removed = lowered.removed_softmax.is_some();
+        let removed = lowered.outputs[0].removed.is_some();
         if removed != network.softmax.is_some() {
-            return fault("Softmax taken off", format!("{:?}", lowered.removed_softmax));
+            return fault("Softmax taken off", format!("{:?}", lowered.outputs[0].removed));
         }
     }
     for ((pixels, input), expected) in pixels.iter().zip(inputs).zip(expected) {

@@ -27,6 +27,19 @@ impl Sums {
         Self::over(float, words.map(|&word| f64::from(i32::from_le_bytes(word))), scale)
     }
 
+    /// Sums of values as they are.
+    #[must_use]
+    pub fn of_f64(float: &[f64], int8: &[f64]) -> Self {
+        let mut sums = Self::default();
+        for (&float, &int8) in float.iter().zip(int8) {
+            sums.float += float * float;
+            sums.int8 += int8 * int8;
+            sums.product += float * int8;
+            sums.error += (float - int8) * (float - int8);
+        }
+        sums
+    }
+
     fn over(float: &[f32], steps: impl Iterator<Item = f64>, scale: f32) -> Self {
         let (mut sums, scale) = (Self::default(), f64::from(scale));
         for (&float, steps) in float.iter().zip(steps) {

@@ -34,12 +34,14 @@ pub(super) fn table<'m>(
 }
 
 /// Whether the only part is the whole network, so that the file has no plan.
+#[cfg_attr(not(feature = "std"), cold)]
 pub(super) fn is_whole(parts: &[FloatPartRecord]) -> bool {
     matches!(parts, [part] if part.kind == FloatPartKind::Whole as u16)
 }
 
 /// Kinds in order, shapes that fit the plan, and bytes behind all weights; `free` is the first byte
 /// behind those.
+#[cfg_attr(not(feature = "std"), cold)]
 pub(super) fn check(model: &Model<'_>, limits: &Limits, free: &mut u64) -> Result<(), ModelError> {
     let mut before = None;
     for (index, record) in model.float_parts.iter().enumerate() {

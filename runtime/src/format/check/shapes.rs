@@ -4,6 +4,7 @@ use super::super::{Activation, Model, StepKind, StepRecord};
 use crate::error::ModelError;
 
 /// Which steps take a second tensor, and of what shape.
+#[cfg_attr(not(feature = "std"), cold)]
 pub(super) fn check_operands(
     step: u16,
     kind: StepKind,
@@ -25,6 +26,7 @@ pub(super) fn check_operands(
 
 /// The inputs of a concatenation: maps of one extent that lie elsewhere than the output and have its
 /// channels together. Those of all steps lie back to back in their table, which bounds the work of checking.
+#[cfg_attr(not(feature = "std"), cold)]
 pub(super) fn check_others(
     model: &Model<'_>,
     step: u16,
@@ -58,6 +60,7 @@ pub(super) fn check_others(
     if channels == output.channels { Ok(()) } else { Err(ModelError::BadShape { step }) }
 }
 
+#[cfg_attr(not(feature = "std"), cold)]
 pub(super) fn check_shape(
     step: u16,
     record: &StepRecord,

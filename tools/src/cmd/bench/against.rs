@@ -29,7 +29,7 @@ pub(super) fn contestants(
     model: &Model<'_>,
     (input, wanted): (&Content, &Wanted),
 ) -> anyhow::Result<Vec<Contestant<'static>>> {
-    let options = import_options(args.input_shape.as_ref());
+    let options = import_options(args.input_shape.as_ref(), &[]);
     let network = float_network_of(&args.file, model, args.model.as_deref(), &options)?;
     let values = input.in_layout(wanted, network.layout);
     let contestant = |rival: &Rival| match rival {

@@ -10,6 +10,7 @@ use crate::cmd::{
     LimitArgs, PreprocessArgs, Shape, import_options, parse_kernels, parse_shape, positive,
     thread_count,
 };
+use crate::import::OutputRequest;
 use crate::packing::parse_target;
 use crate::pipeline::{LoadOptions, PackOptions, QuantizeOptions};
 
@@ -39,6 +40,13 @@ pub struct Args {
     /// Shape of the input, for a model that leaves it open.
     #[arg(long, value_name = "N,C,H,W", value_parser = parse_shape)]
     pub input_shape: Option<Shape>,
+    /// An output that is wanted, as scores or as a vector where the network does not say; may be given several
+    /// times [default: all].
+    #[arg(long = "output", value_name = "NAME[=KIND]")]
+    pub outputs: Vec<OutputRequest>,
+    /// Names of the classes, one a line, to go into the file.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
     /// What the network takes: images, which the file then brings the preprocessing of, or tensors as they
     /// are [default: tensors if --calib holds float32 .npy files or the channels are not 1, 3 or 4].
     #[arg(long, value_enum)]
@@ -105,7 +113,7 @@ impl Args {
     /// How the network is loaded.
     pub fn load_options(&self) -> LoadOptions {
         LoadOptions {
-            import: import_options(self.input_shape.as_ref()),
+            import: import_options(self.input_shape.as_ref(), &self.outputs),
             partition: self.partition,
             keep_float: self.fallback.is_some(),
         }

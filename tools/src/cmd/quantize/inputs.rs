@@ -7,7 +7,7 @@ use anyhow::{bail, ensure};
 use super::Args;
 use super::args::InputKind;
 use crate::cmd::{open_images, warn_once};
-use crate::data::{InputShape, OpenOptions, Recipe};
+use crate::data::{self, DataError, InputShape, OpenOptions, Recipe};
 use crate::files::{Destination, FileError};
 use crate::graph::InputLayout;
 use crate::images::Images;
@@ -23,6 +23,8 @@ pub(super) struct Inputs {
     pub comparison: Option<Images>,
     /// Where those come from; `None`: they are generated.
     pub origin: Option<String>,
+    /// Names of the classes, or none.
+    pub labels: Vec<String>,
     /// What was warned of.
     pub notes: Vec<String>,
 }
@@ -30,6 +32,7 @@ pub(super) struct Inputs {
 impl Inputs {
     pub fn open(args: &Args, lowered: &Lowered) -> anyhow::Result<Self> {
         let mut notes = Vec::new();
+        let labels = class_names(args, lowered.classes())?;
         let own = Some((lowered.name.as_str(), lowered.layout));
         let calibration = calibration_images(args, &mut notes)?;
         let recipe = recipe(args, own, lowered.input_shape(), Some(&calibration), &mut notes)?;
@@ -43,7 +46,7 @@ impl Inputs {
                 (Some(images), origin)
             }
         };
-        Ok(Self { recipe, calibration, comparison, origin, notes })
+        Ok(Self { recipe, calibration, comparison, origin, labels, notes })
     }
 
     /// The files of all images.
@@ -53,10 +56,15 @@ impl Inputs {
     }
 }
 
+/// The names that `--labels` gives, for so many classes; none without it.
+pub(super) fn class_names(args: &Args, classes: usize) -> Result<Vec<String>, DataError> {
+    args.labels.as_deref().map_or(Ok(Vec::new()), |path| data::class_names(path, classes))
+}
+
 /// Where the model file goes: over nothing that it is made from, images excepted.
 pub(super) fn destination(args: &Args, out: &Path) -> Result<Destination, FileError> {
     let out = Destination::new(out)?;
-    let given = [&args.model, &args.preprocess.mean_image, &args.preprocess.zoo];
+    let given = [&args.model, &args.preprocess.mean_image, &args.preprocess.zoo, &args.labels];
     let given = given.into_iter().flatten().map(PathBuf::as_path);
     let out = out.apart_from(given)?;
     let Some(model) = args.model.as_deref().filter(|_| out.exists()) else { return Ok(out) };
@@ -142,7 +150,8 @@ fn comparison_images(
     classes: usize,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<(Images, Option<String>)> {
-    let (limit, classes) = (Some(args.limit), Some(classes));
+    // What has no classes has no labels.
+    let (limit, classes) = (Some(args.limit), Some(classes).filter(|&classes| classes > 0));
     let from_start = OpenOptions { limit, classes, ..OpenOptions::default() };
     if let Some(path) = &args.images {
         let images = open_images(path, &from_start, notes)?;

@@ -7,14 +7,14 @@ use fixnet::{AlignedBytes, Model};
 
 use super::Args;
 use crate::data::Content;
-use crate::report::{Row, Scores, time_hybrid};
+use crate::report::{OutputValues, Row, time_hybrid};
 
 /// Runs the parts by tract and the plan by fixnet; also says what ran.
 pub(super) fn run(
     args: &Args,
     model: &Model<'_>,
     input: &Content,
-) -> anyhow::Result<(&'static str, Scores, Vec<Row>)> {
+) -> anyhow::Result<(&'static str, Vec<OutputValues>, Vec<Row>)> {
     let whole = model.float_part(FloatPartKind::Whole).is_some();
     anyhow::ensure!(
         !(args.checksums && whole),
@@ -30,11 +30,9 @@ pub(super) fn run(
     let quantized = CRC32.checksum(quantized);
     let mut checksums = Box::new(Checksums::<MAX_RECORDS>::new());
     let run = session.run_with(&mut WallClock::default(), &mut *checksums)?;
-    let scores = match session.plan().logits() {
-        logits if !logits.is_empty() && model.float_part(FloatPartKind::Tail).is_none() => {
-            Scores::Int8 { logits: logits.to_vec(), scale: model.output().scale }
-        }
-        _ => Scores::Float(run.scores),
+    let outputs = match whole || model.float_part(FloatPartKind::Tail).is_some() {
+        true => vec![OutputValues::of_scores("scores", run.scores)],
+        false => super::outputs(model, session.plan(), args.checksums)?,
     };
     let mut rows = time_hybrid(&hybrid, &mut session, kernels, input)?;
     if args.checksums {
@@ -45,5 +43,5 @@ pub(super) fn run(
             };
         }
     }
-    Ok((if whole { "tract" } else { "fixnet+tract" }, scores, rows))
+    Ok((if whole { "tract" } else { "fixnet+tract" }, outputs, rows))
 }

@@ -1,7 +1,7 @@
 //! Operators with weights or windows, and the end of a classifier.
 
 use super::Import::Translate;
-use super::{End, Operator};
+use super::Operator;
 use crate::import::canonical::window;
 
 const WINDOWS: &str = "two spatial axes; `auto_pad`, `pads` and `strides` of up to 65536";
@@ -58,22 +58,5 @@ pub(super) const TABLE: &[Operator] = &[
         advice: "a mean over rows and columns is taken; others must be replaced before the export, or left in \
                  float by `--partition` before or behind the residual blocks",
         ..Operator::new("ReduceMean", 1, "an int8 average", Translate(|i, n| i.reduce_mean(n)))
-    },
-    Operator {
-        asks: "at the end, over all scores",
-        advice: "export the network without it, or with it over the scores alone, as its last node",
-        end: End::Softmax,
-        ..Operator::new("Softmax", 1, "nothing: taken off the end", Translate(|i, n| i.softmax(n)))
-    },
-    Operator {
-        asks: "at the end, over all scores",
-        advice: "export the network without it, or with it over the scores alone, as its last node",
-        end: End::Softmax,
-        ..Operator::new(
-            "LogSoftmax",
-            1,
-            "nothing: taken off the end",
-            Translate(|i, n| i.softmax(n)),
-        )
     },
 ];

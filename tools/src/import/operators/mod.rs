@@ -8,6 +8,7 @@
 
 mod activations;
 mod arithmetic;
+mod ends;
 mod layers;
 mod page;
 mod refused;
@@ -125,6 +126,7 @@ const TABLES: &[(&str, &[Operator])] = &[
     ("Activation functions", activations::TABLE),
     ("Arithmetic", arithmetic::TABLE),
     ("Shapes, layouts and constants", shapes::TABLE),
+    ("Ends of a network", ends::TABLE),
     ("Without an int8 form", refused::TABLE),
 ];
 

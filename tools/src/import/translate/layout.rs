@@ -1,5 +1,7 @@
 //! Operators that move or rename dimensions, and operators that do nothing in inference.
 
+use fixnet::format::OutputKind;
+
 use super::{Activation, Importer, NodeResult, Outcome};
 use crate::import::arrange;
 use crate::import::error::NodeProblem;
@@ -41,22 +43,13 @@ impl<'a> Importer<'a> {
                 return Err(NodeProblem::TrainingMode);
             }
         }
-        if node.op() == "Cast" && !casts_to_float(node) {
+        // Positions are integers.
+        let integers = activation.end.as_ref().is_some_and(|end| end.kind == OutputKind::Index);
+        if node.op() == "Cast" && !integers && !casts_to_float(node) {
             return Err(NodeProblem::unsupported("a Cast of a feature map to integers"));
         }
         self.alias(node, activation)?;
         Ok(Outcome::Identity)
-    }
-
-    /// A Softmax over all scores; it is skipped here and refused if anything computes on its output.
-    pub(in crate::import) fn softmax(&mut self, node: &OnnxNode<'a>) -> NodeResult<Outcome> {
-        let activation = self.activation(node, 0)?;
-        if !node.softmax_is_over(&activation.view.shape())? {
-            return Err(NodeProblem::unsupported("a Softmax that is not over all scores"));
-        }
-        let softmax = Some(node.name().to_string());
-        self.alias(node, Activation { softmax, ..activation })?;
-        Ok(Outcome::Softmax)
     }
 }
 

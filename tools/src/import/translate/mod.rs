@@ -5,6 +5,7 @@
 
 mod dense;
 mod elementwise;
+mod ends;
 mod layout;
 mod pointwise;
 mod resample;
@@ -21,6 +22,7 @@ use super::error::{NodeProblem, Problem};
 use super::input::Input;
 use super::node::OnnxNode;
 use super::operators::{self, Import};
+use super::outputs::End;
 use super::tensor::{Data, Tensor, element_count};
 use super::view::View;
 use super::{MAX_CHANNELS, MAX_VALUE_ELEMENTS};
@@ -41,6 +43,8 @@ pub(super) enum Outcome {
     Identity,
     /// A final Softmax, taken off.
     Softmax,
+    /// What else stands at an end, taken off.
+    End,
 }
 
 /// A tensor that depends on the network's input.
@@ -50,14 +54,16 @@ pub(super) struct Activation {
     pub view: View,
     /// The layout node that made the present view, and its output tensor.
     shaped_by: Option<(String, String)>,
-    /// The Softmax node that was skipped on the way here.
-    pub softmax: Option<String>,
+    /// What was skipped on the way here.
+    pub end: Option<End>,
 }
 
 #[derive(Debug, Clone)]
 enum Held {
     Constant(Rc<Tensor>),
     Activation(Activation),
+    /// The L2 norm of all values of an activation.
+    Norm(Activation),
     /// Written by a node that could not be translated.
     Unknown,
 }
@@ -67,6 +73,9 @@ pub(super) struct Importer<'a> {
     input_shape: Vec<usize>,
     initializers: HashMap<&'a str, &'a TensorProto>,
     held: HashMap<&'a str, Held>,
+    /// Tensors that outputs alone depend on; none where a part is imported, which nothing is taken off from.
+    ends: HashSet<&'a str>,
+    is_part: bool,
     /// Nodes and outputs that read a tensor's data.
     readers: HashMap<&'a str, usize>,
     /// The vector that a feature map was flattened to.
@@ -79,8 +88,10 @@ pub(super) struct Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
-    pub fn new(proto: &'a GraphProto, input: Input, output: &'a str) -> Self {
-        let mut readers = HashMap::from([(output, 1)]);
+    pub fn new(proto: &'a GraphProto, input: Input, ends: Option<HashSet<&'a str>>) -> Self {
+        let outputs = proto.output.iter().map(|output| (output.name.as_str(), 1));
+        let mut readers: HashMap<&str, usize> = outputs.collect();
+        let is_part = ends.is_none();
         let computing = proto.node.iter().filter(|node| !operators::reads_only_shapes(node));
         for name in computing.flat_map(|node| &node.input) {
             *readers.entry(name.as_str()).or_insert(0) += 1;
@@ -91,11 +102,13 @@ impl<'a> Importer<'a> {
                 nodes: Vec::new(),
                 input: 0,
                 input_layout: input.layout,
-                output: 0,
+                outputs: Vec::new(),
             },
             input_shape: input.shape,
             initializers: proto.initializer.iter().map(|t| (t.name.as_str(), t)).collect(),
             held: HashMap::new(),
+            ends: ends.unwrap_or_default(),
+            is_part,
             readers,
             flattened: HashMap::new(),
             value_names: HashSet::new(),
@@ -114,7 +127,7 @@ impl<'a> Importer<'a> {
         };
         self.graph.values.push(Value { name: name.to_string(), shape });
         self.value_names.insert(name.to_string());
-        let activation = Activation { value: 0, view, shaped_by: None, softmax: None };
+        let activation = Activation { value: 0, view, shaped_by: None, end: None };
         if let Some(info) = proto.input.iter().find(|info| info.name == name) {
             self.held.insert(&info.name, Held::Activation(activation));
         }
@@ -129,6 +142,9 @@ impl<'a> Importer<'a> {
         if let Some(tensor) = self.constant_result(node)? {
             self.held.insert(output, Held::Constant(Rc::new(tensor)));
             return Ok(Outcome::Constant);
+        }
+        if let Some(outcome) = self.end(node)? {
+            return Ok(outcome);
         }
         let operator = operators::of(node.proto).ok_or_else(|| unknown_operator(node))?;
         match operator.import {
@@ -174,7 +190,7 @@ impl<'a> Importer<'a> {
                 Held::Activation(_) if node.op() == "CastLike" && index == 1 => {
                     inputs.push(Some(Rc::new(Tensor::float(0.0))));
                 }
-                Held::Activation(_) | Held::Unknown => return Ok(None),
+                Held::Activation(_) | Held::Norm(_) | Held::Unknown => return Ok(None),
             }
         }
         let inputs: Vec<Option<&Tensor>> = inputs.iter().map(Option::as_deref).collect();
@@ -199,6 +215,7 @@ impl<'a> Importer<'a> {
         match self.held(node, index)? {
             Held::Activation(activation) => Ok(activation),
             Held::Constant(_) => Err(NodeProblem::UnexpectedConstant { index, tensor: tensor() }),
+            Held::Norm(_) => Err(NodeProblem::AfterEnd),
             Held::Unknown => Err(NodeProblem::UnknownTensor { tensor: tensor() }),
         }
     }
@@ -206,8 +223,8 @@ impl<'a> Importer<'a> {
     /// An input that depends on the image.
     fn activation(&mut self, node: &OnnxNode<'a>, index: usize) -> NodeResult<Activation> {
         let activation = self.any_activation(node, index)?;
-        if activation.softmax.is_some() {
-            return Err(NodeProblem::AfterSoftmax);
+        if activation.end.is_some() {
+            return Err(NodeProblem::AfterEnd);
         }
         Ok(activation)
     }
@@ -217,7 +234,9 @@ impl<'a> Importer<'a> {
         let tensor = || node.input(index).unwrap_or_default().to_string();
         match self.held(node, index)? {
             Held::Constant(constant) => Ok(constant),
-            Held::Activation(_) => Err(NodeProblem::NotConstant { index, tensor: tensor() }),
+            Held::Activation(_) | Held::Norm(_) => {
+                Err(NodeProblem::NotConstant { index, tensor: tensor() })
+            }
             Held::Unknown => Err(NodeProblem::UnknownTensor { tensor: tensor() }),
         }
     }
@@ -295,7 +314,7 @@ impl<'a> Importer<'a> {
     ) -> NodeResult<Outcome> {
         let output = node.output()?;
         let value = self.add_node(node.name(), output, op, inputs, shape)?;
-        let activation = Activation { value, view, shaped_by: None, softmax: None };
+        let activation = Activation { value, view, shaped_by: None, end: None };
         self.held.insert(output, Held::Activation(activation));
         Ok(Outcome::Step)
     }
@@ -390,7 +409,7 @@ impl<'a> Importer<'a> {
         match self.held.get(name)? {
             Held::Constant(tensor) => Some(tensor.shape.clone()),
             Held::Activation(activation) => Some(activation.view.shape()),
-            Held::Unknown => None,
+            Held::Norm(_) | Held::Unknown => None,
         }
     }
 
@@ -398,6 +417,7 @@ impl<'a> Importer<'a> {
         match self.held.get(name) {
             Some(Held::Activation(activation)) => Ok(activation.clone()),
             Some(Held::Constant(_)) => Err(Problem::ConstantOutput { name: name.to_string() }),
+            Some(Held::Norm(_)) => Err(Problem::NormOutput { name: name.to_string() }),
             _ => Err(Problem::NoOutput { name: name.to_string() }),
         }
     }
@@ -409,9 +429,8 @@ impl<'a> Importer<'a> {
         self.graph.values[value].name.clone()
     }
 
-    /// The graph that ends in `output`, and the shape of the file's input.
-    pub fn into_graph(mut self, output: ValueId) -> (Graph, Vec<usize>) {
-        self.graph.output = output;
+    /// The graph, whose outputs are yet to be told, and the shape of the file's input.
+    pub fn into_graph(self) -> (Graph, Vec<usize>) {
         (self.graph, self.input_shape)
     }
 }

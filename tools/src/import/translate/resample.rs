@@ -160,6 +160,7 @@ impl<'a> Importer<'a> {
                     if all_zero(scale) && all_zero(shift));
                 Ok(is_zero.then_some(activation.view.size(Axis::C)))
             }
+            Held::Norm(_) => Err(NodeProblem::AfterEnd),
             Held::Unknown => Err(NodeProblem::UnknownTensor {
                 tensor: node.input(index).unwrap_or_default().to_string(),
             }),

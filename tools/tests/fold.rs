@@ -185,7 +185,7 @@ fn the_merged_value_keeps_the_last_tensors_name() {
     let folded = fold(&graph).expect("finite");
     assert_eq!(folded.nodes[0].name, "conv1");
     assert_eq!(folded.values[folded.nodes[0].output].name, "bn1");
-    assert_eq!(folded.values[folded.output].name, "logits");
+    assert_eq!(folded.values[folded.outputs[0].value].name, "logits");
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use crate::error::{RunError, SessionError};
+use crate::error::{Fault, RunError, SessionError};
 use crate::float::{FloatError, FloatModel, FloatNode, FloatSession};
 use crate::format::{Activation, FloatPart, FloatPartKind, Model};
 use crate::kernels::KernelSet;
@@ -216,7 +216,7 @@ impl PartSession {
 /// What one run gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HybridRun {
-    /// One real value a class.
+    /// One real value a class; of a network that gives no scores, the values of its first output's tensor, HWC.
     pub scores: Vec<f32>,
     /// One time for each of [`HybridModel::steps`].
     pub ticks: Vec<u64>,
@@ -313,8 +313,9 @@ impl<'m, 'a> HybridSession<'m, 'a> {
                 tail.run(clock, &mut ticks)?
             }
             None => {
-                let scale = self.model.output().scale;
-                self.plan.logits().iter().map(|&logit| logit as f32 * scale).collect()
+                let first = self.model.outputs().next().zip(self.plan.output(0));
+                let (output, bytes) = first.ok_or(SessionError::Run(NO_OUTPUT))?;
+                output.tensor_values(bytes).into_iter().map(|value| value as f32).collect()
             }
         };
         Ok(HybridRun { scores, ticks })
@@ -334,6 +335,9 @@ impl<'m, 'a> HybridSession<'m, 'a> {
         Ok(())
     }
 }
+
+/// A plan that has run gives its first output.
+const NO_OUTPUT: RunError = RunError { step: 0, fault: Fault::NoStep };
 
 /// The real values of the plan's output become the tail's input.
 fn dequantize(plan: &mut Session<'_, '_>, tail: &mut PartSession) -> Result<(), HybridError> {

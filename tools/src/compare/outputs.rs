@@ -64,8 +64,8 @@ impl<'m> Given<'m> {
                 kind: output.kind,
                 shape: match output.kind {
                     OutputKind::Map => shape.to_vec(),
-                    // Behind a tail there are as many as classes.
-                    OutputKind::Scores => vec![classes],
+                    // Behind a tail.
+                    OutputKind::Scores if has_tail => vec![classes],
                     _ => vec![output.count],
                 },
                 chw: (layout == Some(InputLayout::Nchw)).then_some(shape),

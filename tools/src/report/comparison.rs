@@ -125,25 +125,22 @@ fn merge_layers(json: &mut Value, more: impl Iterator<Item = Value>) {
 fn verdict_text(comparison: &Comparison, images: Option<&str>) -> String {
     let count = comparison.images;
     let mut text = String::new();
+    let generated = || format!("{count} generated images, not accuracy");
+    let unlabelled = |path: &str| format!("{count} images of {path} without labels, not accuracy");
     // A vector is no choice between classes.
-    let agreement = match comparison.agreement {
-        Some(agreement) => format!("agreement {:.2} %", agreement * 100.0),
-        None => "no classes to agree on,".to_string(),
-    };
-    match (images, comparison.float.top1) {
-        (None, _) => {
-            let _ = writeln!(text, "{agreement} on {count} generated images, not accuracy");
-        }
-        (Some(path), None) => {
-            let _ = writeln!(
-                text,
-                "{agreement} on {count} images of {path} without labels, not accuracy"
-            );
-        }
-        (Some(path), Some(_)) => {
+    let agreement = comparison.agreement.map(|share| format!("agreement {:.2} %", share * 100.0));
+    match (images, comparison.float.top1, agreement) {
+        (Some(path), Some(_), agreement) => {
             let _ = writeln!(text, "{count} images of {path}");
             text.push_str(&accuracy_table(comparison));
-            let _ = writeln!(text, "{agreement}");
+            agreement.into_iter().for_each(|agreement| text.push_str(&format!("{agreement}\n")));
+        }
+        (images, _, Some(agreement)) => {
+            let images = images.map_or_else(generated, unlabelled);
+            let _ = writeln!(text, "{agreement} on {images}");
+        }
+        (images, _, None) => {
+            let _ = writeln!(text, "{}", images.map_or_else(generated, unlabelled));
         }
     }
     if has_only_scores(comparison) {

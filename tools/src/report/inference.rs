@@ -123,8 +123,9 @@ impl OutputValues {
                 rows.to_string()
             }
             (OutputKind::Index, _) => {
-                self.values.iter().for_each(|&class| add(class as usize, String::new()));
-                rows.to_string()
+                let class = |&class: &f64| format!("{class} {}", label(class as usize));
+                let classes: Vec<String> = self.values.iter().map(class).collect();
+                classes.join("\n")
             }
             (OutputKind::Probability, _) => {
                 for (index, probability) in self.values.iter().take(top).enumerate() {

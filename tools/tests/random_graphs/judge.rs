@@ -321,10 +321,11 @@ fn folded(network: &Network, lowered: &Lowered, pixels: &Pixels) -> Result<Vec<f
     session.input_mut().copy_from_slice(&input);
     let mut tensors = session.run().map_err(failed)?;
     let network = &lowered.network;
-    let at = network.output - usize::from(network.output > network.input);
+    let output = network.outputs[0];
+    let at = output - usize::from(output > network.input);
     let last = std::mem::take(&mut tensors[at]);
     let Some(tail) = &lowered.tail else { return Ok(last) };
-    let [height, width, channels] = network.tensors[network.output].shape;
+    let [height, width, channels] = network.tensors[output].shape;
     let plane = height * width;
     let hwc = (0..plane * channels).map(|i| last[i % channels * plane + i / channels]).collect();
     let hwc: Vec<f32> = hwc;

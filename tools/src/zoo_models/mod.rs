@@ -9,8 +9,10 @@
 //!
 //! `table.rs` lists them; a new network is a line there, and a new family a module beside it.
 
+mod alphazero;
 mod builder;
 mod densenet;
+mod detection;
 mod gates;
 mod highway;
 mod keras;
@@ -37,7 +39,7 @@ pub struct ModelOptions {
     pub input_size: Option<usize>,
     /// Columns of the input.
     pub input_width: Option<usize>,
-    /// Channels of the input; 3 by default.
+    /// Channels of the input; 3 by default, or those of what the network is for.
     pub channels: Option<usize>,
     /// Factor on all channel counts.
     pub width_multiplier: f64,
@@ -91,8 +93,9 @@ pub fn list() -> String {
     let mut text = String::from("Networks:\n");
     for group in GROUPS {
         let names: Vec<&str> = group.entries.iter().map(|entry| entry.name).collect();
-        let Group { title, input_size, classes, .. } = group;
-        text += &format!("  {title}, {input_size}x{input_size}, {classes} classes:\n");
+        let Group { title, input: [height, width, channels], classes, .. } = group;
+        let channels = if *channels == 3 { String::new() } else { format!("x{channels}") };
+        text += &format!("  {title}, {height}x{width}{channels}, {classes} classes:\n");
         text += &format!("    {}\n", names.join(", "));
     }
     text

@@ -1,9 +1,11 @@
 //! What the families share: channel counts, depths, and layers of several nodes.
 
+use fixnet::format::OutputKind;
+
 use super::ModelOptions;
 use super::builder::{Builder, Filter};
 use super::table::Group;
-use crate::graph::{Graph, InputLayout, ValueId};
+use crate::graph::{Graph, GraphOutput, InputLayout, ValueId};
 
 /// Range of a batch norm's scale where nothing else is asked for.
 pub(super) const GAMMA: (f64, f64) = (0.5, 1.5);
@@ -14,17 +16,21 @@ pub(super) struct Network {
     width_multiplier: f64,
     blocks: Option<usize>,
     classes: usize,
+    /// None: the value added last is a vector of scores.
+    outputs: Vec<GraphOutput>,
 }
 
 impl Network {
     pub fn new(seed: u64, group: &Group, options: &ModelOptions) -> Self {
-        let height = options.input_size.unwrap_or(group.input_size);
-        let width = options.input_width.unwrap_or(height);
+        let [height, width, channels] = group.input;
+        let width = options.input_width.or(options.input_size).unwrap_or(width);
+        let height = options.input_size.unwrap_or(height);
         Self {
-            builder: Builder::new(seed, [options.channels.unwrap_or(3), height, width]),
+            builder: Builder::new(seed, [options.channels.unwrap_or(channels), height, width]),
             width_multiplier: options.width_multiplier,
             blocks: options.blocks,
             classes: options.classes.unwrap_or(group.classes),
+            outputs: Vec::new(),
         }
     }
 
@@ -39,9 +45,24 @@ impl Network {
         0
     }
 
-    /// The network that ends in the value added last.
+    /// The network gives this value, by this name.
+    pub fn give(&mut self, value: ValueId, name: &str, kind: OutputKind) {
+        self.builder.rename(value, name);
+        self.outputs.push(GraphOutput { kind, ..GraphOutput::scores(value) });
+    }
+
+    /// The network that gives what was said, or ends in the value added last.
     pub fn finish(self) -> Graph {
-        self.builder.finish()
+        let mut graph = self.builder.finish();
+        if !self.outputs.is_empty() {
+            graph.outputs = self.outputs;
+        }
+        graph
+    }
+
+    /// Number of classes, or what a network has in their place.
+    pub fn classes(&self) -> usize {
+        self.classes
     }
 
     /// Channels where the network of full width has `base`.

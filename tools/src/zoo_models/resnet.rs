@@ -40,19 +40,37 @@ pub(super) enum Shortcut {
 
 /// 7x7 stem, max-pool, four stages from 64 channels, projection shortcuts.
 pub(super) fn imagenet(network: &mut Network, block: Block, stages: [usize; 4]) {
+    let value = imagenet_stages(network, block, &stages);
+    network.classifier(value);
+}
+
+/// The stem, the max-pool and as many stages.
+pub(super) fn imagenet_stages(network: &mut Network, block: Block, stages: &[usize]) -> ValueId {
     let stem = Filter::new(network.channels(64), 7).strided(2);
     let value = network.conv_norm_relu(["conv1", "bn1", "relu"], network.image(), stem);
     let mut value = network.builder.max_pool("maxpool", value, 3, 2);
     for (stage, &blocks) in stages.iter().enumerate() {
-        let blocks = network.blocks(blocks);
-        for index in 0..blocks {
-            let name = format!("layer{}.{index}", stage + 1);
-            let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            let gamma = branch_gamma(blocks);
-            value = Residual { network, name: &name, stride, gamma }.block(block, value, stage);
-        }
+        value = imagenet_stage(network, block, value, [stage, blocks]);
     }
-    network.classifier(value);
+    value
+}
+
+/// Stage `stage`, from 0, of so many blocks.
+pub(super) fn imagenet_stage(
+    network: &mut Network,
+    block: Block,
+    input: ValueId,
+    [stage, blocks]: [usize; 2],
+) -> ValueId {
+    let mut value = input;
+    let blocks = network.blocks(blocks);
+    for index in 0..blocks {
+        let name = format!("layer{}.{index}", stage + 1);
+        let stride = if stage > 0 && index == 0 { 2 } else { 1 };
+        let gamma = branch_gamma(blocks);
+        value = Residual { network, name: &name, stride, gamma }.block(block, value, stage);
+    }
+    value
 }
 
 /// 3x3 stem, three stages of basic blocks from 16 channels.
@@ -97,7 +115,7 @@ fn cifar_with(
 }
 
 /// Scale of the last batch norm of a branch in a stage of so many blocks.
-fn branch_gamma(blocks: usize) -> (f64, f64) {
+pub(super) fn branch_gamma(blocks: usize) -> (f64, f64) {
     let factor = (2.0 / blocks.max(2) as f64).sqrt();
     (BRANCH_GAMMA.0 * factor, BRANCH_GAMMA.1 * factor)
 }

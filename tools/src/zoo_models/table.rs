@@ -3,13 +3,13 @@
 use super::network::Network;
 use super::preactivation::{self, Unit};
 use super::resnet::{self, Block, Shortcut};
-use super::{densenet, highway, keras, mobilenet, vgg};
+use super::{alphazero, densenet, detection, highway, keras, mobilenet, vgg};
 
 /// Networks of one origin.
 pub(super) struct Group {
     pub title: &'static str,
-    /// Rows and columns of the input.
-    pub input_size: usize,
+    /// Height, width and channels.
+    pub input: [usize; 3],
     /// The smallest input that leaves a pixel to the last layer.
     pub least_input: usize,
     pub classes: usize,
@@ -31,7 +31,7 @@ macro_rules! networks {
 pub(super) const GROUPS: &[Group] = &[
     Group {
         title: "ResNet (arXiv:1512.03385) for ImageNet",
-        input_size: 224,
+        input: [224, 224, 3],
         least_input: 8,
         classes: 1000,
         entries: networks! {
@@ -46,7 +46,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "ResNet (arXiv:1512.03385) for CIFAR-10",
-        input_size: 32,
+        input: [32, 32, 3],
         least_input: 8,
         classes: 10,
         entries: networks! {
@@ -60,7 +60,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "ResNet of MLPerf Tiny for CIFAR-10",
-        input_size: 32,
+        input: [32, 32, 3],
         least_input: 8,
         classes: 10,
         entries: networks! {
@@ -69,7 +69,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Pre-activation ResNet (arXiv:1603.05027) for CIFAR-10",
-        input_size: 32,
+        input: [32, 32, 3],
         least_input: 8,
         classes: 10,
         entries: networks! {
@@ -81,7 +81,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "Pre-activation ResNet (arXiv:1603.05027) for ImageNet",
-        input_size: 224,
+        input: [224, 224, 3],
         least_input: 8,
         classes: 1000,
         entries: networks! {
@@ -90,7 +90,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "ResNet v1 and v2 of Keras' example for CIFAR-10",
-        input_size: 32,
+        input: [32, 32, 3],
         least_input: 8,
         classes: 10,
         entries: networks! {
@@ -100,7 +100,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "ResNet50V2 of Keras' applications for ImageNet",
-        input_size: 224,
+        input: [224, 224, 3],
         least_input: 8,
         classes: 1000,
         entries: networks! {
@@ -110,7 +110,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         title: "ResNeXt-50 32x4d (arXiv:1611.05431), Wide ResNet-50-2 (arXiv:1605.07146), \
                 MobileNetV2 (arXiv:1801.04381) for ImageNet",
-        input_size: 224,
+        input: [224, 224, 3],
         least_input: 8,
         classes: 1000,
         entries: networks! {
@@ -126,7 +126,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         title: "Networks with gates for ImageNet: SE-ResNet-50 (arXiv:1709.01507), \
                 MobileNetV3-Large (arXiv:1905.02244); EfficientNet-Lite0 (arXiv:1905.11946)",
-        input_size: 224,
+        input: [224, 224, 3],
         least_input: 8,
         classes: 1000,
         entries: networks! {
@@ -137,7 +137,7 @@ pub(super) const GROUPS: &[Group] = &[
     },
     Group {
         title: "DenseNet (arXiv:1608.06993) for ImageNet",
-        input_size: 224,
+        input: [224, 224, 3],
         least_input: 32,
         classes: 1000,
         entries: networks! {
@@ -147,7 +147,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group {
         title: "Highway network (arXiv:1505.00387), deep residual shrinkage network \
                 (10.1109/TII.2019.2943898) for CIFAR-10",
-        input_size: 32,
+        input: [32, 32, 3],
         least_input: 8,
         classes: 10,
         entries: networks! {
@@ -156,8 +156,37 @@ pub(super) const GROUPS: &[Group] = &[
         },
     },
     Group {
+        title: "Faster R-CNN with ResNet-101 (arXiv:1512.03385), what it computes once an image: \
+                features, and objectness and boxes of 9 anchors a pixel",
+        input: [600, 800, 3],
+        least_input: 32,
+        classes: 9,
+        entries: networks! {
+            "frcnn-resnet101": |n| detection::backbone(n, [3, 4, 23]),
+        },
+    },
+    Group {
+        title: "Faster R-CNN with ResNet-101 (arXiv:1512.03385), what it computes for each region: \
+                its features",
+        input: [14, 14, 1024],
+        least_input: 8,
+        classes: 2048,
+        entries: networks! {
+            "frcnn-resnet101-regions": |n| detection::regions(n, 3),
+        },
+    },
+    Group {
+        title: "AlphaZero (arXiv:1712.01815) for Go: policy and value",
+        input: [19, 19, 17],
+        least_input: 8,
+        classes: 362,
+        entries: networks! {
+            "alphazero": |n| alphazero::alphazero(n, 19),
+        },
+    },
+    Group {
         title: "VGG (arXiv:1409.1556) for ImageNet, without batch norms",
-        input_size: 224,
+        input: [224, 224, 3],
         least_input: 32,
         classes: 1000,
         entries: networks! {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::name_list;
 use super::operators;
 
 /// A model file that could not be imported.
@@ -97,6 +98,8 @@ pub struct NodeError {
     /// Shapes of the inputs that are known by then.
     pub input_shapes: Vec<Vec<usize>>,
     pub problem: NodeProblem,
+    /// Outputs of the network, of several, that do not depend on it.
+    pub spared: Vec<String>,
 }
 
 impl fmt::Display for NodeError {
@@ -109,6 +112,10 @@ impl fmt::Display for NodeError {
         write!(f, "): {}", self.problem)?;
         if let Some(advice) = self.advice() {
             write!(f, "; {advice}")?;
+        }
+        if let Some(first) = self.spared.first() {
+            let names = name_list(self.spared.iter().map(String::as_str));
+            write!(f, "; it is not needed for {names}: try --output {}", printable(first))?;
         }
         // There may be more of the kind.
         match self.problem {
@@ -174,7 +181,9 @@ pub enum NodeProblem {
     NotConstant { index: usize, tensor: String },
     #[error("input {index} ({tensor:?}) is a constant where the network's own data is expected")]
     UnexpectedConstant { index: usize, tensor: String },
-    #[error("uses the output of a Softmax, which is supported only at the end of the network")]
+    #[error(
+        "uses what comes from the end of the network, as a Softmax, the largest values or a norm, which is supported only there"
+    )]
     AfterEnd,
     #[error("{what} must have {expected} dimensions, found shape {found:?}")]
     Rank { what: &'static str, expected: &'static str, found: Vec<usize> },

@@ -202,7 +202,11 @@ impl OnnxFile {
             for index in 0..self.model.graph().node.len() {
                 // Where some outputs are asked for, what the others need is nobody's.
                 if needed[index] || !told {
-                    self.translate(index, &mut importer).map_err(Problem::Node)?;
+                    let spared = || outputs::spared(self.model.graph(), &requests, index);
+                    self.translate(index, &mut importer).map_err(|mut error| {
+                        error.spared = spared();
+                        Problem::Node(error)
+                    })?;
                 }
             }
             outputs::finish(importer, &requests, told)

@@ -164,6 +164,14 @@ pub(super) fn needed_nodes(graph: &GraphProto, requests: &[OutputRequest]) -> Ve
     nodes
 }
 
+/// Names of the outputs that do not depend on the node `index`, where others do.
+pub(super) fn spared(graph: &GraphProto, requests: &[OutputRequest], index: usize) -> Vec<String> {
+    let spares = |request: &&OutputRequest| {
+        !needed_nodes(graph, std::slice::from_ref(*request)).get(index).is_some_and(|&needs| needs)
+    };
+    requests.iter().filter(spares).map(|request| request.name.clone()).collect()
+}
+
 /// The graph's ends, then only what they depend on.
 pub(super) fn finish(
     mut importer: Importer<'_>,

@@ -93,7 +93,7 @@ impl Canonical {
         problem: NodeProblem,
     ) -> NodeError {
         let FileNode { name, op } = self.file_nodes[index].clone();
-        NodeError { index, name, op, input_shapes, problem }
+        NodeError { index, name, op, input_shapes, problem, spared: Vec::new() }
     }
 }
 

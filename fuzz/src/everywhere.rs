@@ -13,8 +13,8 @@ const MAX_THREADS: usize = 33;
 /// What an arena holds before the first inference.
 const GARBAGE: u8 = 0xA5;
 
-/// What an inference gave: logits and one checksum a layer.
-pub type Outcome = (Vec<i32>, Vec<u32>);
+/// What an inference gave: logits, one checksum a layer, and the bytes of every output.
+pub type Outcome = (Vec<i32>, Vec<u32>, Vec<Vec<u8>>);
 
 /// An inference in an arena of exactly the bytes that the model asks for.
 ///
@@ -34,8 +34,10 @@ pub fn run(model: &Model<'_>, kernels: KernelSet, threads: usize, input: u64) ->
     }
     let mut checksums = Checksums::<LAYERS>::new();
     let logits = session.run_with(&mut checksums).expect("what was checked").to_vec();
+    let count = 0..model.outputs().count();
+    let outputs = count.map(|index| session.output(index).expect("an output").to_vec()).collect();
     assert!(behind.iter().all(|&byte| byte == GARBAGE), "written behind the arena");
-    (logits, checksums.values().to_vec())
+    (logits, checksums.values().to_vec(), outputs)
 }
 
 /// Runs `model` on input number `input` with every kernel set that takes it, each on one thread and on

@@ -1,7 +1,7 @@
 //! Consistent networks of any geometry, drawn from a fuzzer's bytes.
 
 use fixnet::format::{
-    ModelSpec, NONE, StepKind, StepRecord, StepSpec, Target, TensorRecord, WeightForm,
+    ModelSpec, NONE, OutputFunction, OutputKind, OutputSpec, Selection, StepKind, StepRecord, StepSpec, Target, TensorRecord, WeightForm,
     WeightLayout, align_up, flags,
 };
 
@@ -29,6 +29,7 @@ pub fn network(choices: &mut Choices<'_>) -> ModelSpec {
         current = plan.step(choices, current).unwrap_or(current);
     }
     let output = plan.logits(choices, current);
+    let outputs = if choices.once_in(2) { plan.outputs(output) } else { Vec::new() };
     ModelSpec {
         name: "fuzzed".into(),
         target: Target::Portable,
@@ -36,7 +37,7 @@ pub fn network(choices: &mut Choices<'_>) -> ModelSpec {
         steps: plan.steps,
         input_tensor: 0,
         output_tensor: output,
-        outputs: Vec::new(),
+        outputs,
         labels: Vec::new(),
         arena_bytes: plan.arena as u32,
         preprocess: None,
@@ -84,6 +85,25 @@ struct Window {
 }
 
 impl Plan {
+    /// The scores, and everything that is there when all steps have run as a map.
+    fn outputs(&self, scores: u16) -> Vec<OutputSpec> {
+        let output = |tensor: u16, kind| OutputSpec {
+            name: format!("tensor {tensor}"),
+            tensor,
+            kind,
+            function: OutputFunction::None,
+            selection: Selection::All,
+            count: 0,
+        };
+        let there = |&tensor: &u16| {
+            let index = usize::from(tensor);
+            self.intact[index] && self.tensors[index].rows == 0 && tensor != scores
+        };
+        let maps = (0..self.tensors.len() as u16).filter(there);
+        let maps = maps.map(|tensor| output(tensor, OutputKind::Map));
+        [output(scores, OutputKind::Scores)].into_iter().chain(maps).collect()
+    }
+
     fn tensor(&mut self, choices: &mut Choices<'_>, shape: [usize; 3], wide: bool) -> u16 {
         let offset = align_up(self.arena) as u32;
         self.arena = offset as usize + elements(shape) * if wide { 4 } else { 1 };

@@ -72,7 +72,9 @@ fn every_network_goes_the_whole_way() {
         assert!(forecast.is_supported() && forecast.partition.is_none(), "{name}: {forecast:?}");
         let lowered = source.lower(&Default::default()).unwrap_or_else(|e| panic!("{e}"));
         let images = Images::for_calibration(SEED, IMAGES);
-        let observed = lowered.observe(&images, &Recipe::default(), &()).unwrap();
+        let recipe = Recipe::default();
+        let recipe = lowered.input_shape().is_image().then_some(&recipe);
+        let observed = lowered.observe(&images, recipe, &()).unwrap();
         let planned = observed.quantize(QuantizeOptions::default()).unwrap().plan();
         let packed = planned.pack(&PackOptions::default()).unwrap();
         let model = packed.model(&Limits::DEFAULT).unwrap();
@@ -93,6 +95,16 @@ fn every_network_goes_the_whole_way() {
         ));
         assert!(alone >= MIN_LAYER_SQNR_DB, "{name}: a layer alone keeps {alone} dB");
     }
+}
+
+#[test]
+fn a_recipe_for_images_is_refused_where_no_images_are_taken() {
+    let graph = zoo_models::build("alphazero", SEED, &small(8, Some(1))).unwrap();
+    let source = Source::parse(Path::new("az.onnx"), &onnx_writer::to_bytes(&graph)).unwrap();
+    let lowered = source.lower(&Default::default()).unwrap();
+    let images = Images::for_calibration(SEED, 1);
+    let error = lowered.observe(&images, &Recipe::default(), &()).unwrap_err().to_string();
+    assert!(error.starts_with("az.onnx: its input has 17 channels"), "{error}");
 }
 
 fn lowered(name: &str, blocks: Option<usize>) -> Network {

@@ -62,6 +62,10 @@ pub enum Problem {
     Pack(#[from] PackingError),
     #[error(transparent)]
     Compare(CompareError),
+    #[error(
+        "its input has {channels} channels, and images have 1, 3 or 4: a recipe for images has no meaning"
+    )]
+    NoImages { channels: usize },
     #[error("the model file runs it whole in float, by tract; there is no int8 beside it")]
     WholeInFloat,
     #[error("the file does not hold the float network of {name}; give it with --model MODEL.onnx")]

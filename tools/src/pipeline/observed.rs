@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Lowered, PipelineError, Planned, Progress, Stage};
+use super::{Lowered, PipelineError, Planned, Problem, Progress, Stage};
 use crate::calibrate::{self, CalibrateError, Statistics};
 use crate::data::{Recipe, Wanted};
 use crate::images::Images;
@@ -50,7 +50,12 @@ impl Lowered {
         progress: &dyn Progress,
     ) -> Result<Observed, PipelineError> {
         let count = count.min(images.len());
-        let wanted = Wanted::in_float(self.input_shape(), recipe);
+        let shape = self.input_shape();
+        if recipe.is_some() && !shape.is_image() {
+            let problem = Problem::NoImages { channels: shape.channels };
+            return Err(PipelineError::network(&self.path, problem));
+        }
+        let wanted = Wanted::in_float(shape, recipe);
         let image = |index: usize| -> Result<Vec<f32>, CalibrateError> {
             let sample = images.sample(index, &wanted)?;
             Ok(self.inner_input(&sample.content, &wanted)?)

@@ -140,7 +140,8 @@ fn verdict_text(comparison: &Comparison, images: Option<&str>) -> String {
             let _ = writeln!(text, "{agreement} on {images}");
         }
         (images, _, None) => {
-            let _ = writeln!(text, "{}", images.map_or_else(generated, unlabelled));
+            let images = images.map_or_else(generated, unlabelled);
+            let _ = writeln!(text, "nothing to agree on: {images}");
         }
     }
     if has_only_scores(comparison) {

@@ -16,6 +16,7 @@ mod limits;
 mod make_images;
 mod names;
 mod networks;
+mod outputs;
 mod packing;
 mod partition;
 mod repeat;

@@ -70,7 +70,7 @@ fn accepted() -> Vec<(&'static str, Model)> {
 fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
     let ends = |op: &str, more: &[&str]| {
         let model = classifier(trunk(Model::new(13, &[1, 3, 16, 16]), "x"), "trunk");
-        let attributes = if op == "ArgMax" { vec![int("axis", 1)] } else { Vec::new() };
+        let attributes = if op == "ArgMin" { vec![int("axis", 1)] } else { Vec::new() };
         let model = model.ints("k", &[3]);
         model.node(op, &[&["logits"], more].concat(), "z", &attributes).output("z")
     };
@@ -110,7 +110,7 @@ fn refused() -> Vec<(&'static str, Model, &'static [&'static str])> {
         .node("Sigmoid", &["larger"], "i", &[]);
     let overflow = classifier(trunk(overflow, "i"), "trunk").output("logits");
     vec![
-        ("an index at the end", ends("ArgMax", &[]), &["\"z\" (ArgMax)"]),
+        ("the worst class at the end", ends("ArgMin", &[]), &["\"z\" (ArgMin)"]),
         ("a Softmax over the batch", with_lrn(over_batch), &["\"z\" (Softmax)", "all scores"]),
         ("weights that are no numbers", with_lrn(nan), &["block1.conv2", "NaN"]),
         ("a variance of 0 in int8", bad_norm, &["\"norm\" (BatchNormalization"]),
@@ -197,7 +197,7 @@ fn one_value_claims_no_agreement() {
     assert_eq!(summary["float"]["top1"], Value::Null);
     let output = fixnet(&saved.quantize(&["--partition"])).output().unwrap();
     let page = String::from_utf8(output.stdout).unwrap();
-    assert!(page.contains("one value") && !page.contains("agreement"), "{page}");
+    assert!(page.contains("nothing to agree on") && !page.contains("agreement"), "{page}");
 }
 
 /// A crop in front of the trunk is computed as ONNX says, in float.
@@ -246,7 +246,8 @@ fn every_refusal_names_its_file_first() {
         let model = Model::new(13, &[1, 3, -1, -1]).weights("w0", &[CHANNELS, 3, 3, 3]);
         classifier(model.node("Conv", &["x", "w0"], "s", &[]), "s").output("logits")
     });
-    let map = Saved::new(&stem(13).output("s"));
+    let turned = [ints("perm", &[0, 3, 1, 2])];
+    let map = Saved::new(&stem(13).node("Transpose", &["s"], "t", &turned).output("t"));
     let files = [
         bad("empty.onnx", b""),
         bad("text.onnx", b"no model at all"),

@@ -199,9 +199,9 @@ impl OnnxFile {
             let mut importer = self.importer(options, &requests)?;
             let told = !options.outputs.is_empty();
             let needed = outputs::needed_nodes(self.model.graph(), &requests);
-            for index in 0..self.model.graph().node.len() {
+            for (index, needed) in needed.into_iter().enumerate() {
                 // Where some outputs are asked for, what the others need is nobody's.
-                if needed[index] || !told {
+                if needed || !told {
                     let spared = || outputs::spared(self.model.graph(), &requests, index);
                     self.translate(index, &mut importer).map_err(|mut error| {
                         error.spared = spared();

@@ -132,7 +132,7 @@ pub(super) fn at_the_ends<'g>(
     requests: &[OutputRequest],
 ) -> HashSet<&'g str> {
     let mut readers: HashMap<&str, usize> = HashMap::new();
-    for name in graph.node.iter().flat_map(|node| reads(node)) {
+    for name in graph.node.iter().flat_map(reads) {
         *readers.entry(name).or_default() += 1;
     }
     let outputs = graph.output.iter().map(|output| output.name.as_str());

@@ -315,13 +315,14 @@ mod tests {
             input: "x",
             input_shape: &shape,
             layout: InputLayout::Nchw,
-            output: "y",
+            outputs: vec!["y"],
             float: &float,
             whole: whole.as_ref(),
         };
-        verify(&reference, |image| {
-            let scores = run_float(&float, &reference.in_layout(image))?.remove(0);
-            Ok(Computed { scores, tensors: Vec::new() })
+        let as_it_is = |outputs| outputs;
+        verify(&reference, as_it_is, |image| {
+            let outputs = run_float(&float, &reference.in_layout(image))?;
+            Ok(Computed { outputs, tensors: Vec::new() })
         })
     }
 

@@ -115,7 +115,8 @@ fn generated_networks_fold_exactly_and_survive_the_file() {
         let expected = before_convolutions && name != "mobilenetv2"
             || ["densenet121", "highway", "shrinkage-resnet20"].contains(&name);
         let tables = folded.nodes.iter().filter(|n| matches!(n.op, Op::Pointwise(_))).count();
-        let gated = ["se-resnet50", "mobilenetv3-large", "highway", "shrinkage-resnet20"];
+        let gated =
+            ["se-resnet50", "mobilenetv3-large", "highway", "shrinkage-resnet20", "alphazero"];
         assert_eq!(tables > 0, gated.contains(&name), "{name}: {tables} tables");
         assert_eq!(batch_norms(&folded), 0, "{name}");
         assert_eq!(affines(&folded) > 0, expected, "{name}");

@@ -24,6 +24,7 @@ pub(super) fn compute(call: &Call<'_>) -> Option<Computed> {
         "Gather" => gather(call),
         "Pad" => pad(call),
         "DepthToSpace" => depth_to_space(call),
+        "Resize" => resize(call),
         _ => return None,
     })
 }
@@ -128,16 +129,18 @@ fn cast_like(call: &Call<'_>) -> Computed {
     }
 }
 
-/// To a float of any width; other types are not known.
+/// To a float of any width, and from integers to wide ones that hold them; other types are not known.
 fn cast(call: &Call<'_>) -> Computed {
-    use tract_onnx::pb::tensor_proto::DataType::{Bfloat16, Double, Float, Float16, Int64};
+    use tract_onnx::pb::tensor_proto::DataType::{Bfloat16, Double, Float, Float16, Int32, Int64};
     let tensor = call.input(0)?;
     let to = call.int("to", 0);
     if [Float, Float16, Bfloat16, Double].iter().any(|&kind| to == i64::from(kind as i32)) {
         return Ok(Tensor { shape: tensor.shape.clone(), data: Data::Float(tensor.to_floats()) });
     }
-    let same = tensor.as_ints().is_some() && to == i64::from(Int64 as i32);
-    if same { Ok(tensor.clone()) } else { Err(Unknown) }
+    let integers = tensor.as_ints().ok_or(Unknown)?;
+    let narrow = integers.iter().all(|&value| i32::try_from(value).is_ok());
+    let wide_enough = to == i64::from(Int64 as i32) || (narrow && to == i64::from(Int32 as i32));
+    if wide_enough { Ok(tensor.clone()) } else { Err(Unknown) }
 }
 
 fn reshape(call: &Call<'_>) -> Computed {
@@ -258,25 +261,31 @@ fn slice(call: &Call<'_>) -> Computed {
     let ends = call.ints(2, "ends")?.ok_or(Unknown)?;
     let axes = call.ints(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = call.ints(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
-    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3]
-        || steps.iter().any(|&step| step < 1)
-    {
+    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] || steps.contains(&0) {
         return Err(Unknown);
     }
     let (mut first, mut every) = (vec![0; rank], vec![1; rank]);
     let mut shape = tensor.shape.clone();
     for (at, &axis) in axes.iter().enumerate() {
         let axis = axis_of(axis, rank)?;
-        let size = tensor.shape[axis] as i64;
-        let clamp =
-            |end: i64| (if end < 0 { end.saturating_add(size) } else { end }).clamp(0, size);
-        let (start, end) = (clamp(starts[at]), clamp(ends[at]));
-        (first[axis], every[axis]) = (start as usize, steps[at] as usize);
-        shape[axis] = ((end - start).max(0) as usize).div_ceil(every[axis]);
+        let (size, step) = (tensor.shape[axis] as i64, steps[at]);
+        if size == 0 {
+            return Err(Unknown);
+        }
+        // Backwards a range may end before the first element.
+        let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };
+        let clamp = |end: i64, low: i64| {
+            (if end < 0 { end.saturating_add(size) } else { end }).clamp(low, high)
+        };
+        let (start, end) = (clamp(starts[at], 0), clamp(ends[at], low));
+        (first[axis], every[axis]) = (start, step);
+        let span = if step > 0 { end - start } else { start - end };
+        shape[axis] = (span.max(0) as u64).div_ceil(step.unsigned_abs()) as usize;
     }
     let own = strides(&tensor.shape);
     let places = indices(&shape).map(|index| {
-        Some((0..rank).map(|axis| (first[axis] + index[axis] * every[axis]) * own[axis]).sum())
+        let along = |axis: usize| first[axis] + index[axis] as i64 * every[axis];
+        Some((0..rank).map(|axis| along(axis) as usize * own[axis]).sum())
     });
     Ok(pick(tensor, shape.clone(), places))
 }
@@ -358,4 +367,51 @@ fn depth_to_space(call: &Call<'_>) -> Computed {
         Some((channel * height + index[2] / block) * width + index[3] / block)
     });
     Ok(pick(tensor, shape.clone(), places))
+}
+
+/// Of an image, to the nearest pixel below or between two pixels, by factors of operator set 11 and later.
+fn resize(call: &Call<'_>) -> Computed {
+    let (values, shape) = call.floats(0)?;
+    let &[1, channels, height, width] = shape else { return Err(Unknown) };
+    let factors = match (call.optional(2), call.optional(3)) {
+        (Some(factors), None) => factors.to_floats(),
+        _ => return Err(Unknown),
+    };
+    let &[1.0, 1.0, vertical, horizontal] = factors.as_slice() else { return Err(Unknown) };
+    let (is_linear, mode) =
+        (call.text("mode") == b"linear", call.text("coordinate_transformation_mode"));
+    let below = call.text("nearest_mode") == b"floor";
+    let plain = ["antialias", "exclude_outside"].iter().all(|name| call.int(name, 0) == 0);
+    let known =
+        matches!(mode, b"" | b"half_pixel" | b"asymmetric") && (is_linear || below) && plain;
+    if call.opset < 11 || !known || call.attribute("axes").is_some() {
+        return Err(Unknown);
+    }
+    // Two pixels along an axis and the share of the second, for each pixel of the result.
+    let places = |size: usize, factor: f32| -> Vec<(usize, usize, f64)> {
+        let factor = f64::from(factor);
+        let place = |at: usize| {
+            let place = match mode {
+                b"asymmetric" => at as f64 / factor,
+                _ => (at as f64 + 0.5) / factor - 0.5,
+            };
+            let place = place.clamp(0.0, size as f64 - 1.0);
+            let first = place.floor();
+            let share = if is_linear { place - first } else { 0.0 };
+            (first as usize, (first as usize + 1).min(size - 1), share)
+        };
+        (0..(size as f64 * factor).floor() as usize).map(place).collect()
+    };
+    let (rows, columns) = (places(height, vertical), places(width, horizontal));
+    let mut result = Vec::with_capacity(channels * rows.len() * columns.len());
+    for plane in values.chunks_exact((height * width).max(1)) {
+        let value = |row: usize, column: usize| f64::from(plane[row * width + column]);
+        for (&(top, bottom, down), &(left, right, across)) in
+            rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)))
+        {
+            let along = |row| value(row, left) * (1.0 - across) + value(row, right) * across;
+            result.push((along(top) * (1.0 - down) + along(bottom) * down) as f32);
+        }
+    }
+    Ok(super::floats(vec![1, channels, rows.len(), columns.len()], result))
 }

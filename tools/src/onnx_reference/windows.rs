@@ -15,6 +15,7 @@ pub(super) fn compute(call: &Call<'_>) -> Option<Computed> {
         "GlobalMaxPool" => reduce(call, &[2, 3], true, largest),
         "BatchNormalization" => batch_norm(call),
         "InstanceNormalization" => instance_norm(call),
+        "LayerNormalization" => layer_norm(call),
         "LRN" => local_response(call),
         "Gemm" => gemm(call),
         "MatMul" => matmul(call),
@@ -221,6 +222,34 @@ fn instance_norm(call: &Call<'_>) -> Computed {
         (scale, f64::from(beta) - mean * scale)
     });
     affine(input, shape, &factors.collect::<Vec<_>>())
+}
+
+/// Statistics of all elements from an axis on.
+fn layer_norm(call: &Call<'_>) -> Computed {
+    let (input, shape) = call.floats(0)?;
+    let axis = axis_of(call.int("axis", -1), shape.len())?;
+    let count: usize = shape[axis..].iter().product();
+    let scale = call.floats(1)?.0;
+    let bias = match call.optional(2) {
+        Some(_) => call.floats(2)?.0.to_vec(),
+        None => vec![0.0; count],
+    };
+    if count == 0 || scale.len() != count || bias.len() != count {
+        return Err(Unknown);
+    }
+    let epsilon = call.float("epsilon", 1e-5);
+    let mut values = Vec::with_capacity(input.len());
+    for run in input.chunks_exact(count) {
+        let mean = run.iter().map(|&v| f64::from(v)).sum::<f64>() / count as f64;
+        let variance =
+            run.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count as f64;
+        let spread = (variance + epsilon).sqrt();
+        let factors =
+            scale.iter().zip(&bias).map(|(&scale, &bias)| (f64::from(scale), f64::from(bias)));
+        let normal = run.iter().map(|&v| (f64::from(v) - mean) / spread);
+        values.extend(normal.zip(factors).map(|(v, (scale, bias))| (v * scale + bias) as f32));
+    }
+    Ok(floats(shape.to_vec(), values))
 }
 
 /// Divides by a power of the squares of neighbouring channels.

@@ -1,8 +1,8 @@
 //! Consistent networks of any geometry, drawn from a fuzzer's bytes.
 
 use fixnet::format::{
-    ModelSpec, NONE, OutputFunction, OutputKind, OutputSpec, Selection, StepKind, StepRecord, StepSpec, Target, TensorRecord, WeightForm,
-    WeightLayout, align_up, flags,
+    ModelSpec, NONE, OutputFunction, OutputKind, OutputSpec, Selection, StepKind, StepRecord,
+    StepSpec, Target, TensorRecord, WeightForm, WeightLayout, align_up, flags,
 };
 
 use crate::choices::Choices;

@@ -4,7 +4,7 @@
 //! What may not be broken: nothing that was made from a file is used before this has passed, and the two
 //! sides share no more than the file's canonical form ([`crate::import`]) and tract. Where parts stay in float
 //! that is too much, for tract then judges itself: there the file is run once more as it is given, by
-//! [`crate::onnx_reference`], which shares neither. A tensor of the file that is no number, and a result that
+//! the module `onnx_reference`, which shares neither. A tensor of the file that is no number, and a result that
 //! differs by more than rounding, are errors that name the node.
 
 use std::collections::{HashMap, HashSet};

@@ -3,7 +3,7 @@
 //! What may not be broken: the folded graph computes the same function, up to float rounding, for
 //! every input. A batch norm goes into a layer only if that layer's output has no other reader;
 //! otherwise it becomes a per-channel affine step. One *before* a convolution goes into it only where
-//! zero padding stays zero ([`ahead`]).
+//! zero padding stays zero (`ahead.rs`).
 //!
 //! Names: the value that a merged group writes keeps the name of the group's last tensor, the node
 //! keeps the name of the layer that absorbed the others.

@@ -47,7 +47,7 @@ pub(super) struct Call<'a> {
 }
 
 impl WholeFile {
-    /// The file of these bytes, whose external data lies beside `path`; none if it cannot be read.
+    /// The file of these bytes, whose external data lies beside `path`; none if it cannot be read as it is.
     pub fn decode(path: &Path, bytes: &[u8]) -> Option<Self> {
         let model = ModelProto::decode(bytes).ok()?;
         let is_default = |domain: &str| matches!(domain, "" | "ai.onnx");

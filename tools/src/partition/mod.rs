@@ -177,6 +177,11 @@ pub fn partition(file: OnnxFile, options: &ImportOptions) -> Result<Partition, P
     })
 }
 
+/// Name and operator of nodes.
+pub(crate) fn names_of<'n>(nodes: impl IntoIterator<Item = &'n FloatNode>) -> Unjudged {
+    nodes.into_iter().map(|node| (node.name.clone(), node.op.clone())).collect()
+}
+
 /// The whole network of a file as one part, and the nodes that tract alone has computed.
 ///
 /// # Errors
@@ -193,6 +198,7 @@ pub(crate) fn whole(
     let run = |image: &[f32]| Ok(Computed { outputs: vec![part.run(image)?], tensors: Vec::new() });
     let reference = whole.reference(&float, original.as_ref());
     let unjudged = verify::verify(&reference, |outputs| outputs, run)?;
+    let unjudged = if original.is_some() { unjudged } else { names_of(&part.nodes) };
     Ok((part, unjudged))
 }
 

@@ -140,7 +140,11 @@ impl Lowered {
         };
         match lowered.verify(&reference) {
             Ok(unjudged) => {
-                lowered.unjudged = unjudged;
+                // A file that cannot be read as it is judges nothing.
+                lowered.unjudged = match whole {
+                    Some(_) => unjudged,
+                    None => partition::names_of(lowered.float_nodes()),
+                };
                 Ok(Arc::new(lowered))
             }
             Err(error) => Err(PipelineError::network(&lowered.path, error)),

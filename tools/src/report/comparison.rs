@@ -33,13 +33,18 @@ impl Summary<'_> {
         let mut json = plan_json(self.model, self.kernels);
         json["file"] = json!(self.file.display().to_string());
         json["notes"] = json!(self.notes);
-        merge_layers(&mut json, self.timings.iter().map(|t| json!({ "ns": t.nanoseconds })));
+        let times = self.timings.iter().map(|t| json!({ "ns": t.nanoseconds }));
+        merge(&mut json["layers"], times);
         if let Some(comparison) = self.comparison {
             let mut other = serde_json::to_value(comparison).unwrap_or_default();
-            let layers = other["layers"].take();
-            merge_layers(&mut json, layers.as_array().cloned().unwrap_or_default().into_iter());
+            // Of layers and outputs both have their keys.
+            const BOTH: [&str; 2] = ["layers", "outputs"];
+            for list in BOTH {
+                let more = other[list].take();
+                merge(&mut json[list], more.as_array().cloned().unwrap_or_default().into_iter());
+            }
             if let (Some(to), Value::Object(from)) = (json.as_object_mut(), other) {
-                to.extend(from.into_iter().filter(|(key, _)| key != "layers"));
+                to.extend(from.into_iter().filter(|(key, _)| !BOTH.contains(&key.as_str())));
             }
         }
         json
@@ -111,11 +116,11 @@ fn microseconds(nanoseconds: Option<u64>) -> String {
     nanoseconds.map_or("-".to_string(), |ns| format!("{:.1}", ns as f64 / 1e3))
 }
 
-/// Adds the keys of `more` to the layers of `json`, one by one.
-fn merge_layers(json: &mut Value, more: impl Iterator<Item = Value>) {
-    let Some(layers) = json["layers"].as_array_mut() else { return };
-    for (layer, more) in layers.iter_mut().zip(more) {
-        if let (Some(to), Value::Object(from)) = (layer.as_object_mut(), more) {
+/// Adds the keys of `more` to the objects of a list, one by one.
+fn merge(list: &mut Value, more: impl Iterator<Item = Value>) {
+    let Some(list) = list.as_array_mut() else { return };
+    for (one, more) in list.iter_mut().zip(more) {
+        if let (Some(to), Value::Object(from)) = (one.as_object_mut(), more) {
             to.extend(from);
         }
     }

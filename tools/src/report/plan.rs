@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fixnet::format::{Activation, Operator, Output, Step, WeightLayout};
+use fixnet::format::{Activation, Operator, Output, OutputKind, Step, WeightLayout};
 use fixnet::{KernelFamily, KernelSet, Model};
 use serde_json::{Value, json};
 
@@ -62,8 +62,10 @@ fn outputs_json(model: &Model<'_>) -> Vec<Value> {
             "name": output.name,
             "kind": output.kind.name(),
             "tensor": output.activation.tensor,
-            "shape": output.activation.shape(),
-            "values": output.count,
+            "shape": match output.kind {
+                OutputKind::Map => output.activation.shape().to_vec(),
+                _ => vec![output.count],
+            },
             "scale": output.activation.scale,
             "zero_point": output.activation.zero_point,
         })

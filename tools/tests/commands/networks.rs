@@ -182,6 +182,42 @@ fn what_is_wrong_is_refused_by_name_however_it_is_asked_for() {
     }
 }
 
+/// Along another axis than the channels', and a gate that is shut wherever it is looked: the node, its shape, and
+/// what to do.
+#[test]
+fn what_has_no_int8_form_is_told_with_its_node_and_shape() {
+    let end = |model: Model, input: &str| classifier(model, input).output("logits");
+    let rows = stem(13).node("Concat", &["s", "s"], "rows", &[int("axis", 2)]);
+    let mean = [ints("axes", &[1]), int("keepdims", 1)];
+    let pixels =
+        stem(13).node("ReduceMean", &["s"], "mean", &mean).node("Mul", &["s", "mean"], "m", &[]);
+    let shut = stem(13)
+        .tensor(floats("far", &[], vec![-60.0]))
+        .node("Add", &["s", "far"], "low", &[])
+        .node("Sigmoid", &["low"], "gate", &[])
+        .node("Mul", &["s", "gate"], "shut", &[]);
+    let cases: [(Model, [&str; 3]); 3] = [
+        (
+            end(rows, "rows"),
+            ["\"rows\" (Concat of [1, 8, 16, 16]", "axis 2", "axis 1 of [1, C, H, W]"],
+        ),
+        (
+            end(pixels, "m"),
+            ["\"mean\" (ReduceMean of [1, 8, 16, 16])", "other axes", "--partition"],
+        ),
+        (end(shut, "shut"), ["layer shut, whose output is 16x16x8", "a single value", "calibrate"]),
+    ];
+    for (model, words) in cases {
+        let saved = Saved::new(&model);
+        let line = refusal(&saved.quantize(&[]));
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+        let check = fixnet(&["check", &saved.onnx]).output().unwrap();
+        let page = String::from_utf8(check.stdout).unwrap();
+        assert_eq!(check.status.code(), Some(1), "{page}");
+        assert!(words[1..].iter().all(|word| page.contains(word)), "{page}");
+    }
+}
+
 /// With one value there is no class to agree on.
 #[test]
 fn one_value_claims_no_agreement() {

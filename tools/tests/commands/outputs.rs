@@ -62,6 +62,10 @@ fn two_outputs_go_through_every_command() {
     let summary = job.quantize(&[]);
     assert_eq!(kinds(&summary["outputs"]), BOTH);
     assert_eq!((&summary["classes"], &summary["format_version"]), (&json!(65), &json!("1.9")));
+    // What the file says of an output, and how it compares, side by side.
+    let policy = &summary["outputs"][0];
+    assert_eq!((&policy["shape"], &policy["zero_point"]), (&json!([65]), &json!(0)));
+    assert!(policy["sqnr_db"].is_number() && policy["scale"].is_number(), "{policy}");
     let compared = json(&["compare", &job.onnx, &job.fxn, "--limit", "8", "--json"]);
     assert_eq!(kinds(&compared["outputs"]), BOTH);
     assert_eq!(compared["outputs"][0]["agreement"], compared["agreement"]);

@@ -11,9 +11,11 @@ use crate::pipeline::{self, Loaded, PipelineError, Problem};
 pub(super) fn load(args: &Args) -> anyhow::Result<Loaded> {
     pipeline::load(args.model.as_deref(), &args.load_options()).map_err(|error| {
         let hint = args.fallback.is_none().then(|| hint(args, &error)).flatten();
+        let said = error.to_string();
         match hint {
-            Some(hint) => anyhow::anyhow!("{error}; {hint}"),
-            None => error.into(),
+            // What is to be done about the operator may be the same.
+            Some(hint) if !said.contains("`--partition`") => anyhow::anyhow!("{said}; {hint}"),
+            _ => error.into(),
         }
     })
 }

@@ -86,7 +86,7 @@ pub(crate) fn conv<I: Winograd>(mut args: ConvArgs<'_>) -> Option<()> {
     for top in (0..rows).step_by(side) {
         for left in (0..out_w).step_by(side * TILES) {
             let corner = (args.first_row + top, left);
-            done &= transform::<I>(shape, args.input, corner, &mut buffers);
+            transform::<I>(shape, args.input, corner, &mut buffers)?;
             let height = side.min(rows - top);
             let width = (side * TILES).min(out_w - left);
             let output = args.output.get_mut((top * out_w + left) * out_c..)?;
@@ -132,13 +132,13 @@ fn copy_run(to: &mut [i8], from: &[i8], len: usize) -> bool {
     true
 }
 
-/// Transforms all channels of the tiles at an output position; `false` if a slice is too short.
+/// Transforms all channels of the tiles at an output position; `None` if a slice is too short.
 fn transform<I: Winograd>(
     shape: &ConvShape,
     input: &[i8],
     (y, x): (usize, usize),
     buffers: &mut Buffers<'_>,
-) -> bool {
+) -> Option<()> {
     let [in_h, in_w, in_c] = shape.input;
     let columns = I::FORM.columns();
     // The columns inside: from `first` on, which is the input's column `left`.
@@ -146,7 +146,6 @@ fn transform<I: Winograd>(
     let left = (x + first).saturating_sub(shape.pads[1]);
     let count = in_w.saturating_sub(left).min(columns - first);
     let zero_point = shape.input_zero_point;
-    let mut done = true;
     for channel in (0..in_c).step_by(BLOCK) {
         for (dy, row) in buffers.patch.chunks_exact_mut(columns * BLOCK).enumerate() {
             let y = (y + dy).checked_sub(shape.pads[0]).filter(|&y| y < in_h && count > 0);
@@ -154,16 +153,17 @@ fn transform<I: Winograd>(
                 row.fill(zero_point);
                 continue;
             };
-            let line = input.get((y * in_w + left) * in_c + channel..).unwrap_or_default();
-            let (before, rest) = row.split_at_mut_checked(first * BLOCK).unwrap_or_default();
-            let (inside, behind) = rest.split_at_mut_checked(count * BLOCK).unwrap_or_default();
+            let line = input.get((y * in_w + left) * in_c + channel..)?;
+            let (before, rest) = row.split_at_mut_checked(first * BLOCK)?;
+            let (inside, behind) = rest.split_at_mut_checked(count * BLOCK)?;
             before.fill(zero_point);
             behind.fill(zero_point);
-            done &= copy::pixels(line, in_c, inside);
+            copy::pixels(line, in_c, inside).then_some(())?;
         }
         let at = channel * I::FORM.value_bytes * TILES / 4;
-        let values = buffers.values.get_mut(at..).unwrap_or_default();
-        done &= transform_patch::<I>(buffers.patch, values, I::FORM.position_bytes(shape));
+        let values = buffers.values.get_mut(at..)?;
+        let position_bytes = I::FORM.position_bytes(shape);
+        transform_patch::<I>(buffers.patch, values, position_bytes).then_some(())?;
     }
-    done
+    Some(())
 }
